@@ -1,0 +1,3 @@
+//! The baton command: configuration, wiring, subcommands.
+
+fn main() {}

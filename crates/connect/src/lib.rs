@@ -1,0 +1,1 @@
+//! What a connector is: operations, calls with holes, manifests. Pure.

@@ -1,0 +1,1 @@
+//! The connectors, one folder a provider. Pure.

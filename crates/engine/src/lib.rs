@@ -1,0 +1,1 @@
+//! Runs steps: load, decide, commit, act.

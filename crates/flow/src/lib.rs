@@ -1,0 +1,1 @@
+//! The payment state machines and the failover rule. Pure.

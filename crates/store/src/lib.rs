@@ -1,0 +1,1 @@
+//! Durable state: one WriteSet is one commit, on memory, SQLite or PostgreSQL.

@@ -1,0 +1,1 @@
+//! The vocabulary of payments: money, ids, card numbers, outcomes. Pure.
