@@ -1,1 +1,24 @@
-//! What a connector is: operations, calls with holes, manifests. Pure.
+//! What a connector is.
+//!
+//! A connector translates: an [`Operation`] into an [`HttpCall`], an [`HttpReply`] into an
+//! [`Outcome`](baton_types::outcome::Outcome). It is pure. It sees no socket, no clock, no database, no
+//! payment's state and no secret: where a card number, a CVV or a credential belongs, its call has a
+//! [`Hole`], which is filled at the socket by whoever holds the secret.
+//!
+//! What a provider can do stands in its [`Manifest`], each capability with its citation. What a manifest
+//! does not claim is never called.
+
+mod call;
+pub mod cases;
+mod connector;
+mod json;
+mod manifest;
+mod operation;
+
+pub use call::{Body, Fill, FillError, Filled, Hole, HttpCall, HttpReply, Method, Part};
+pub use connector::{Call, Connector, Cx, Decoded, EncodeError, identifier, message};
+pub use json::Json;
+pub use manifest::{Claim, CredentialField, Idempotency, LookUpClaim, Manifest, ManifestError};
+pub use operation::{
+    CardFacts, LookUp, Operation, OperationKind, Parent, Purchase, Source, Subject,
+};

@@ -1,1 +1,26 @@
-//! The payment state machines and the failover rule. Pure.
+//! The payment state machines: what may happen next, decided without doing anything.
+//!
+//! [`step`] takes a payment, an input and a few facts, and gives the next payment, its events, the timers
+//! to set and the effects to perform *after* all of it is durable. It sees no HTTP, no SQL, no clock and no
+//! provider's name. The rule that makes failover safe is in [`failover`], in one function.
+//!
+//! Absent here: who performs an effect, how long a lease lasts, what a client is told, and which calls a
+//! provider needs for one operation.
+
+pub mod amounts;
+mod call;
+pub mod failover;
+mod payment;
+pub mod snapshot;
+mod step;
+
+pub use amounts::Sums;
+pub use call::{Call, CallId, CallState, Check, Closure, Owner};
+pub use payment::{
+    Amounted, Candidate, DoubtMode, Failure, Order, OrderKind, Payment, RetryDeclines, Standing,
+    Verdict, Void, VoidReason,
+};
+pub use step::{Effect, Event, Facts, Input, Refusal, Step, Timer, step};
+
+#[cfg(test)]
+mod tests;

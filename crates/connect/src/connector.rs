@@ -1,0 +1,175 @@
+//! The trait that every connector implements, and what it answers with.
+
+use baton_types::outcome::{Doubt, Finding, NotSent, Outcome};
+use serde::{Deserialize, Serialize};
+
+use crate::{HttpCall, HttpReply, LookUp, Manifest, Operation};
+
+/// What the runner gives a connector beside the operation: nothing secret, nothing of the payment's state.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cx {
+    /// The account's settings that are not secret, by the names that the manifest declares.
+    #[serde(default)]
+    pub settings: std::collections::BTreeMap<String, String>,
+}
+
+/// One provider, or one family of a provider's APIs.
+pub trait Connector: Send + Sync {
+    /// What this provider can do, with citations.
+    fn manifest(&self) -> &Manifest;
+
+    /// The first call of an operation. The operation's kind is claimed by the manifest and its currency
+    /// and reference fit it: the runner has checked.
+    ///
+    /// # Errors
+    /// What cannot be expressed at this provider. Nothing is sent then.
+    fn encode(&self, operation: &Operation, cx: &Cx) -> Result<Call, EncodeError>;
+
+    /// What a reply means. A reply that cannot be read is `Unknown`: see [`Decoded::unreadable`].
+    fn decode(&self, operation: &Operation, cx: &Cx, reply: &HttpReply) -> Decoded;
+
+    /// The call that asks for an operation whose outcome is not known; `None` where the manifest claims
+    /// no look-up for this subject.
+    fn look_up(&self, look_up: &LookUp, cx: &Cx) -> Option<HttpCall>;
+
+    /// What the reply to a look-up shows.
+    fn read_look_up(&self, look_up: &LookUp, cx: &Cx, reply: &HttpReply) -> Finding;
+}
+
+/// What encoding gives.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Call {
+    /// A request to send.
+    Http(HttpCall),
+    /// The answer of a mock gateway, which has no server.
+    Immediate(Outcome),
+}
+
+/// Why an operation cannot be put to this provider. Nothing is sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum EncodeError {
+    /// The provider has no such operation, or not in this form.
+    NotSupported(String),
+    /// A value does not fit this provider's format without loss.
+    Unfit(String),
+}
+
+impl EncodeError {
+    /// The proof that this is: nothing left.
+    #[must_use]
+    pub fn outcome(&self) -> Outcome {
+        Outcome::NotSent {
+            why: NotSent::NotSupported,
+        }
+    }
+}
+
+impl std::fmt::Display for EncodeError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::NotSupported(what) => write!(f, "not supported by this provider: {what}"),
+            Self::Unfit(what) => write!(f, "does not fit this provider's format: {what}"),
+        }
+    }
+}
+
+impl std::error::Error for EncodeError {}
+
+/// What a reply leads to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Decoded {
+    /// The operation's outcome.
+    Outcome(Outcome),
+    /// The next call of this provider's sequence.
+    Next(HttpCall),
+}
+
+impl Decoded {
+    /// The one thing that a reply without a readable meaning can be.
+    #[must_use]
+    pub fn unreadable() -> Self {
+        Self::unknown(Doubt::Unreadable)
+    }
+
+    /// In doubt, for this reason.
+    #[must_use]
+    pub fn unknown(why: Doubt) -> Self {
+        Self::Outcome(Outcome::Unknown { why })
+    }
+}
+
+/// Longest id or code of a provider that is kept, in characters.
+const IDENTIFIER_LIMIT: usize = 100;
+
+/// Longest message of a provider that is kept, in characters.
+const MESSAGE_LIMIT: usize = 300;
+
+/// A provider's id or code: bounded, without control characters, or nothing if it is empty.
+#[must_use]
+pub fn identifier(value: &str) -> Option<String> {
+    let clean: String = value
+        .chars()
+        .filter(|c| !c.is_control())
+        .take(IDENTIFIER_LIMIT)
+        .collect();
+    let clean = clean.trim();
+    (!clean.is_empty()).then(|| clean.to_owned())
+}
+
+/// A provider's words: bounded, without control characters, or nothing if they are empty.
+///
+/// A run of 12 or more digits is left out: a provider that repeats a card number in its message must not
+/// bring it into our books.
+#[must_use]
+pub fn message(value: &str) -> Option<String> {
+    let clean: Vec<char> = value
+        .chars()
+        .filter(|c| !c.is_control())
+        .take(MESSAGE_LIMIT)
+        .collect();
+    let mut out = String::with_capacity(clean.len());
+    let mut rest = clean.as_slice();
+    while let Some(first) = rest.first() {
+        let run = rest.iter().take_while(|c| c.is_ascii_digit()).count();
+        if run >= 12 {
+            out.push_str("[digits]");
+        } else if run > 0 {
+            out.extend(rest.iter().take(run));
+        } else {
+            out.push(*first);
+        }
+        rest = rest.get(run.max(1)..).unwrap_or_default();
+    }
+    let out = out.trim();
+    (!out.is_empty()).then(|| out.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn provider_text_is_bounded_clean_and_free_of_card_numbers() {
+        let long = "x".repeat(301);
+        let rows = [
+            ("Do not honor", Some("Do not honor")),
+            ("", None),
+            (" \n\t ", None),
+            (long.as_str(), long.get(..300)),
+            (
+                "card 4111111111111111 declined",
+                Some("card [digits] declined"),
+            ),
+            ("ref 12345678901", Some("ref 12345678901")),
+            ("é\u{0}é", Some("éé")),
+        ];
+        for (given, want) in rows {
+            assert_eq!(message(given).as_deref(), want, "{given:?}");
+        }
+        assert_eq!(
+            identifier("8515131751004933").as_deref(),
+            Some("8515131751004933")
+        );
+        assert_eq!(identifier("\r\n"), None);
+    }
+}

@@ -1,0 +1,186 @@
+//! What a connector can be asked to do, in the field's terms and without a secret.
+
+use baton_types::{MaskedCard, Money};
+use serde::{Deserialize, Serialize};
+
+/// One operation at a provider. References are ours and unique per attempt or modification.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "operation", rename_all = "snake_case")]
+pub enum Operation {
+    /// Hold an amount.
+    Authorize(Purchase),
+    /// Take an amount at once (a sale).
+    Charge(Purchase),
+    /// Take all or part of a held amount.
+    Capture {
+        /// What is captured.
+        parent: Parent,
+        /// How much.
+        amount: Money,
+        /// Our reference for this capture.
+        reference: String,
+    },
+    /// Release a hold, or reverse a sale that has not settled. Never a refund.
+    Void {
+        /// What is voided.
+        parent: Parent,
+        /// Our reference for this void.
+        reference: String,
+    },
+    /// Give back all or part of what was captured.
+    Refund {
+        /// What is refunded.
+        parent: Parent,
+        /// How much.
+        amount: Money,
+        /// Our reference for this refund.
+        reference: String,
+    },
+    /// Have the provider keep the card and give its own token for it. Moves no money.
+    Tokenize {
+        /// The card.
+        card: CardFacts,
+        /// Our reference for this token.
+        reference: String,
+    },
+}
+
+impl Operation {
+    /// Which kind of operation this is: what a manifest claims.
+    #[must_use]
+    pub fn kind(&self) -> OperationKind {
+        match self {
+            Self::Authorize(_) => OperationKind::Authorize,
+            Self::Charge(_) => OperationKind::Charge,
+            Self::Capture { .. } => OperationKind::Capture,
+            Self::Void { .. } => OperationKind::Void,
+            Self::Refund { .. } => OperationKind::Refund,
+            Self::Tokenize { .. } => OperationKind::Tokenize,
+        }
+    }
+
+    /// The amount that the operation asks for; voids and tokens have none.
+    #[must_use]
+    pub fn amount(&self) -> Option<Money> {
+        match self {
+            Self::Authorize(p) | Self::Charge(p) => Some(p.amount),
+            Self::Capture { amount, .. } | Self::Refund { amount, .. } => Some(*amount),
+            Self::Void { .. } | Self::Tokenize { .. } => None,
+        }
+    }
+}
+
+/// The kinds of operation that a manifest can claim.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OperationKind {
+    /// See [`Operation::Authorize`].
+    Authorize,
+    /// See [`Operation::Charge`].
+    Charge,
+    /// See [`Operation::Capture`].
+    Capture,
+    /// See [`Operation::Void`].
+    Void,
+    /// See [`Operation::Refund`].
+    Refund,
+    /// See [`Operation::Tokenize`].
+    Tokenize,
+}
+
+impl OperationKind {
+    /// The name as it stands in manifests, metrics and logs.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Authorize => "authorize",
+            Self::Charge => "charge",
+            Self::Capture => "capture",
+            Self::Void => "void",
+            Self::Refund => "refund",
+            Self::Tokenize => "tokenize",
+        }
+    }
+}
+
+/// What an authorization and a sale have in common.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Purchase {
+    /// How much.
+    pub amount: Money,
+    /// Our reference for this attempt.
+    pub reference: String,
+    /// What is paid with.
+    pub source: Source,
+    /// The payment that the attempt belongs to, for the provider's metadata: it ties attempts together.
+    pub payment: String,
+    /// What the payer reads on the order, where a provider takes it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
+}
+
+/// What is paid with.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Source {
+    /// A card; number and CVV are holes in the call.
+    Card(CardFacts),
+    /// A token that this very provider made.
+    ProviderToken(String),
+}
+
+/// What a connector may know of a card.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CardFacts {
+    /// Brand, first six, last four and expiry.
+    #[serde(flatten)]
+    pub masked: MaskedCard,
+    /// Whether a CVV came with the request: the call has a hole for it then.
+    pub has_cvv: bool,
+    /// The name on the card.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub holder: Option<String>,
+}
+
+/// What a capture, void or refund refers to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Parent {
+    /// Our reference of the attempt.
+    pub reference: String,
+    /// The provider's id, where its answer gave one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub provider_reference: Option<String>,
+}
+
+/// A question about an operation whose outcome is not known. Asking moves no money.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LookUp {
+    /// What kind of operation is looked for.
+    pub subject: Subject,
+    /// Our reference of the operation.
+    pub reference: String,
+    /// The provider's id of the operation, where an answer gave one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub provider_reference: Option<String>,
+    /// How much was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub amount: Option<Money>,
+}
+
+/// What a look-up looks for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Subject {
+    /// An authorization.
+    Authorize,
+    /// A sale.
+    Charge,
+    /// A provider's token.
+    Tokenize,
+    /// A capture of this attempt.
+    Capture(Parent),
+    /// A void of this attempt.
+    Void(Parent),
+    /// A refund of this attempt.
+    Refund(Parent),
+}

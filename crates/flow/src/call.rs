@@ -1,0 +1,266 @@
+//! One call to a provider, from plan to conclusion: the machine that attempts, captures, voids and
+//! refunds share.
+//!
+//! ```text
+//! Planned ──► Final  { approved | declined | refused | not sent }
+//!    └──────► Open   { unknown | pending | action required } ──► Final
+//!                                                           └──► Closed { voided | fenced | absent }
+//! ```
+
+use baton_types::outcome::{Finding, Outcome};
+use baton_types::{BootId, Timestamp};
+use serde::{Deserialize, Serialize};
+
+/// Which call of a payment. Numbers begin at 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
+pub enum CallId {
+    /// The authorization, sale or tokenization at one candidate.
+    Attempt(u16),
+    /// A capture.
+    Capture(u16),
+    /// A void.
+    Void(u16),
+    /// A refund.
+    Refund(u16),
+}
+
+impl std::fmt::Display for CallId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Attempt(no) => write!(f, "a{no}"),
+            Self::Capture(no) => write!(f, "c{no}"),
+            Self::Void(no) => write!(f, "v{no}"),
+            Self::Refund(no) => write!(f, "r{no}"),
+        }
+    }
+}
+
+impl From<CallId> for String {
+    fn from(id: CallId) -> Self {
+        id.to_string()
+    }
+}
+
+impl TryFrom<String> for CallId {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse()
+    }
+}
+
+impl std::str::FromStr for CallId {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = || format!("{text:?} is no call id");
+        let mut chars = text.chars();
+        let kind = chars.next().ok_or_else(wrong)?;
+        let no = chars
+            .as_str()
+            .parse::<u16>()
+            .ok()
+            .filter(|no| *no > 0)
+            .ok_or_else(wrong)?;
+        match kind {
+            'a' => Ok(Self::Attempt(no)),
+            'c' => Ok(Self::Capture(no)),
+            'v' => Ok(Self::Void(no)),
+            'r' => Ok(Self::Refund(no)),
+            _ => Err(wrong()),
+        }
+    }
+}
+
+/// The process that planned a call. Only its own request task may send it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Owner {
+    /// The node's name, which survives a restart.
+    pub node: String,
+    /// This start of the node.
+    pub boot: BootId,
+}
+
+/// One call to a provider.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Call {
+    /// Our reference at the provider: unique per call, found again by look-up.
+    pub reference: String,
+    /// The idempotency key at the provider, derived from payment, call and operation.
+    pub key: String,
+    /// Who planned it.
+    pub owner: Owner,
+    /// When it was planned.
+    pub planned_at: Timestamp,
+    /// After this time the first byte is not sent any more.
+    pub send_by: Timestamp,
+    /// From this time on, a look-up that finds nothing counts towards absence. `None` where the provider
+    /// has no look-up: then absence can never be shown.
+    pub absent_after: Option<Timestamp>,
+    /// Until this time the same key may be sent again. `None` where the provider takes no keys.
+    pub replay_until: Option<Timestamp>,
+    /// The request with holes where secrets belong, kept while the call is not concluded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub template: Option<String>,
+    /// How it stands.
+    pub state: CallState,
+    /// What look-ups showed, oldest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub checks: Vec<Check>,
+}
+
+/// How a call stands.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "state", rename_all = "snake_case")]
+pub enum CallState {
+    /// Durable, and about to be sent, being sent, or its owner is gone: only the owner knows which.
+    Planned,
+    /// Money can still move.
+    Open {
+        /// `Unknown`, `Pending` or `ActionRequired`.
+        outcome: Outcome,
+        /// Since when.
+        since: Timestamp,
+    },
+    /// Concluded by proof or by an answer.
+    Final {
+        /// `NotSent`, `Refused`, `Declined` or `Approved`; for calls that move no money also the rest.
+        outcome: Outcome,
+        /// When.
+        at: Timestamp,
+    },
+    /// Was open, and can no longer move money.
+    Closed {
+        /// What closed it.
+        how: Closure,
+        /// When.
+        at: Timestamp,
+    },
+}
+
+/// What can close an open call without an answer of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Closure {
+    /// The provider confirmed the cancel, void or reversal.
+    Voided,
+    /// The provider will provably refuse the request if it arrives late.
+    Fenced,
+    /// Two look-ups found nothing, both after the request's last possible effect. Weaker than the others.
+    Absent,
+}
+
+/// What one look-up showed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Check {
+    /// When the answer came.
+    pub at: Timestamp,
+    /// What it showed.
+    #[serde(flatten)]
+    pub finding: Finding,
+}
+
+/// How many checks a call keeps: the first half from its beginning, the rest its latest.
+const CHECKS_KEPT: usize = 40;
+
+/// Waits between look-ups, in milliseconds; the last repeats. The first look-up goes out at once.
+const SCHEDULE_MS: [i64; 7] = [2_000, 8_000, 20_000, 90_000, 480_000, 3_000_000, 86_400_000];
+
+impl Call {
+    /// Whether nothing can change any more.
+    #[must_use]
+    pub fn is_concluded(&self) -> bool {
+        match self.state {
+            CallState::Planned | CallState::Open { .. } => false,
+            CallState::Final { .. } | CallState::Closed { .. } => true,
+        }
+    }
+
+    /// Concludes with an outcome, or opens with one; the caller has checked that it is not concluded.
+    pub(crate) fn take(&mut self, outcome: Outcome, moves_money: bool, now: Timestamp) {
+        self.state = if outcome.is_open() && moves_money {
+            let since = match self.state {
+                CallState::Open { since, .. } => since,
+                CallState::Planned | CallState::Final { .. } | CallState::Closed { .. } => now,
+            };
+            CallState::Open { outcome, since }
+        } else {
+            self.template = None;
+            CallState::Final { outcome, at: now }
+        };
+    }
+
+    pub(crate) fn close(&mut self, how: Closure, now: Timestamp) {
+        self.template = None;
+        self.state = CallState::Closed { how, at: now };
+    }
+
+    pub(crate) fn note(&mut self, finding: Finding, now: Timestamp) {
+        if self.checks.len() >= CHECKS_KEPT {
+            self.checks.remove(CHECKS_KEPT / 2);
+        }
+        self.checks.push(Check { at: now, finding });
+    }
+
+    /// Whether two look-ups found nothing when nothing could be on its way any more.
+    pub(crate) fn is_absent(&self) -> bool {
+        let Some(after) = self.absent_after else {
+            return false;
+        };
+        let negatives = self
+            .checks
+            .iter()
+            .filter(|check| check.at > after && check.finding == Finding::NotFound)
+            .count();
+        negatives >= 2
+    }
+
+    /// When an open call is to be looked up next.
+    #[must_use]
+    pub fn next_check(&self, now: Timestamp) -> Timestamp {
+        let step = self.checks.len().min(SCHEDULE_MS.len().saturating_sub(1));
+        let scheduled = now.plus_millis(SCHEDULE_MS.get(step).copied().unwrap_or(86_400_000));
+        let Some(after) = self.absent_after else {
+            return scheduled;
+        };
+        // Absence needs two answers from after this time: do not sleep through it.
+        let soonest = if now > after {
+            now.plus_millis(2_000)
+        } else {
+            after.plus_millis(1)
+        };
+        let negative = matches!(
+            self.checks.last(),
+            Some(Check {
+                finding: Finding::NotFound,
+                ..
+            })
+        );
+        if negative && soonest < scheduled {
+            soonest
+        } else {
+            scheduled
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_call_id_reads_back_and_nothing_else_does() {
+        for id in [
+            CallId::Attempt(1),
+            CallId::Capture(9),
+            CallId::Void(10),
+            CallId::Refund(u16::MAX),
+        ] {
+            assert_eq!(id.to_string().parse(), Ok(id));
+        }
+        for text in ["", "a", "a0", "x1", "a-1", "a65536", "1", "é1"] {
+            assert!(text.parse::<CallId>().is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,108 @@
+//! The failover rule: when may the next provider be tried?
+//!
+//! This is the one place that decides it. A second provider is never asked while a first can still move
+//! money; a lost answer is not a failure. `docs/failover.md` explains it to users.
+
+use baton_types::outcome::Outcome;
+use baton_types::{DeclinedBy, Timestamp};
+
+use crate::call::Closure;
+use crate::payment::{DoubtMode, OrderKind, Payment, Standing, VoidReason, numbered};
+
+/// What the rule says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Next {
+    /// Try this candidate, counted from 0.
+    Try(usize),
+    /// Not now: an attempt is on its way or open.
+    Wait,
+    /// Not at all.
+    Stop(Stop),
+}
+
+/// Why no further candidate is tried.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Stop {
+    /// An attempt was approved.
+    Approved,
+    /// Every candidate has been tried.
+    Exhausted,
+    /// `failover_until` has passed.
+    TooLate,
+    /// Declined by someone whose word is not retried elsewhere.
+    Declined,
+    /// The payer would have had to act, or only a part was approved.
+    Unsuitable,
+    /// The merchant asked to stop at a doubt.
+    Doubt,
+    /// A sale that two look-ups did not find may still be found one day.
+    AbsentSale,
+}
+
+/// Whether the next candidate may be tried now. Every earlier attempt has to allow it.
+#[must_use]
+pub fn next(payment: &Payment, now: Timestamp) -> Next {
+    for (no, _) in numbered(&payment.attempts) {
+        let Some(standing) = payment.standing(no) else {
+            return Next::Wait;
+        };
+        match standing {
+            Standing::Running | Standing::Open(_) => return Next::Wait,
+            Standing::Approved(_) => return Next::Stop(Stop::Approved),
+            Standing::Failed(outcome) => {
+                if let Some(stop) = after_failure(payment, outcome) {
+                    return Next::Stop(stop);
+                }
+            }
+            Standing::Closed(how) => {
+                if let Some(stop) = after_closure(payment, no, how) {
+                    return Next::Stop(stop);
+                }
+            }
+        }
+    }
+    if payment.attempts.len() >= payment.order.candidates.len() {
+        return Next::Stop(Stop::Exhausted);
+    }
+    if now >= payment.order.failover_until {
+        return Next::Stop(Stop::TooLate);
+    }
+    Next::Try(payment.attempts.len())
+}
+
+fn after_failure(payment: &Payment, outcome: &Outcome) -> Option<Stop> {
+    match outcome {
+        Outcome::NotSent { .. } | Outcome::Refused { .. } => None,
+        Outcome::Declined { by, .. } => {
+            let rule = payment.order.retry_declines;
+            let retried = match by {
+                DeclinedBy::Issuer => rule.issuer,
+                DeclinedBy::ProviderRisk => rule.provider_risk,
+                DeclinedBy::ProviderOther => rule.provider_other,
+            };
+            (!retried).then_some(Stop::Declined)
+        }
+        // Only a call that moves no money ends like this: an orphaned token harms nobody.
+        Outcome::Unknown { .. } | Outcome::Pending { .. } | Outcome::ActionRequired { .. } => None,
+        Outcome::Approved { .. } => Some(Stop::Approved),
+    }
+}
+
+fn after_closure(payment: &Payment, attempt: u16, how: Closure) -> Option<Stop> {
+    let voids = || payment.voids.iter().filter(|void| void.attempt == attempt);
+    if voids().any(|void| void.why == VoidReason::Requested) {
+        return Some(Stop::Approved);
+    }
+    if voids().next().is_some() {
+        return Some(Stop::Unsuitable);
+    }
+    if payment.order.doubt == DoubtMode::Stop {
+        return Some(Stop::Doubt);
+    }
+    match (how, payment.order.kind) {
+        (Closure::Voided | Closure::Fenced, _) => None,
+        // A second hold is a nuisance; a second sale is a double charge.
+        (Closure::Absent, OrderKind::Authorize(_) | OrderKind::Tokenize) => None,
+        (Closure::Absent, OrderKind::Charge(_)) => Some(Stop::AbsentSale),
+    }
+}

@@ -1,0 +1,431 @@
+//! A payment: what was asked, every call made for it, and the amounts that follow from them.
+//!
+//! Nothing here is stored twice: how a payment stands is always derived from its calls.
+
+use baton_types::outcome::Outcome;
+use baton_types::{AccountId, MaskedCard, MerchantId, Money, PaymentId, Timestamp};
+use serde::{Deserialize, Serialize};
+
+use crate::call::{Call, CallId, CallState, Closure};
+
+/// One payment and its whole history.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Payment {
+    /// Its id.
+    pub id: PaymentId,
+    /// Whose it is.
+    pub merchant: MerchantId,
+    /// How many commits it has had; 0 before the first.
+    pub version: u64,
+    /// When it was opened.
+    pub created_at: Timestamp,
+    /// When it last changed.
+    pub updated_at: Timestamp,
+    /// What was asked.
+    pub order: Order,
+    /// One attempt per candidate tried, in order.
+    #[serde(default)]
+    pub attempts: Vec<Call>,
+    /// Captures of an authorization.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub captures: Vec<Amounted>,
+    /// Voids, asked for or owed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub voids: Vec<Void>,
+    /// Refunds.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub refunds: Vec<Amounted>,
+}
+
+/// What a merchant asked for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Order {
+    /// What is to be done.
+    pub kind: OrderKind,
+    /// The merchant's own reference.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub merchant_ref: Option<String>,
+    /// What may be kept of the card.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub card: Option<MaskedCard>,
+    /// The accounts to try, in order.
+    pub candidates: Vec<Candidate>,
+    /// What to do about an attempt whose outcome is not known.
+    pub doubt: DoubtMode,
+    /// After which declines the next candidate may be tried.
+    pub retry_declines: RetryDeclines,
+    /// After this time no further candidate is tried: the shopper has left.
+    pub failover_until: Timestamp,
+    /// Whether a payer is there to act on a challenge. If not, a challenge is cancelled at the provider.
+    #[serde(default)]
+    pub payer_present: bool,
+}
+
+/// What is to be done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", content = "amount", rename_all = "snake_case")]
+pub enum OrderKind {
+    /// Take an amount at once.
+    Charge(Money),
+    /// Hold an amount.
+    Authorize(Money),
+    /// Have the provider keep the card.
+    Tokenize,
+}
+
+impl OrderKind {
+    /// The amount asked for; a token has none.
+    #[must_use]
+    pub fn amount(self) -> Option<Money> {
+        match self {
+            Self::Charge(amount) | Self::Authorize(amount) => Some(amount),
+            Self::Tokenize => None,
+        }
+    }
+
+    /// The name as it is stored, logged and shown.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Charge(_) => "charge",
+            Self::Authorize(_) => "authorize",
+            Self::Tokenize => "tokenize",
+        }
+    }
+}
+
+/// An account to try.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Candidate {
+    /// The account.
+    pub account: AccountId,
+    /// Its name, as the merchant wrote it. Opaque here.
+    pub label: String,
+    /// Its gateway's name. Opaque here.
+    pub gateway: String,
+    /// How long after `send_by` a request may still take effect and stay unseen, in milliseconds;
+    /// `None` where the provider has no look-up.
+    pub quiet_ms: Option<i64>,
+    /// How long the provider remembers a key, in milliseconds; `None` where it takes none.
+    pub replay_ms: Option<i64>,
+}
+
+/// What to do about an attempt whose outcome is not known.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DoubtMode {
+    /// Resolve it first; try the next candidate only once it provably cannot take money.
+    #[default]
+    ResolveFirst,
+    /// Never try another candidate after a doubt, however it ends.
+    Stop,
+}
+
+/// After which declines the next candidate may be tried.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RetryDeclines {
+    /// After the issuer's decline.
+    pub issuer: bool,
+    /// After the provider's risk refusal.
+    pub provider_risk: bool,
+    /// After any other refusal of the provider's own.
+    pub provider_other: bool,
+}
+
+impl RetryDeclines {
+    /// What a list of accounts in the Gateway API means: an issuer's word is final everywhere, a risk
+    /// refusal is not shopped around, a provider's own refusal is.
+    pub const GATEWAY_LIST: Self = Self {
+        issuer: false,
+        provider_risk: false,
+        provider_other: true,
+    };
+}
+
+/// A capture or refund.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Amounted {
+    /// How much was asked.
+    pub amount: Money,
+    /// The call.
+    pub call: Call,
+}
+
+/// A void.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Void {
+    /// Which attempt it voids, from 1.
+    pub attempt: u16,
+    /// Why.
+    pub why: VoidReason,
+    /// The call.
+    pub call: Call,
+}
+
+/// Why an attempt is voided.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum VoidReason {
+    /// The merchant asked.
+    Requested,
+    /// Less was approved than asked, and nobody opted in to that.
+    PartialApproval,
+    /// The payer would have to act, and none is there.
+    ActionRequired,
+}
+
+/// How an attempt stands, its voids included.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing<'a> {
+    /// Planned; its owner is about to send it, is sending it, or is gone.
+    Running,
+    /// Money can still move.
+    Open(&'a Outcome),
+    /// Approved for this amount (a token for none), and not voided.
+    Approved(Option<Money>),
+    /// Nothing was taken: `NotSent`, `Refused`, `Declined`, or a token's call without an answer.
+    Failed(&'a Outcome),
+    /// Was open or approved, and can no longer take money.
+    Closed(Closure),
+}
+
+/// How a payment stands for whoever asked for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict<'a> {
+    /// An attempt is on its way.
+    Running,
+    /// This attempt's outcome is not known, or a void that is owed is not confirmed.
+    InDoubt(u16),
+    /// This attempt was approved.
+    Approved(u16),
+    /// No attempt was approved and none can be any more.
+    Failed(Failure<'a>),
+}
+
+/// Why a payment failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Failure<'a> {
+    /// The last attempt, and what it gave.
+    Attempt(u16, &'a Outcome),
+    /// The last attempt, and what closed it.
+    Closed(u16, Closure, Option<VoidReason>),
+    /// Nothing was tried.
+    NotTried,
+}
+
+impl Payment {
+    /// A payment before its first step.
+    #[must_use]
+    pub fn new(id: PaymentId, merchant: MerchantId, order: Order, now: Timestamp) -> Self {
+        Self {
+            id,
+            merchant,
+            version: 0,
+            created_at: now,
+            updated_at: now,
+            order,
+            attempts: Vec::new(),
+            captures: Vec::new(),
+            voids: Vec::new(),
+            refunds: Vec::new(),
+        }
+    }
+
+    /// A call by its id.
+    #[must_use]
+    pub fn call(&self, id: CallId) -> Option<&Call> {
+        match id {
+            CallId::Attempt(no) => self.attempts.get(index(no)?),
+            CallId::Capture(no) => self.captures.get(index(no)?).map(|c| &c.call),
+            CallId::Void(no) => self.voids.get(index(no)?).map(|v| &v.call),
+            CallId::Refund(no) => self.refunds.get(index(no)?).map(|r| &r.call),
+        }
+    }
+
+    pub(crate) fn call_mut(&mut self, id: CallId) -> Option<&mut Call> {
+        match id {
+            CallId::Attempt(no) => self.attempts.get_mut(index(no)?),
+            CallId::Capture(no) => self.captures.get_mut(index(no)?).map(|c| &mut c.call),
+            CallId::Void(no) => self.voids.get_mut(index(no)?).map(|v| &mut v.call),
+            CallId::Refund(no) => self.refunds.get_mut(index(no)?).map(|r| &mut r.call),
+        }
+    }
+
+    /// Every call, attempts first.
+    pub fn calls(&self) -> impl Iterator<Item = (CallId, &Call)> {
+        let attempts = numbered(&self.attempts).map(|(no, call)| (CallId::Attempt(no), call));
+        let captures = numbered(&self.captures).map(|(no, c)| (CallId::Capture(no), &c.call));
+        let voids = numbered(&self.voids).map(|(no, v)| (CallId::Void(no), &v.call));
+        let refunds = numbered(&self.refunds).map(|(no, r)| (CallId::Refund(no), &r.call));
+        attempts.chain(captures).chain(voids).chain(refunds)
+    }
+
+    /// Keeps the request's template with its plan, so that both become durable in one commit.
+    pub fn attach_template(&mut self, id: CallId, template: String) {
+        if let Some(call) = self.call_mut(id) {
+            call.template = Some(template);
+        }
+    }
+
+    /// The candidate that an attempt was made at.
+    #[must_use]
+    pub fn candidate(&self, attempt: u16) -> Option<&Candidate> {
+        self.order.candidates.get(index(attempt)?)
+    }
+
+    /// Which attempt a call belongs to.
+    #[must_use]
+    pub fn attempt_of(&self, id: CallId) -> Option<u16> {
+        match id {
+            CallId::Attempt(no) => Some(no),
+            CallId::Void(no) => self.voids.get(index(no)?).map(|v| v.attempt),
+            CallId::Capture(_) | CallId::Refund(_) => {
+                self.approved().map(|(no, _)| no).or_else(|| {
+                    // Voided since: it is still the one attempt that was approved.
+                    numbered(&self.attempts)
+                        .find(|(_, call)| was_approved(call))
+                        .map(|(no, _)| no)
+                })
+            }
+        }
+    }
+
+    /// The amount that a call asks for.
+    #[must_use]
+    pub fn amount_of(&self, id: CallId) -> Option<Money> {
+        match id {
+            CallId::Attempt(_) => self.order.kind.amount(),
+            CallId::Capture(no) => self.captures.get(index(no)?).map(|c| c.amount),
+            CallId::Refund(no) => self.refunds.get(index(no)?).map(|r| r.amount),
+            CallId::Void(_) => None,
+        }
+    }
+
+    /// How an attempt stands, its voids included.
+    #[must_use]
+    pub fn standing(&self, attempt: u16) -> Option<Standing<'_>> {
+        let call = self.call(CallId::Attempt(attempt))?;
+        if self
+            .voids
+            .iter()
+            .any(|void| void.attempt == attempt && was_approved(&void.call))
+        {
+            return Some(Standing::Closed(Closure::Voided));
+        }
+        Some(match &call.state {
+            CallState::Planned => Standing::Running,
+            CallState::Open { outcome, .. } => Standing::Open(outcome),
+            CallState::Final {
+                outcome: Outcome::Approved { amount, .. },
+                ..
+            } => Standing::Approved(self.order.kind.amount().map(|_| *amount)),
+            CallState::Final { outcome, .. } => Standing::Failed(outcome),
+            CallState::Closed { how, .. } => Standing::Closed(*how),
+        })
+    }
+
+    /// The attempt that stands approved, and its amount.
+    #[must_use]
+    pub fn approved(&self) -> Option<(u16, Option<Money>)> {
+        numbered(&self.attempts).find_map(|(no, _)| match self.standing(no) {
+            Some(Standing::Approved(amount)) => Some((no, amount)),
+            _ => None,
+        })
+    }
+
+    /// The void that the payment owes: an attempt that must not keep its hold, and why.
+    #[must_use]
+    pub fn owed_void(&self) -> Option<(u16, VoidReason)> {
+        numbered(&self.attempts).find_map(|(no, _)| match self.standing(no)? {
+            Standing::Approved(Some(amount)) if Some(amount) != self.order.kind.amount() => {
+                Some((no, VoidReason::PartialApproval))
+            }
+            Standing::Open(Outcome::ActionRequired { .. }) if !self.order.payer_present => {
+                Some((no, VoidReason::ActionRequired))
+            }
+            Standing::Running
+            | Standing::Open(_)
+            | Standing::Approved(_)
+            | Standing::Failed(_)
+            | Standing::Closed(_) => None,
+        })
+    }
+
+    /// How the payment stands for whoever asked for it.
+    #[must_use]
+    pub fn verdict(&self) -> Verdict<'_> {
+        let mut last = Verdict::Failed(Failure::NotTried);
+        for (no, _) in numbered(&self.attempts) {
+            match self.standing(no) {
+                None | Some(Standing::Running) => return Verdict::Running,
+                Some(Standing::Open(_)) => return Verdict::InDoubt(no),
+                Some(Standing::Approved(_)) if self.owed_void().is_some() => {
+                    return Verdict::InDoubt(no);
+                }
+                Some(Standing::Approved(_)) => return Verdict::Approved(no),
+                Some(Standing::Failed(outcome)) => {
+                    last = Verdict::Failed(Failure::Attempt(no, outcome));
+                }
+                Some(Standing::Closed(how)) => {
+                    let why = self
+                        .voids
+                        .iter()
+                        .find(|void| void.attempt == no && was_approved(&void.call))
+                        .map(|void| void.why);
+                    if why == Some(VoidReason::Requested) {
+                        // It was approved, and the merchant has voided it since.
+                        return Verdict::Approved(no);
+                    }
+                    last = Verdict::Failed(Failure::Closed(no, how, why));
+                }
+            }
+        }
+        last
+    }
+
+    /// Whether anything of the payment is in doubt or on its way.
+    #[must_use]
+    pub fn has_open_calls(&self) -> bool {
+        self.calls().any(|(_, call)| !call.is_concluded())
+    }
+
+    /// The payment's status in one word, for lists and filters.
+    #[must_use]
+    pub fn status(&self) -> &'static str {
+        match self.verdict() {
+            Verdict::Running => "processing",
+            Verdict::InDoubt(_) => "in_doubt",
+            Verdict::Failed(_) => "failed",
+            Verdict::Approved(no) => match self.standing(no) {
+                Some(Standing::Closed(_)) => "voided",
+                _ if self.order.kind.amount().is_none() => "tokenized",
+                _ => match crate::amounts::of(self) {
+                    Some(sums) if sums.captured.is_zero() => "authorized",
+                    Some(sums) if sums.refunded == sums.captured => "refunded",
+                    Some(sums) if !sums.refunded.is_zero() => "partially_refunded",
+                    Some(sums) if sums.captured != sums.authorized => "partially_captured",
+                    Some(_) => "captured",
+                    None => "authorized",
+                },
+            },
+        }
+    }
+}
+
+pub(crate) fn was_approved(call: &Call) -> bool {
+    matches!(
+        &call.state,
+        CallState::Final {
+            outcome: Outcome::Approved { .. },
+            ..
+        }
+    )
+}
+
+pub(crate) fn numbered<T>(items: &[T]) -> impl Iterator<Item = (u16, &T)> {
+    (1_u16..).zip(items)
+}
+
+fn index(no: u16) -> Option<usize> {
+    usize::from(no).checked_sub(1)
+}
