@@ -1,1 +1,21 @@
-//! Durable state: one WriteSet is one commit, on memory, SQLite or PostgreSQL.
+//! Durable state: one [`WriteSet`] is one commit, on memory, SQLite or PostgreSQL.
+//!
+//! A transaction is data, never a closure: one message to SQLite's writer, one pipelined round trip to
+//! PostgreSQL, one map update in the simulator. What must not happen twice is stopped by a [`Guard`] that
+//! fails by itself, so the loser's set aborts alike everywhere. Only this crate knows SQL, and only
+//! `sqlite` and `postgres` know which database it is.
+//!
+//! Left out: the domain. Snapshots, events and messages are opaque text with a schema number.
+
+mod compile;
+pub mod memory;
+mod rows;
+mod sql;
+mod store;
+
+pub use memory::MemoryStore;
+pub use rows::{
+    AccountRow, ApiKeyRow, EventRow, IdempotencyRow, MerchantRow, OutboxRow, PaymentRow,
+    ReferenceKind, ReferenceRow, TimerRow, Write, WriteSet,
+};
+pub use store::{CommitError, Guard, MAX_REFERENCES, Store, StoreError, StoreInfo};

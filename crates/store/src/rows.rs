@@ -1,0 +1,342 @@
+//! What is stored: one struct per table, and the [`WriteSet`] that changes several of them at once.
+//!
+//! Snapshots, event bodies, outbox bodies and account configurations are opaque text to the store. Left
+//! out: their encoding, and every rule about which change may follow which.
+
+use std::fmt;
+
+use baton_types::{AccountId, ApiKeyId, BootId, EventId, MerchantId, PaymentId, Timestamp};
+
+/// Changes that become durable together or not at all.
+///
+/// The store applies them by table, guards first, and keeps the given order within one table; a set that
+/// fails a guard leaves nothing behind.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct WriteSet {
+    /// The changes.
+    pub writes: Vec<Write>,
+}
+
+impl WriteSet {
+    /// A set without changes.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self { writes: Vec::new() }
+    }
+
+    /// Adds a change.
+    pub fn push(&mut self, write: Write) {
+        self.writes.push(write);
+    }
+}
+
+impl From<Vec<Write>> for WriteSet {
+    fn from(writes: Vec<Write>) -> Self {
+        Self { writes }
+    }
+}
+
+/// One change.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Write {
+    /// A payment's new snapshot, inserted or replaced. The same set must hold the [`Write::Event`] of the
+    /// same version, which is the guard: without it, a lost race would overwrite the winner.
+    Payment(PaymentRow),
+    /// An event. Fails with [`Guard::Version`](crate::Guard::Version) if the payment has that version.
+    Event(EventRow),
+    /// A message to publish.
+    Outbox(OutboxRow),
+    /// Sets the call's only timer, replacing the one it had.
+    SetTimer(TimerRow),
+    /// Removes the call's timer, if it has one.
+    ClearTimer {
+        /// The payment's merchant.
+        merchant: MerchantId,
+        /// The payment.
+        payment: PaymentId,
+        /// The call within the payment.
+        call: String,
+    },
+    /// Claims an idempotency key. Fails with [`Guard::IdempotencyKey`](crate::Guard::IdempotencyKey) while
+    /// a row has the key, expired or not.
+    ClaimKey(IdempotencyRow),
+    /// Gives an idempotency key back, if it is claimed.
+    ReleaseKey {
+        /// The key's merchant.
+        merchant: MerchantId,
+        /// The client's key.
+        key: String,
+    },
+    /// Makes a payment findable by a reference. Repeating it changes nothing.
+    Reference(ReferenceRow),
+    /// A new merchant. Fails with [`Guard::Merchant`](crate::Guard::Merchant) if id or name is taken.
+    Merchant(MerchantRow),
+    /// A gateway account, inserted or replaced by (merchant, id); `number` and `created_at` stay as first
+    /// written. Fails with [`Guard::AccountName`](crate::Guard::AccountName) if another account of the
+    /// merchant that is not removed has the name, with `AccountNumber` if any other has the number.
+    Account(AccountRow),
+    /// Marks an account as removed. It stays readable, because its payments still need it.
+    RemoveAccount {
+        /// The account's merchant.
+        merchant: MerchantId,
+        /// The account.
+        id: AccountId,
+        /// When.
+        at: Timestamp,
+    },
+    /// A new API key. Fails with [`Guard::ApiKey`](crate::Guard::ApiKey) if id or hash is taken.
+    ApiKey(ApiKeyRow),
+    /// Marks an API key as revoked. The first revocation stands.
+    RevokeApiKey {
+        /// The key.
+        id: ApiKeyId,
+        /// When.
+        at: Timestamp,
+    },
+}
+
+impl Write {
+    /// The table's place in the order in which every backend applies a set. One order for all backends
+    /// makes them report the same guard, and makes concurrent transactions lock tables in the same order.
+    pub(crate) const fn rank(&self) -> u8 {
+        match self {
+            Self::Merchant(_) => 0,
+            Self::Account(_) | Self::RemoveAccount { .. } => 1,
+            Self::ApiKey(_) | Self::RevokeApiKey { .. } => 2,
+            Self::Event(_) => 3,
+            Self::ClaimKey(_) | Self::ReleaseKey { .. } => 4,
+            Self::Payment(_) => 5,
+            Self::SetTimer(_) | Self::ClearTimer { .. } => 6,
+            Self::Outbox(_) => 7,
+            Self::Reference(_) => 8,
+        }
+    }
+}
+
+/// A payment's current state: what is searched or listed as columns, everything in `snapshot`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PaymentRow {
+    /// The merchant.
+    pub merchant: MerchantId,
+    /// The payment.
+    pub id: PaymentId,
+    /// Counts from 1.
+    pub version: u64,
+    /// The state's name.
+    pub status: String,
+    /// What kind of payment.
+    pub kind: String,
+    /// The amount in the currency's minor units.
+    pub amount_minor: Option<i64>,
+    /// ISO 4217 code.
+    pub currency: Option<String>,
+    /// The client's own reference.
+    pub merchant_ref: Option<String>,
+    /// Time of the first version.
+    pub created_at: Timestamp,
+    /// Time of this version.
+    pub updated_at: Timestamp,
+    /// Version of the snapshot's encoding.
+    pub schema: u32,
+    /// The encoded payment.
+    pub snapshot: String,
+}
+
+/// What led to one version of a payment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EventRow {
+    /// Tells a writer, after a lost acknowledgement, whether the commit that stands is its own.
+    pub id: EventId,
+    /// The merchant.
+    pub merchant: MerchantId,
+    /// The payment.
+    pub payment: PaymentId,
+    /// The version that this event made.
+    pub version: u64,
+    /// When.
+    pub at: Timestamp,
+    /// Version of the body's encoding.
+    pub schema: u32,
+    /// The encoded event.
+    pub body: String,
+}
+
+/// A message that waits to be published; deleted once a consumer has acknowledged it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OutboxRow {
+    /// The event that it tells about.
+    pub id: EventId,
+    /// The merchant.
+    pub merchant: MerchantId,
+    /// The payment.
+    pub payment: PaymentId,
+    /// Consumers order by (payment, version): rows become visible out of order.
+    pub version: u64,
+    /// When to publish, or until when a worker holds the row.
+    pub due_at: Timestamp,
+    /// How often the row has been leased.
+    pub attempts: u32,
+    /// The encoded message.
+    pub body: String,
+}
+
+/// Something to do for a call at a time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TimerRow {
+    /// The merchant.
+    pub merchant: MerchantId,
+    /// The payment.
+    pub payment: PaymentId,
+    /// The call within the payment; it has at most one timer.
+    pub call: String,
+    /// `watch`: the owner still works on the call; `resolve`: its outcome is unknown.
+    pub kind: String,
+    /// When to act, or until when a worker holds the row.
+    pub due_at: Timestamp,
+    /// Place in the schedule; kept by the caller.
+    pub attempt: u32,
+    /// The node that owns the timer.
+    pub node: String,
+    /// The run of that node.
+    pub boot: BootId,
+}
+
+/// A claimed idempotency key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IdempotencyRow {
+    /// The merchant.
+    pub merchant: MerchantId,
+    /// The client's key.
+    pub key: String,
+    /// Keyed hash of the request.
+    pub fingerprint: Vec<u8>,
+    /// The payment that the request made or changed.
+    pub payment: PaymentId,
+    /// The call within the payment.
+    pub call: String,
+    /// When claimed.
+    pub created_at: Timestamp,
+    /// From when on a sweep may delete the row.
+    pub expires_at: Timestamp,
+}
+
+/// Whose reference it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ReferenceKind {
+    /// Ours: what an attempt tells the provider.
+    Attempt,
+    /// Theirs: what the provider answered.
+    Provider,
+    /// The client's own.
+    Merchant,
+}
+
+/// Finds a payment by a reference. References are not unique.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReferenceRow {
+    /// The merchant.
+    pub merchant: MerchantId,
+    /// Whose reference.
+    pub kind: ReferenceKind,
+    /// The account at which the reference was used.
+    pub account: Option<AccountId>,
+    /// The reference.
+    pub value: String,
+    /// The payment.
+    pub payment: PaymentId,
+    /// The call within the payment.
+    pub call: String,
+    /// When.
+    pub created_at: Timestamp,
+}
+
+/// A merchant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MerchantRow {
+    /// The merchant.
+    pub id: MerchantId,
+    /// Unique; what the command line calls it.
+    pub name: String,
+    /// When.
+    pub created_at: Timestamp,
+}
+
+/// A merchant's account at a provider.
+#[derive(Clone, PartialEq, Eq)]
+pub struct AccountRow {
+    /// The merchant.
+    pub merchant: MerchantId,
+    /// The account.
+    pub id: AccountId,
+    /// Stable per merchant, never reused.
+    pub number: i64,
+    /// Unique among the merchant's accounts that are not removed.
+    pub name: String,
+    /// The connector.
+    pub gateway: String,
+    /// Instead of the connector's own URL; test accounts only.
+    pub base_url: Option<String>,
+    /// Moves no real money.
+    pub test: bool,
+    /// When.
+    pub created_at: Timestamp,
+    /// When last changed.
+    pub updated_at: Timestamp,
+    /// When removed.
+    pub removed_at: Option<Timestamp>,
+    /// Opaque JSON; may hold credentials, so `Debug` leaves it out.
+    pub config: String,
+}
+
+impl fmt::Debug for AccountRow {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AccountRow")
+            .field("merchant", &self.merchant)
+            .field("id", &self.id)
+            .field("number", &self.number)
+            .field("name", &self.name)
+            .field("gateway", &self.gateway)
+            .field("removed_at", &self.removed_at)
+            .finish_non_exhaustive()
+    }
+}
+
+/// An API key, known by its hash only.
+#[derive(Clone, PartialEq, Eq)]
+pub struct ApiKeyRow {
+    /// The key's id, which is no secret.
+    pub id: ApiKeyId,
+    /// The merchant.
+    pub merchant: MerchantId,
+    /// Hash of the key.
+    pub hash: Vec<u8>,
+    /// The key's last four characters.
+    pub hint: String,
+    /// What the operator calls it.
+    pub name: String,
+    /// What it may do: words without white space.
+    pub scopes: Vec<String>,
+    /// For test accounts only.
+    pub sandbox: bool,
+    /// When.
+    pub created_at: Timestamp,
+    /// From when on it is not valid.
+    pub expires_at: Option<Timestamp>,
+    /// When revoked.
+    pub revoked_at: Option<Timestamp>,
+}
+
+impl fmt::Debug for ApiKeyRow {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ApiKeyRow")
+            .field("id", &self.id)
+            .field("merchant", &self.merchant)
+            .field("hint", &self.hint)
+            .field("name", &self.name)
+            .field("scopes", &self.scopes)
+            .field("sandbox", &self.sandbox)
+            .field("expires_at", &self.expires_at)
+            .field("revoked_at", &self.revoked_at)
+            .finish_non_exhaustive()
+    }
+}

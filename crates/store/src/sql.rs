@@ -1,0 +1,343 @@
+//! Every statement, once, for both databases.
+//!
+//! Rules that keep one text right on PostgreSQL and SQLite: parameters are `$n`; ids and numbers come from
+//! the application; an optional filter is `cast($n as text) is null or …`; no JSON operators, no
+//! data-modifying CTE; a lease is `update … where … in (select … limit $n) returning`. A lease repeats its
+//! condition outside the sub-select: PostgreSQL checks the outer one again on a row that another worker has
+//! just changed, not the inner one. Booleans are 0 and 1. Texts compare by the database's own collation, so
+//! the final order of rows is made in `decode`, not here.
+
+use crate::store::Guard;
+
+/// A statement's text, and which of its parameters say what it locks.
+#[derive(Debug)]
+pub(crate) struct Query {
+    /// The text, with parameters `$1`, `$2`, …
+    pub(crate) text: &'static str,
+    /// So many leading parameters identify the row. Concurrent batches write rows in the order of these.
+    pub(crate) key: usize,
+    /// Can fail a guard. Two sets with such a statement for one key must not share a transaction.
+    pub(crate) guard: bool,
+}
+
+const fn guard(key: usize, text: &'static str) -> Query {
+    Query {
+        text,
+        key,
+        guard: true,
+    }
+}
+
+const fn write(key: usize, text: &'static str) -> Query {
+    Query {
+        text,
+        key,
+        guard: false,
+    }
+}
+
+const fn read(text: &'static str) -> Query {
+    Query {
+        text,
+        key: 0,
+        guard: false,
+    }
+}
+
+/// The guard behind a unique constraint, by the name that the migrations give it: the table, then the
+/// columns. Other constraints are no guards; to violate them is the caller's bug.
+pub(crate) fn guard_of(constraint: &str) -> Option<Guard> {
+    match constraint {
+        "events_merchant_payment_version" => Some(Guard::Version),
+        "idempotency_merchant_key" => Some(Guard::IdempotencyKey),
+        "accounts_merchant_name" => Some(Guard::AccountName),
+        "accounts_merchant_number" => Some(Guard::AccountNumber),
+        "merchants_id" | "merchants_name" => Some(Guard::Merchant),
+        "api_keys_id" | "api_keys_hash" => Some(Guard::ApiKey),
+        _ => None,
+    }
+}
+
+// A table's columns, in the order of the row's parameters when it is inserted and of `decode` when it is
+// read. Macros, because `concat!` takes literals only.
+macro_rules! payments {
+    () => {
+        "merchant, id, version, status, kind, amount_minor, currency, merchant_ref, \
+         created_at, updated_at, schema, snapshot"
+    };
+}
+macro_rules! events {
+    () => {
+        "merchant, payment, version, id, at, schema, body"
+    };
+}
+macro_rules! outbox {
+    () => {
+        "id, merchant, payment, version, due_at, attempts, body"
+    };
+}
+macro_rules! timers {
+    () => {
+        "merchant, payment, call, kind, due_at, attempt, node, boot"
+    };
+}
+macro_rules! idempotency {
+    () => {
+        "merchant, key, fingerprint, payment, call, created_at, expires_at"
+    };
+}
+macro_rules! payment_references {
+    () => {
+        "merchant, kind, value, account, payment, call, created_at"
+    };
+}
+macro_rules! merchants {
+    () => {
+        "id, name, created_at"
+    };
+}
+macro_rules! accounts {
+    () => {
+        "merchant, id, number, name, gateway, base_url, test, created_at, updated_at, removed_at, config"
+    };
+}
+macro_rules! api_keys {
+    () => {
+        "id, merchant, hash, hint, name, scopes, sandbox, created_at, expires_at, revoked_at"
+    };
+}
+
+pub(crate) static PING: Query = read("select cast(1 as bigint)");
+
+// Payments and their events.
+
+pub(crate) static EVENT_INSERT: Query = guard(
+    3,
+    concat!(
+        "insert into events (",
+        events!(),
+        ") values ($1, $2, $3, $4, $5, $6, $7)"
+    ),
+);
+
+pub(crate) static EVENTS: Query = read(concat!(
+    "select ",
+    events!(),
+    " from events where merchant = $1 and payment = $2 order by version"
+));
+
+pub(crate) static EVENT: Query = read(concat!(
+    "select ",
+    events!(),
+    " from events where merchant = $1 and payment = $2 and version = $3"
+));
+
+/// Needs no condition on the version: the event of the same set guards it.
+pub(crate) static PAYMENT_PUT: Query = write(
+    2,
+    concat!(
+        "insert into payments (",
+        payments!(),
+        ") values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) \
+         on conflict (merchant, id) do update set version = excluded.version, \
+         status = excluded.status, kind = excluded.kind, amount_minor = excluded.amount_minor, \
+         currency = excluded.currency, merchant_ref = excluded.merchant_ref, \
+         created_at = excluded.created_at, updated_at = excluded.updated_at, \
+         schema = excluded.schema, snapshot = excluded.snapshot"
+    ),
+);
+
+pub(crate) static PAYMENT: Query = read(concat!(
+    "select ",
+    payments!(),
+    " from payments where merchant = $1 and id = $2"
+));
+
+pub(crate) static PAYMENT_COUNT: Query = read("select count(*) from payments");
+
+// The outbox.
+
+pub(crate) static OUTBOX_INSERT: Query = write(
+    1,
+    concat!(
+        "insert into outbox (",
+        outbox!(),
+        ") values ($1, $2, $3, $4, $5, $6, $7)"
+    ),
+);
+
+pub(crate) static OUTBOX_LEASE: Query = write(
+    0,
+    concat!(
+        "update outbox set due_at = $2, attempts = attempts + 1 where due_at <= $1 and id in \
+         (select id from outbox where due_at <= $1 order by due_at, id limit $3) returning ",
+        outbox!()
+    ),
+);
+
+pub(crate) static OUTBOX_DELETE: Query = write(1, "delete from outbox where id = $1");
+
+pub(crate) static OUTBOX_COUNT: Query = read("select count(*) from outbox");
+
+// Timers.
+
+pub(crate) static TIMER_PUT: Query = write(
+    3,
+    concat!(
+        "insert into timers (",
+        timers!(),
+        ") values ($1, $2, $3, $4, $5, $6, $7, $8) \
+         on conflict (merchant, payment, call) do update set kind = excluded.kind, \
+         due_at = excluded.due_at, attempt = excluded.attempt, node = excluded.node, \
+         boot = excluded.boot"
+    ),
+);
+
+pub(crate) static TIMER_DELETE: Query = write(
+    3,
+    "delete from timers where merchant = $1 and payment = $2 and call = $3",
+);
+
+pub(crate) static TIMERS_LEASE: Query = write(
+    0,
+    concat!(
+        "update timers set due_at = $2, node = $4, boot = $5 \
+         where due_at <= $1 and (merchant, payment, call) in \
+         (select merchant, payment, call from timers where due_at <= $1 \
+         order by due_at, merchant, payment, call limit $3) returning ",
+        timers!()
+    ),
+);
+
+/// Reads the whole table; it is short, and this runs once when a node starts.
+pub(crate) static TIMERS_OF_OTHER_BOOTS: Query = read(concat!(
+    "select ",
+    timers!(),
+    " from timers where node = $1 and boot <> $2 order by due_at, merchant, payment, call limit $3"
+));
+
+pub(crate) static TIMER_COUNT: Query = read("select count(*) from timers");
+
+// Idempotency keys.
+
+pub(crate) static KEY_INSERT: Query = guard(
+    2,
+    concat!(
+        "insert into idempotency (",
+        idempotency!(),
+        ") values ($1, $2, $3, $4, $5, $6, $7)"
+    ),
+);
+
+pub(crate) static KEY_DELETE: Query = guard(
+    2,
+    "delete from idempotency where merchant = $1 and key = $2",
+);
+
+pub(crate) static KEY: Query = read(concat!(
+    "select ",
+    idempotency!(),
+    " from idempotency where merchant = $1 and key = $2"
+));
+
+pub(crate) static KEYS_SWEEP: Query = write(
+    0,
+    "delete from idempotency where expires_at <= $1 and (merchant, key) in \
+     (select merchant, key from idempotency where expires_at <= $1 order by expires_at limit $2) \
+     returning expires_at",
+);
+
+// References.
+
+pub(crate) static REFERENCE_INSERT: Query = write(
+    6,
+    concat!(
+        "insert into payment_references (",
+        payment_references!(),
+        ") values ($1, $2, $3, $4, $5, $6, $7) on conflict do nothing"
+    ),
+);
+
+pub(crate) static REFERENCES: Query = read(concat!(
+    "select ",
+    payment_references!(),
+    " from payment_references where merchant = $1 and kind = $2 and value = $3 \
+     and (cast($4 as text) is null or account = $4) \
+     order by created_at desc, payment desc, call desc limit $5"
+));
+
+// Merchants, accounts, API keys.
+
+pub(crate) static MERCHANT_INSERT: Query = guard(
+    0,
+    concat!(
+        "insert into merchants (",
+        merchants!(),
+        ") values ($1, $2, $3)"
+    ),
+);
+
+pub(crate) static MERCHANTS: Query = read(concat!("select ", merchants!(), " from merchants"));
+
+pub(crate) static MERCHANT_BY_NAME: Query = read(concat!(
+    "select ",
+    merchants!(),
+    " from merchants where name = $1"
+));
+
+pub(crate) static ACCOUNT_PUT: Query = guard(
+    1,
+    concat!(
+        "insert into accounts (",
+        accounts!(),
+        ") values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) \
+         on conflict (merchant, id) do update set name = excluded.name, \
+         gateway = excluded.gateway, base_url = excluded.base_url, test = excluded.test, \
+         updated_at = excluded.updated_at, removed_at = excluded.removed_at, \
+         config = excluded.config"
+    ),
+);
+
+pub(crate) static ACCOUNT_REMOVE: Query = guard(
+    1,
+    "update accounts set removed_at = $3, updated_at = $3 \
+     where merchant = $1 and id = $2 and removed_at is null",
+);
+
+pub(crate) static ACCOUNT: Query = read(concat!(
+    "select ",
+    accounts!(),
+    " from accounts where merchant = $1 and id = $2"
+));
+
+pub(crate) static ACCOUNTS: Query = read(concat!(
+    "select ",
+    accounts!(),
+    " from accounts where merchant = $1"
+));
+
+pub(crate) static API_KEY_INSERT: Query = guard(
+    0,
+    concat!(
+        "insert into api_keys (",
+        api_keys!(),
+        ") values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)"
+    ),
+);
+
+pub(crate) static API_KEY_REVOKE: Query = guard(
+    0,
+    "update api_keys set revoked_at = $2 where id = $1 and revoked_at is null",
+);
+
+pub(crate) static API_KEY_BY_HASH: Query = read(concat!(
+    "select ",
+    api_keys!(),
+    " from api_keys where hash = $1"
+));
+
+pub(crate) static API_KEYS: Query = read(concat!(
+    "select ",
+    api_keys!(),
+    " from api_keys where merchant = $1"
+));
