@@ -318,7 +318,7 @@ impl Payment {
             CallState::Final {
                 outcome: Outcome::Approved { amount, .. },
                 ..
-            } => Standing::Approved(self.order.kind.amount().map(|_| *amount)),
+            } => Standing::Approved(*amount),
             CallState::Final { outcome, .. } => Standing::Failed(outcome),
             CallState::Closed { how, .. } => Standing::Closed(*how),
         })

@@ -34,10 +34,10 @@ pub enum Outcome {
         /// What the provider said.
         answer: Answer,
     },
-    /// A parsed answer: the operation is done, for this amount.
+    /// A parsed answer: the operation is done.
     Approved {
-        /// What was approved; less than asked is a partial approval.
-        amount: Money,
+        /// What was approved; less than asked is a partial approval. A void or a token has none.
+        amount: Option<Money>,
         /// What the provider said.
         answer: Answer,
     },
