@@ -6,7 +6,7 @@
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::{Call, Connector, Cx, Decoded, HttpReply, LookUp, Operation};
+use crate::{Call, Connector, Cx, Decoded, HttpReply, LookUp, Operation, Question};
 
 /// One case.
 #[derive(Deserialize)]
@@ -97,7 +97,8 @@ fn encoded(connector: &dyn Connector, case: &Case) -> Result<Value, String> {
             Err(error) => serde_json::json!({ "error": error.to_string() }),
         },
         Ask::LookUp(look_up) => match connector.look_up(look_up, &case.cx) {
-            Some(call) => serde_json::json!({ "call": json(&call)? }),
+            Some(Question::Http(call)) => serde_json::json!({ "call": json(&call)? }),
+            Some(Question::Immediate(finding)) => json(&finding)?,
             None => Value::Null,
         },
     })

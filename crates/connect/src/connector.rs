@@ -28,9 +28,9 @@ pub trait Connector: Send + Sync {
     /// What a reply means. A reply that cannot be read is `Unknown`: see [`Decoded::unreadable`].
     fn decode(&self, operation: &Operation, cx: &Cx, reply: &HttpReply) -> Decoded;
 
-    /// The call that asks for an operation whose outcome is not known; `None` where the manifest claims
-    /// no look-up for this subject.
-    fn look_up(&self, look_up: &LookUp, cx: &Cx) -> Option<HttpCall>;
+    /// How to ask for an operation whose outcome is not known; `None` where the provider cannot be asked
+    /// for this subject.
+    fn look_up(&self, look_up: &LookUp, cx: &Cx) -> Option<Question>;
 
     /// What the reply to a look-up shows.
     fn read_look_up(&self, look_up: &LookUp, cx: &Cx, reply: &HttpReply) -> Finding;
@@ -43,6 +43,15 @@ pub enum Call {
     Http(HttpCall),
     /// The answer of a mock gateway, which has no server.
     Immediate(Outcome),
+}
+
+/// How a look-up asks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Question {
+    /// A request to send; it moves no money.
+    Http(HttpCall),
+    /// What a mock gateway, which has no server, knows.
+    Immediate(Finding),
 }
 
 /// Why an operation cannot be put to this provider. Nothing is sent.

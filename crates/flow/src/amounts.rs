@@ -81,7 +81,7 @@ fn sum(calls: &[Amounted], zero: Money) -> Option<(Money, Money)> {
                 in_doubt = in_doubt.checked_add(*amount).ok()?;
             }
             CallState::Final {
-                outcome: Outcome::Approved { amount, .. },
+                outcome: Outcome::Approved { amount: Some(amount), .. },
                 ..
             } => {
                 confirmed = confirmed.checked_add(*amount).ok()?;

@@ -576,20 +576,18 @@ fn reference(payment: &Payment, id: CallId) -> String {
     format!("{bare}-{id}")
 }
 
-/// An approval for more than was asked, or in another currency, cannot be true: nobody knows what it means.
+/// An approval for more than was asked, in another currency, or without an amount where one was asked,
+/// cannot be true: nobody knows what it means.
 fn believable(outcome: Outcome, asked: Option<Money>) -> Outcome {
-    match (&outcome, asked) {
-        (Outcome::Approved { amount, .. }, Some(asked))
-            if amount.currency() != asked.currency()
-                || amount.minor() > asked.minor()
-                || amount.minor() < 0 =>
-        {
-            Outcome::Unknown {
-                why: Doubt::Unreadable,
-            }
+    let Outcome::Approved { amount, .. } = &outcome else { return outcome };
+    let true_enough = match (amount, asked) {
+        (Some(amount), Some(asked)) => {
+            amount.currency() == asked.currency() && (0..=asked.minor()).contains(&amount.minor())
         }
-        _ => outcome,
-    }
+        (None, None) => true,
+        (Some(_), None) | (None, Some(_)) => false,
+    };
+    if true_enough { outcome } else { Outcome::Unknown { why: Doubt::Unreadable } }
 }
 
 /// The attempt to act on, or why there is none.
