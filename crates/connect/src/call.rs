@@ -273,9 +273,7 @@ fn fill_parts(
     for part in parts {
         room = room.saturating_add(match part {
             Part::Text(text) => text.len(),
-            Part::Hole(hole) => secrets
-                .secret(hole)
-                .map_or(0, |s| s.len().saturating_mul(6)),
+            Part::Hole(hole) => secrets.secret(hole).map_or(0, |s| s.len().saturating_mul(6)),
         });
     }
     let mut out = Zeroizing::new(String::with_capacity(room));
@@ -283,9 +281,8 @@ fn fill_parts(
         match part {
             Part::Text(text) => out.push_str(text),
             Part::Hole(hole) => {
-                let secret = secrets
-                    .secret(hole)
-                    .ok_or_else(|| FillError::Missing(hole.clone()))?;
+                let secret =
+                    secrets.secret(hole).ok_or_else(|| FillError::Missing(hole.clone()))?;
                 match escape {
                     Escape::Header if !secret.bytes().all(|b| (0x20..0x7f).contains(&b)) => {
                         return Err(FillError::Unfit(hole.clone()));
@@ -357,20 +354,13 @@ impl HttpReply {
     /// The first header field of this lower-case name.
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&str> {
-        self.headers
-            .iter()
-            .find(|(n, _)| n == name)
-            .map(|(_, v)| v.as_str())
+        self.headers.iter().find(|(n, _)| n == name).map(|(_, v)| v.as_str())
     }
 
     /// `Retry-After` in milliseconds, when it is given in seconds.
     #[must_use]
     pub fn retry_after_ms(&self) -> Option<u64> {
-        self.header("retry-after")?
-            .trim()
-            .parse::<u64>()
-            .ok()?
-            .checked_mul(1000)
+        self.header("retry-after")?.trim().parse::<u64>().ok()?.checked_mul(1000)
     }
 }
 
@@ -420,29 +410,20 @@ mod tests {
         let cvv = HttpCall::new(Method::Post, "/p")
             .body(Body::json(&Json::obj([("cvv", Json::Hole(Hole::Cvv))])));
         assert!(cvv.carries_cvv());
-        assert_eq!(
-            cvv.fill(&Secrets).err(),
-            Some(FillError::Missing(Hole::Cvv))
-        );
+        assert_eq!(cvv.fill(&Secrets).err(), Some(FillError::Missing(Hole::Cvv)));
 
         let line = HttpCall::new(Method::Get, "/p")
             .header("X-Key", vec![Hole::Credential("Line".into()).into()]);
         assert!(!line.carries_cvv());
         let error = line.fill(&Secrets).err().unwrap();
         assert_eq!(error, FillError::Unfit(Hole::Credential("Line".into())));
-        assert!(
-            !error.to_string().contains("a\r"),
-            "an error never shows the secret"
-        );
+        assert!(!error.to_string().contains("a\r"), "an error never shows the secret");
     }
 
     #[test]
     fn a_template_survives_storage() {
         let call = HttpCall::new(Method::Post, "/payments")
-            .header(
-                "Authorization",
-                vec!["Bearer ".into(), Hole::Credential("Key".into()).into()],
-            )
+            .header("Authorization", vec!["Bearer ".into(), Hole::Credential("Key".into()).into()])
             .body(Body::json(&Json::obj([("cvv", Json::Hole(Hole::Cvv))])))
             .moves_money();
         let stored = serde_json::to_string(&call).unwrap();

@@ -60,22 +60,10 @@ pub fn differences(connector: &dyn Connector, file: &str) -> Result<Vec<String>,
     let cases: Vec<Case> = serde_json::from_str(file).map_err(|error| error.to_string())?;
     let mut found = Vec::new();
     for case in &cases {
-        compare(
-            &mut found,
-            &case.title,
-            "gives",
-            &case.gives,
-            &encoded(connector, case)?,
-        );
+        compare(&mut found, &case.title, "gives", &case.gives, &encoded(connector, case)?);
         for (at, reply) in case.replies.iter().enumerate() {
             let what = format!("reply {}", at.saturating_add(1));
-            compare(
-                &mut found,
-                &case.title,
-                &what,
-                &reply.means,
-                &read(connector, case, reply)?,
-            );
+            compare(&mut found, &case.title, &what, &reply.means, &read(connector, case, reply)?);
         }
     }
     Ok(found)
@@ -83,9 +71,7 @@ pub fn differences(connector: &dyn Connector, file: &str) -> Result<Vec<String>,
 
 fn compare(found: &mut Vec<String>, title: &str, what: &str, want: &Value, got: &Value) {
     if want != got {
-        found.push(format!(
-            "{title}: {what}\n  expected {want}\n  got      {got}"
-        ));
+        found.push(format!("{title}: {what}\n  expected {want}\n  got      {got}"));
     }
 }
 
@@ -110,11 +96,8 @@ fn read(connector: &dyn Connector, case: &Case, reply: &Reply) -> Result<Value, 
         None if reply.body.is_null() => String::new(),
         None => reply.body.to_string(),
     };
-    let reply = HttpReply {
-        status: reply.status,
-        headers: reply.headers.clone(),
-        body: body.into_bytes(),
-    };
+    let reply =
+        HttpReply { status: reply.status, headers: reply.headers.clone(), body: body.into_bytes() };
     match &case.ask {
         Ask::Operation(operation) => match connector.decode(operation, &case.cx, &reply) {
             Decoded::Outcome(outcome) => json(&outcome),

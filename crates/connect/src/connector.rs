@@ -67,9 +67,7 @@ impl EncodeError {
     /// The proof that this is: nothing left.
     #[must_use]
     pub fn outcome(&self) -> Outcome {
-        Outcome::NotSent {
-            why: NotSent::NotSupported,
-        }
+        Outcome::NotSent { why: NotSent::NotSupported }
     }
 }
 
@@ -116,11 +114,7 @@ const MESSAGE_LIMIT: usize = 300;
 /// A provider's id or code: bounded, without control characters, or nothing if it is empty.
 #[must_use]
 pub fn identifier(value: &str) -> Option<String> {
-    let clean: String = value
-        .chars()
-        .filter(|c| !c.is_control())
-        .take(IDENTIFIER_LIMIT)
-        .collect();
+    let clean: String = value.chars().filter(|c| !c.is_control()).take(IDENTIFIER_LIMIT).collect();
     let clean = clean.trim();
     (!clean.is_empty()).then(|| clean.to_owned())
 }
@@ -131,11 +125,7 @@ pub fn identifier(value: &str) -> Option<String> {
 /// bring it into our books.
 #[must_use]
 pub fn message(value: &str) -> Option<String> {
-    let clean: Vec<char> = value
-        .chars()
-        .filter(|c| !c.is_control())
-        .take(MESSAGE_LIMIT)
-        .collect();
+    let clean: Vec<char> = value.chars().filter(|c| !c.is_control()).take(MESSAGE_LIMIT).collect();
     let mut out = String::with_capacity(clean.len());
     let mut rest = clean.as_slice();
     while let Some(first) = rest.first() {
@@ -165,20 +155,14 @@ mod tests {
             ("", None),
             (" \n\t ", None),
             (long.as_str(), long.get(..300)),
-            (
-                "card 4111111111111111 declined",
-                Some("card [digits] declined"),
-            ),
+            ("card 4111111111111111 declined", Some("card [digits] declined")),
             ("ref 12345678901", Some("ref 12345678901")),
             ("é\u{0}é", Some("éé")),
         ];
         for (given, want) in rows {
             assert_eq!(message(given).as_deref(), want, "{given:?}");
         }
-        assert_eq!(
-            identifier("8515131751004933").as_deref(),
-            Some("8515131751004933")
-        );
+        assert_eq!(identifier("8515131751004933").as_deref(), Some("8515131751004933"));
         assert_eq!(identifier("\r\n"), None);
     }
 }

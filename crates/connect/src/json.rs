@@ -120,9 +120,8 @@ impl<T: Into<Json>> From<Option<T>> for Json {
 
 /// Writes a string's content as JSON does, without the quotes. Never allocates beyond `out`.
 pub(crate) fn push_escaped(out: &mut String, text: &str) {
-    const HEX: [char; 16] = [
-        '0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'a', 'b', 'c', 'd', 'e', 'f',
-    ];
+    const HEX: [char; 16] =
+        ['0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'a', 'b', 'c', 'd', 'e', 'f'];
     for c in text.chars() {
         match c {
             '"' => out.push_str("\\\""),
@@ -146,18 +145,10 @@ mod tests {
 
     #[test]
     fn text_that_looks_like_anything_stays_text() {
-        for text in [
-            "",
-            "a\"b",
-            "\\",
-            "\u{0}\u{1f}\n\r\t",
-            "{{card_number}}",
-            "é\u{1F600}\u{E000}",
-        ] {
+        for text in ["", "a\"b", "\\", "\u{0}\u{1f}\n\r\t", "{{card_number}}", "é\u{1F600}\u{E000}"]
+        {
             let parts = Json::obj([("t", text.into())]).to_parts();
-            let [Part::Text(json)] = parts.as_slice() else {
-                panic!("{parts:?}")
-            };
+            let [Part::Text(json)] = parts.as_slice() else { panic!("{parts:?}") };
             let back: serde_json::Value = serde_json::from_str(json).unwrap();
             assert_eq!(back["t"], text);
         }
@@ -170,9 +161,6 @@ mod tests {
             ("gone", Json::Null),
             ("a", Json::Arr(vec![true.into(), Json::Null, "x".into()])),
         ]);
-        assert_eq!(
-            value.to_parts(),
-            [Part::Text(r#"{"z":1,"a":[true,null,"x"]}"#.into())]
-        );
+        assert_eq!(value.to_parts(), [Part::Text(r#"{"z":1,"a":[true,null,"x"]}"#.into())]);
     }
 }

@@ -139,18 +139,8 @@ impl Manifest {
             .operations
             .iter()
             .map(|(kind, claim)| (kind.as_str(), &claim.citation))
-            .chain(
-                manifest
-                    .idempotency
-                    .iter()
-                    .map(|claim| ("idempotency", &claim.citation)),
-            )
-            .chain(
-                manifest
-                    .look_up
-                    .iter()
-                    .map(|claim| ("look_up", &claim.citation)),
-            );
+            .chain(manifest.idempotency.iter().map(|claim| ("idempotency", &claim.citation)))
+            .chain(manifest.look_up.iter().map(|claim| ("look_up", &claim.citation)));
         for (what, citation) in citations {
             if citation.trim().is_empty() {
                 return fail(format!("{what} is claimed without a citation"));
@@ -191,10 +181,7 @@ impl Manifest {
 
     fn exponents_of(&self, currency: Currency) -> Option<(u32, u32)> {
         let ours = u32::from(currency.exponent()?);
-        Some((
-            ours,
-            self.exponents.get(currency.code()).copied().unwrap_or(ours),
-        ))
+        Some((ours, self.exponents.get(currency.code()).copied().unwrap_or(ours)))
     }
 }
 
@@ -228,15 +215,9 @@ mod tests {
     fn what_is_not_cited_does_not_load() {
         let rows = [
             ("[operations.charge]\ncitation = \"docs\"", ""),
-            (
-                "[operations.charge]\ncitation = \" \"",
-                "charge is claimed without a citation",
-            ),
+            ("[operations.charge]\ncitation = \" \"", "charge is claimed without a citation"),
             ("[operations.charge]", "missing field `citation`"),
-            (
-                "[operations.teleport]\ncitation = \"docs\"",
-                "unknown variant",
-            ),
+            ("[operations.teleport]\ncitation = \"docs\"", "unknown variant"),
             ("currencies = [\"USD\", \"ZZZ\"]", "ZZZ is no currency"),
             ("surprise = 1", "unknown field"),
         ];
@@ -245,16 +226,10 @@ mod tests {
                 Ok(loaded) => {
                     assert_eq!(error, "", "{more}");
                     assert!(loaded.claims(OperationKind::Charge));
-                    assert!(
-                        !loaded.claims(OperationKind::Refund),
-                        "unclaimed is refused"
-                    );
+                    assert!(!loaded.claims(OperationKind::Refund), "unclaimed is refused");
                 }
                 Err(found) => {
-                    assert!(
-                        !error.is_empty() && found.to_string().contains(error),
-                        "{found}"
-                    );
+                    assert!(!error.is_empty() && found.to_string().contains(error), "{found}");
                 }
             }
         }
@@ -277,17 +252,10 @@ mod tests {
             let units = manifest.to_provider_units(money);
             assert_eq!(units, want, "{code} {minor}");
             if let Some(units) = units {
-                assert_eq!(
-                    manifest.from_provider_units(units, money.currency()),
-                    Some(money)
-                );
+                assert_eq!(manifest.from_provider_units(units, money.currency()), Some(money));
             }
         }
         let isk = Currency::parse("ISK").unwrap();
-        assert_eq!(
-            manifest.from_provider_units(550, isk),
-            None,
-            "half a krona is no answer"
-        );
+        assert_eq!(manifest.from_provider_units(550, isk), None, "half a krona is no answer");
     }
 }

@@ -41,9 +41,7 @@ impl Sums {
 /// `a − b − c`, or nothing where that is negative or cannot be said.
 fn rest(a: Money, b: Money, c: Money) -> Money {
     let left = a.checked_sub(b).and_then(|ab| ab.checked_sub(c));
-    left.ok()
-        .filter(|money| money.minor() >= 0)
-        .unwrap_or(Money::zero(a.currency()))
+    left.ok().filter(|money| money.minor() >= 0).unwrap_or(Money::zero(a.currency()))
 }
 
 /// The sums of a payment whose attempt stands approved; `None` for every other, and where a sum does not
@@ -53,23 +51,14 @@ pub fn of(payment: &Payment) -> Option<Sums> {
     let (no, Some(approved)) = payment.approved()? else {
         return None;
     };
-    debug_assert_eq!(
-        payment.standing(no),
-        Some(Standing::Approved(Some(approved)))
-    );
+    debug_assert_eq!(payment.standing(no), Some(Standing::Approved(Some(approved))));
     let zero = Money::zero(approved.currency());
     let (captured, captures_in_doubt) = match payment.order.kind {
         OrderKind::Charge(_) => (approved, zero),
         OrderKind::Authorize(_) | OrderKind::Tokenize => sum(&payment.captures, zero)?,
     };
     let (refunded, refunds_in_doubt) = sum(&payment.refunds, zero)?;
-    Some(Sums {
-        authorized: approved,
-        captured,
-        captures_in_doubt,
-        refunded,
-        refunds_in_doubt,
-    })
+    Some(Sums { authorized: approved, captured, captures_in_doubt, refunded, refunds_in_doubt })
 }
 
 /// Confirmed, and in doubt.
@@ -81,8 +70,7 @@ fn sum(calls: &[Amounted], zero: Money) -> Option<(Money, Money)> {
                 in_doubt = in_doubt.checked_add(*amount).ok()?;
             }
             CallState::Final {
-                outcome: Outcome::Approved { amount: Some(amount), .. },
-                ..
+                outcome: Outcome::Approved { amount: Some(amount), .. }, ..
             } => {
                 confirmed = confirmed.checked_add(*amount).ok()?;
             }

@@ -57,12 +57,7 @@ impl std::str::FromStr for CallId {
         let wrong = || format!("{text:?} is no call id");
         let mut chars = text.chars();
         let kind = chars.next().ok_or_else(wrong)?;
-        let no = chars
-            .as_str()
-            .parse::<u16>()
-            .ok()
-            .filter(|no| *no > 0)
-            .ok_or_else(wrong)?;
+        let no = chars.as_str().parse::<u16>().ok().filter(|no| *no > 0).ok_or_else(wrong)?;
         match kind {
             'a' => Ok(Self::Attempt(no)),
             'c' => Ok(Self::Capture(no)),
@@ -225,23 +220,9 @@ impl Call {
             return scheduled;
         };
         // Absence needs two answers from after this time: do not sleep through it.
-        let soonest = if now > after {
-            now.plus_millis(2_000)
-        } else {
-            after.plus_millis(1)
-        };
-        let negative = matches!(
-            self.checks.last(),
-            Some(Check {
-                finding: Finding::NotFound,
-                ..
-            })
-        );
-        if negative && soonest < scheduled {
-            soonest
-        } else {
-            scheduled
-        }
+        let soonest = if now > after { now.plus_millis(2_000) } else { after.plus_millis(1) };
+        let negative = matches!(self.checks.last(), Some(Check { finding: Finding::NotFound, .. }));
+        if negative && soonest < scheduled { soonest } else { scheduled }
     }
 }
 
@@ -251,12 +232,9 @@ mod tests {
 
     #[test]
     fn a_call_id_reads_back_and_nothing_else_does() {
-        for id in [
-            CallId::Attempt(1),
-            CallId::Capture(9),
-            CallId::Void(10),
-            CallId::Refund(u16::MAX),
-        ] {
+        for id in
+            [CallId::Attempt(1), CallId::Capture(9), CallId::Void(10), CallId::Refund(u16::MAX)]
+        {
             assert_eq!(id.to_string().parse(), Ok(id));
         }
         for text in ["", "a", "a0", "x1", "a-1", "a65536", "1", "é1"] {

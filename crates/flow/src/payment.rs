@@ -135,11 +135,8 @@ pub struct RetryDeclines {
 impl RetryDeclines {
     /// What a list of accounts in the Gateway API means: an issuer's word is final everywhere, a risk
     /// refusal is not shopped around, a provider's own refusal is.
-    pub const GATEWAY_LIST: Self = Self {
-        issuer: false,
-        provider_risk: false,
-        provider_other: true,
-    };
+    pub const GATEWAY_LIST: Self =
+        Self { issuer: false, provider_risk: false, provider_other: true };
 }
 
 /// A capture or refund.
@@ -282,9 +279,7 @@ impl Payment {
             CallId::Capture(_) | CallId::Refund(_) => {
                 self.approved().map(|(no, _)| no).or_else(|| {
                     // Voided since: it is still the one attempt that was approved.
-                    numbered(&self.attempts)
-                        .find(|(_, call)| was_approved(call))
-                        .map(|(no, _)| no)
+                    numbered(&self.attempts).find(|(_, call)| was_approved(call)).map(|(no, _)| no)
                 })
             }
         }
@@ -305,20 +300,15 @@ impl Payment {
     #[must_use]
     pub fn standing(&self, attempt: u16) -> Option<Standing<'_>> {
         let call = self.call(CallId::Attempt(attempt))?;
-        if self
-            .voids
-            .iter()
-            .any(|void| void.attempt == attempt && was_approved(&void.call))
-        {
+        if self.voids.iter().any(|void| void.attempt == attempt && was_approved(&void.call)) {
             return Some(Standing::Closed(Closure::Voided));
         }
         Some(match &call.state {
             CallState::Planned => Standing::Running,
             CallState::Open { outcome, .. } => Standing::Open(outcome),
-            CallState::Final {
-                outcome: Outcome::Approved { amount, .. },
-                ..
-            } => Standing::Approved(*amount),
+            CallState::Final { outcome: Outcome::Approved { amount, .. }, .. } => {
+                Standing::Approved(*amount)
+            }
             CallState::Final { outcome, .. } => Standing::Failed(outcome),
             CallState::Closed { how, .. } => Standing::Closed(*how),
         })
@@ -413,13 +403,7 @@ impl Payment {
 }
 
 pub(crate) fn was_approved(call: &Call) -> bool {
-    matches!(
-        &call.state,
-        CallState::Final {
-            outcome: Outcome::Approved { .. },
-            ..
-        }
-    )
+    matches!(&call.state, CallState::Final { outcome: Outcome::Approved { .. }, .. })
 }
 
 pub(crate) fn numbered<T>(items: &[T]) -> impl Iterator<Item = (u16, &T)> {

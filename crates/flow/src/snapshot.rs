@@ -25,10 +25,7 @@ impl std::fmt::Display for SnapshotError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Newer { schema } => {
-                write!(
-                    f,
-                    "the snapshot has schema {schema}; this version reads up to {SCHEMA}"
-                )
+                write!(f, "the snapshot has schema {schema}; this version reads up to {SCHEMA}")
             }
             Self::Broken(why) => write!(f, "the snapshot does not read: {why}"),
         }

@@ -212,10 +212,7 @@ impl std::fmt::Display for Refusal {
             Self::Concluded => f.write_str("the call is concluded"),
             Self::NothingApproved => f.write_str("the payment has no approved transaction"),
             Self::InDoubt(call) => {
-                write!(
-                    f,
-                    "the outcome of an earlier request ({call}) is not known yet"
-                )
+                write!(f, "the outcome of an earlier request ({call}) is not known yet")
             }
             Self::AlreadyVoided => f.write_str("the transaction has been voided"),
             Self::AlreadyCaptured => {
@@ -247,12 +244,7 @@ pub fn step(payment: &Payment, input: Input, facts: &Facts) -> Result<Step, Refu
     let mut next = payment.clone();
     next.updated_at = facts.now;
     let mut draft = Draft {
-        step: Step {
-            next,
-            events: Vec::new(),
-            timers: Vec::new(),
-            effects: Vec::new(),
-        },
+        step: Step { next, events: Vec::new(), timers: Vec::new(), effects: Vec::new() },
         facts,
         is_due: matches!(input, Input::Due { .. }),
     };
@@ -308,9 +300,7 @@ impl Draft<'_> {
         call.take(outcome.clone(), moves_money, self.facts.now);
         if call.is_concluded() {
             let approved = was_approved(call);
-            self.step
-                .events
-                .push(Event::Concluded { call: id, outcome });
+            self.step.events.push(Event::Concluded { call: id, outcome });
             self.step.timers.push(Timer::Clear { call: id });
             if approved {
                 self.close_voided(id);
@@ -331,12 +321,7 @@ impl Draft<'_> {
         let Some(attempt) = self.step.next.attempt_of(id).map(CallId::Attempt) else {
             return;
         };
-        if self
-            .step
-            .next
-            .call(attempt)
-            .is_some_and(|call| !call.is_concluded())
-        {
+        if self.step.next.call(attempt).is_some_and(|call| !call.is_concluded()) {
             self.close(attempt, Closure::Voided);
         }
     }
@@ -385,12 +370,7 @@ impl Draft<'_> {
         let call = self.step.next.call(id).ok_or(Refusal::NoSuchCall)?;
         match call.state {
             CallState::Planned => {
-                self.conclude(
-                    id,
-                    Outcome::Unknown {
-                        why: Doubt::OwnerGone,
-                    },
-                )?;
+                self.conclude(id, Outcome::Unknown { why: Doubt::OwnerGone })?;
             }
             CallState::Open { .. } => {
                 self.check_later(id);
@@ -413,33 +393,21 @@ impl Draft<'_> {
             && let Some(candidate) = self.step.next.order.candidates.get(candidate).cloned()
         {
             let no = count(self.step.next.attempts.len());
-            let call = self.plan(
-                CallId::Attempt(no),
-                &candidate,
-                self.step.next.order.kind.amount(),
-            );
+            let call =
+                self.plan(CallId::Attempt(no), &candidate, self.step.next.order.kind.amount());
             self.step.next.attempts.push(call);
         }
     }
 
     fn plan_owed_void(&mut self, attempt: u16, why: VoidReason) {
-        let voids = || {
-            self.step
-                .next
-                .voids
-                .iter()
-                .filter(|void| void.attempt == attempt)
-        };
+        let voids = || self.step.next.voids.iter().filter(|void| void.attempt == attempt);
         if voids().any(|void| !void.call.is_concluded()) || voids().count() >= VOIDS_MAX {
             return;
         }
         if voids().next().is_some() && !self.is_due {
             // The last one did not succeed: a timer tries again.
             let at = self.facts.now.plus_millis(2_000);
-            self.step.timers.push(Timer::Set {
-                call: CallId::Attempt(attempt),
-                at,
-            });
+            self.step.timers.push(Timer::Set { call: CallId::Attempt(attempt), at });
             return;
         }
         self.plan_void(attempt, why);
@@ -472,18 +440,10 @@ impl Draft<'_> {
             return Err(Refusal::NothingApproved);
         }
         none_open(payment, |_| true)?;
-        if payment
-            .captures
-            .iter()
-            .any(|capture| was_approved(&capture.call))
-        {
+        if payment.captures.iter().any(|capture| was_approved(&capture.call)) {
             return Err(Refusal::AlreadyCaptured);
         }
-        if payment
-            .refunds
-            .iter()
-            .any(|refund| was_approved(&refund.call))
-        {
+        if payment.refunds.iter().any(|refund| was_approved(&refund.call)) {
             return Err(Refusal::AlreadyRefunded);
         }
         if payment.voids.len() >= MODIFICATIONS_MAX {
@@ -530,10 +490,7 @@ impl Draft<'_> {
             amount,
         });
         let gone_at = send_by.plus_millis(OWNER_GRACE_MS);
-        self.step.timers.push(Timer::Set {
-            call: id,
-            at: gone_at,
-        });
+        self.step.timers.push(Timer::Set { call: id, at: gone_at });
         self.step.effects.push(Effect::Call(id));
         Call {
             key: reference.clone(),
@@ -557,11 +514,7 @@ impl Draft<'_> {
         };
         let scheduled = call.next_check(self.facts.now);
         let own_task_until = self.step.next.order.failover_until;
-        let at = if self.facts.live {
-            scheduled.max(own_task_until)
-        } else {
-            scheduled
-        };
+        let at = if self.facts.live { scheduled.max(own_task_until) } else { scheduled };
         self.step.timers.push(Timer::Set { call: id, at });
     }
 }
@@ -593,9 +546,9 @@ fn believable(outcome: Outcome, asked: Option<Money>) -> Outcome {
 /// The attempt to act on, or why there is none.
 fn approved(payment: &Payment) -> Result<(u16, Option<Money>), Refusal> {
     match payment.verdict() {
-        Verdict::Running => Err(Refusal::InDoubt(CallId::Attempt(count(
-            payment.attempts.len().saturating_sub(1),
-        )))),
+        Verdict::Running => {
+            Err(Refusal::InDoubt(CallId::Attempt(count(payment.attempts.len().saturating_sub(1)))))
+        }
         Verdict::InDoubt(no) => Err(Refusal::InDoubt(CallId::Attempt(no))),
         Verdict::Failed(_) => Err(Refusal::NothingApproved),
         Verdict::Approved(no) => match payment.standing(no) {
@@ -606,17 +559,11 @@ fn approved(payment: &Payment) -> Result<(u16, Option<Money>), Refusal> {
 }
 
 fn candidate(payment: &Payment, attempt: u16) -> Result<Candidate, Refusal> {
-    payment
-        .candidate(attempt)
-        .cloned()
-        .ok_or(Refusal::NothingApproved)
+    payment.candidate(attempt).cloned().ok_or(Refusal::NothingApproved)
 }
 
 fn none_open(payment: &Payment, which: impl Fn(CallId) -> bool) -> Result<(), Refusal> {
-    match payment
-        .calls()
-        .find(|(id, call)| which(*id) && !call.is_concluded())
-    {
+    match payment.calls().find(|(id, call)| which(*id) && !call.is_concluded()) {
         Some((id, _)) => Err(Refusal::InDoubt(id)),
         None => Ok(()),
     }
@@ -624,9 +571,7 @@ fn none_open(payment: &Payment, which: impl Fn(CallId) -> bool) -> Result<(), Re
 
 fn within(amount: Money, available: Money) -> Result<(), Refusal> {
     if amount.currency() != available.currency() {
-        return Err(Refusal::WrongCurrency {
-            expected: available.currency(),
-        });
+        return Err(Refusal::WrongCurrency { expected: available.currency() });
     }
     if !amount.is_positive() {
         return Err(Refusal::NotPositive);
