@@ -1,21 +1,29 @@
 #!/usr/bin/env python3
 """Write crates/types/src/iso4217.rs from ISO 4217 "list one".
 
-Usage: python3 tools/iso4217.py LIST_ONE.xml > crates/types/src/iso4217.rs
+Usage: python3 tools/iso4217.py LIST_ONE.xml
 
 The list is published by SIX, the standard's maintenance agency; the Python package `iso4217` ships it as
-table.xml. The script refuses a list in which two entries disagree about a currency, and writes entries in
-the order of their codes, so a new edition shows up as a small diff.
+table.xml. Entries are written in the order of their codes, so a new edition shows up as a small diff.
+
+The script refuses a list in which two entries disagree about a currency, and one that drops a currency or
+changes its exponent: stored payments must load for ever, and an amount in minor units means something else
+under another exponent. Whoever meets that has to decide first what becomes of the stored payments.
 """
 
+import pathlib
 import re
 import sys
 import xml.etree.ElementTree as ElementTree
 
+TARGET = pathlib.Path(__file__).parent.parent / "crates/types/src/iso4217.rs"
+ROW = re.compile(r'entry\("([A-Z]{3})", \d+, (.*?), ')
+
 HEADER = """\
-//! ISO 4217 "list one": every current currency and fund code. Written by `tools/iso4217.py`; do not edit.
+//! ISO 4217 "list one": every current currency and fund code.
 //!
-//! Publication date of the list: {published}. Withdrawn codes are not in it.
+//! Written by `tools/iso4217.py`; do not edit. Publication date of the list: {published}.
+//! Withdrawn codes are not in it.
 
 /// One currency of the list.
 #[derive(Debug)]
@@ -36,7 +44,12 @@ const fn entry(
     exponent: Option<u8>,
     name: &'static str,
 ) -> Entry {{
-    Entry {{ code, numeric, exponent, name }}
+    Entry {{
+        code,
+        numeric,
+        exponent,
+        name,
+    }}
 }}
 
 /// The list, in the order of the alphabetic codes.
@@ -69,11 +82,18 @@ def main():
     if len(sys.argv) != 2:
         sys.exit(__doc__)
     published, currencies = read(sys.argv[1])
-    sys.stdout.write(HEADER.format(published=published, count=len(currencies)))
-    for code, (numeric, exponent, name) in sorted(currencies.items()):
-        exponent = "None" if exponent is None else f"Some({exponent})"
-        sys.stdout.write(f'    entry("{code}", {numeric}, {exponent}, "{name}"),\n')
-    sys.stdout.write("];\n")
+    rows = {
+        code: ("None" if exponent is None else f"Some({exponent})", numeric, name)
+        for code, (numeric, exponent, name) in currencies.items()
+    }
+    known = dict(ROW.findall(TARGET.read_text())) if TARGET.exists() else {}
+    lost = [code for code, exponent in known.items() if rows.get(code, (None,))[0] != exponent]
+    if lost:
+        sys.exit(f"dropped, or with another exponent: {' '.join(lost)}")
+    text = HEADER.format(published=published, count=len(rows))
+    for code, (exponent, numeric, name) in sorted(rows.items()):
+        text += f'    entry("{code}", {numeric}, {exponent}, "{name}"),\n'
+    TARGET.write_text(text + "];\n")
 
 
 if __name__ == "__main__":

@@ -1,9 +1,10 @@
 //! The product's one table of normalised decline codes.
 //!
-//! Connectors map a provider's codes to these; everything else (routing, retries, reports, the API) speaks
-//! only these. `docs/decline-codes.md` is written from this table. Guarantees: a code's name never changes
-//! once released, and no ISO 8583 code stands at two of our codes. Left out: the schemes' dated retry rules
-//! and limits; what is said here about a retry is what the code itself means.
+//! Connectors map a provider's codes to these; everything else (routing, retries, reports, the API)
+//! speaks only these. `docs/decline-codes.md` is written from this table. Guarantees: a code's name
+//! never changes once released, and no ISO 8583 code stands at two of our codes. Left out: the
+//! schemes' dated retry rules and limits; what is said here about a retry is what the code itself
+//! means.
 
 use std::fmt;
 
@@ -64,7 +65,8 @@ impl WhoCanAct {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Retry {
-    /// None: the issuer will never approve this card for this payment.
+    /// None. To present this card again for this payment cannot help, or the schemes forbid it, or
+    /// the code is unknown and so promises nothing.
     Never,
     /// The same card, after a while, within the schemes' limits.
     SameCardLater,
@@ -106,8 +108,9 @@ pub struct DeclineInfo {
     pub who_can_act: WhoCanAct,
     /// What kind of retry has a chance.
     pub retry: Retry,
-    /// The response codes of ISO 8583 (data element 39) that mean this. Where schemes give one code several
-    /// meanings it stands at the commonest, and connectors that know the scheme decide otherwise.
+    /// The response codes of ISO 8583 (data element 39) that mean this. Where schemes give one code
+    /// several meanings it stands at the commonest, and connectors that know the scheme decide
+    /// otherwise.
     pub iso8583: &'static [&'static str],
 }
 
@@ -166,9 +169,10 @@ impl fmt::Display for DeclineCode {
     }
 }
 
-// Sources: ISO 8583:1987 data element 39 with the additions that Visa (letters, 78, 82, N7, R0-R3) and
-// Mastercard (79, 82, 83) publish to acquirers. `Never` is given only where the meaning leaves no chance or
-// the schemes forbid it in every edition of their rules that we know (Visa category 1: 04 07 41 43 46 R0 R1 R3).
+// Sources: ISO 8583:1987 data element 39 with the additions that Visa (letters, 78, 82, N7, R0-R3)
+// and Mastercard (79, 82, 83) publish to acquirers. `Never` is given only where the meaning leaves
+// no chance or the schemes forbid it in every edition of their rules that we know (Visa category 1:
+// 04 07 41 43 46 R0 R1 R3).
 decline_codes! {
     DoNotHonor "do_not_honor" Issuer Cardholder SameCardLater ["05"]
         "The issuer declined and gives no reason.";
@@ -242,8 +246,8 @@ decline_codes! {
         "The cardholder revoked the mandate for these payments.";
     RevocationOfAllAuthorizations "revocation_of_all_authorizations" Issuer Cardholder Never ["R3"]
         "The cardholder revoked all mandates on this card.";
-    CardLifecycleUpdate "card_lifecycle_update" Issuer Cardholder OtherCard ["79"]
-        "The card was replaced; newer card data exists.";
+    CardLifecycleUpdate "card_lifecycle_update" Issuer Cardholder AfterCorrection ["79"]
+        "The card was replaced or closed; newer card data may exist.";
     PolicyDecline "policy_decline" Issuer Cardholder OtherCard ["82"]
         "A policy of the issuer forbids it. Visa sends 82 for a wrong verification value.";
     DuplicateTransaction "duplicate_transaction" Issuer Merchant Never ["26" "94"]
@@ -258,10 +262,6 @@ decline_codes! {
         "The network could not read the request that the provider sent.";
     ReenterTransaction "reenter_transaction" Issuer Merchant SameCardLater ["19"]
         "The issuer asks to send the payment again.";
-    PrepaidNotSupported "prepaid_not_supported" Issuer Cardholder OtherCard []
-        "Prepaid cards are not taken for this payment.";
-    CardBrandNotSupported "card_brand_not_supported" Issuer Merchant AnotherProvider []
-        "The merchant's account does not take cards of this brand.";
     RiskBlocked "risk_blocked" ProviderRisk Merchant OtherCard []
         "The provider's risk checks blocked the payment.";
     VelocityExceeded "velocity_exceeded" ProviderRisk Merchant SameCardLater []
@@ -274,6 +274,10 @@ decline_codes! {
         "The provider declined for a reason of its own.";
     InstallmentsNotSupported "installments_not_supported" ProviderOther Merchant AfterCorrection []
         "This payment cannot be split into instalments.";
+    PrepaidNotSupported "prepaid_not_supported" ProviderOther Cardholder OtherCard []
+        "The merchant's account does not take prepaid cards for this payment.";
+    CardBrandNotSupported "card_brand_not_supported" ProviderOther Merchant AnotherProvider []
+        "The merchant's account does not take cards of this brand.";
     Unmapped "unmapped" ProviderOther Merchant Never []
         "The provider's code has no mapping yet. Such codes are counted, never guessed; the connector says who declined.";
 }

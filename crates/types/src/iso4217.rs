@@ -1,6 +1,7 @@
-//! ISO 4217 "list one": every current currency and fund code. Written by `tools/iso4217.py`; do not edit.
+//! ISO 4217 "list one": every current currency and fund code.
 //!
-//! Publication date of the list: 2026-01-01. Withdrawn codes are not in it.
+//! Written by `tools/iso4217.py`; do not edit. Publication date of the list: 2026-01-01.
+//! Withdrawn codes are not in it.
 
 /// One currency of the list.
 #[derive(Debug)]
@@ -21,12 +22,7 @@ const fn entry(
     exponent: Option<u8>,
     name: &'static str,
 ) -> Entry {
-    Entry {
-        code,
-        numeric,
-        exponent,
-        name,
-    }
+    Entry { code, numeric, exponent, name }
 }
 
 /// The list, in the order of the alphabetic codes.

@@ -1,13 +1,15 @@
 //! The vocabulary of payments: money, ids, card numbers, time, declines, outcomes. Pure.
 //!
-//! Every type here is parsed once, at the edge, and cannot be wrong afterwards: fields are private and the
-//! only way in is a parser. What must not be shown (card numbers, CVVs, credentials) has no `Debug`,
-//! `Clone` or `Serialize`, so a leak does not compile.
+//! Every type here is parsed once, at the edge, and cannot be wrong afterwards: fields are private
+//! and the only way in is a parser. What must not be shown (card numbers, CVVs, credentials) has no
+//! `Debug`, `Clone` or `Serialize`, so a leak does not compile.
 //!
-//! Left out on purpose: clocks, randomness, files, sockets, async. Time and random bits are arguments.
+//! Left out on purpose: clocks, randomness, files, sockets, async. Time and random bits are
+//! arguments.
 
 mod brand;
 pub mod card;
+mod currency;
 pub mod decline;
 pub mod id;
 mod iso4217;

@@ -1,17 +1,15 @@
-//! Money and currencies.
+//! Amounts of money.
 //!
-//! An amount is a whole number of its currency's minor units, with the exponent of ISO 4217. Guarantees: no
-//! floats, no rounding, no silent overflow, no arithmetic across currencies. Left out: exchange rates, and
-//! the minor units of providers that disagree with ISO 4217 (a connector's manifest holds those).
+//! An amount is a whole number of its currency's minor units, with the exponent of ISO 4217.
+//! Guarantees: no floats, no rounding, no silent overflow, no arithmetic across currencies. Left
+//! out: exchange rates, and the minor units of providers that disagree with ISO 4217 (a connector's
+//! manifest holds those).
 
-use std::cmp::Ordering;
 use std::fmt;
-use std::hash::{Hash, Hasher};
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 
-use crate::iso4217::{Entry, TABLE};
-use crate::text;
+pub use crate::currency::Currency;
 
 /// A whole number of minor units of one currency: `10.23 USD` is 1023.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -82,8 +80,9 @@ impl Money {
         Ok(Self::new(minor, self.currency))
     }
 
-    /// Reads an amount in major units, written as a JSON number (RFC 8259, section 6): `10`, `10.2`,
-    /// `-1.5e2`. Exact: zeros beyond the currency's digits are fine, any other digit there is an error.
+    /// Reads an amount in major units, written as a JSON number (RFC 8259, section 6): `10`,
+    /// `10.2`, `-1.5e2`. Exact: zeros beyond the currency's digits are fine, any other digit there
+    /// is an error.
     ///
     /// # Errors
     /// `NotANumber`, `NoMinorUnit`, `TooPrecise`, `TooLarge`, looked for in this order.
@@ -119,105 +118,6 @@ impl fmt::Display for Money {
 impl fmt::Debug for Money {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
-    }
-}
-
-/// A currency of ISO 4217's current list. Ordered by code.
-#[derive(Clone, Copy)]
-pub struct Currency(&'static Entry);
-
-impl Currency {
-    /// Finds a currency by its alphabetic code, in either case.
-    ///
-    /// # Errors
-    /// `UnknownCurrency`.
-    pub fn parse(code: &str) -> Result<Self, MoneyError> {
-        let upper = code.to_ascii_uppercase();
-        TABLE
-            .binary_search_by(|entry| entry.code.cmp(&upper))
-            .ok()
-            .and_then(|at| TABLE.get(at))
-            .map(Self)
-            .ok_or_else(|| MoneyError::UnknownCurrency(excerpt(code)))
-    }
-
-    /// The alphabetic code: `USD`.
-    #[must_use]
-    pub const fn code(self) -> &'static str {
-        self.0.code
-    }
-
-    /// The numeric code: 840.
-    #[must_use]
-    pub const fn numeric(self) -> u16 {
-        self.0.numeric
-    }
-
-    /// Decimal digits of the minor unit; `None` where ISO 4217 says "N.A." (gold, test codes).
-    #[must_use]
-    pub const fn exponent(self) -> Option<u8> {
-        self.0.exponent
-    }
-
-    /// The English name in the standard: `US Dollar`.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        self.0.name
-    }
-
-    /// Every currency, in the order of the codes.
-    pub fn all() -> impl Iterator<Item = Self> {
-        TABLE.iter().map(Self)
-    }
-}
-
-impl PartialEq for Currency {
-    fn eq(&self, other: &Self) -> bool {
-        self.0.numeric == other.0.numeric
-    }
-}
-
-impl Eq for Currency {}
-
-impl Hash for Currency {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        self.0.numeric.hash(state);
-    }
-}
-
-impl Ord for Currency {
-    fn cmp(&self, other: &Self) -> Ordering {
-        self.0.code.cmp(other.0.code)
-    }
-}
-
-impl PartialOrd for Currency {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl fmt::Display for Currency {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.code())
-    }
-}
-
-impl fmt::Debug for Currency {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
-}
-
-impl Serialize for Currency {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(self.code())
-    }
-}
-
-impl<'de> Deserialize<'de> for Currency {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        text::deserialize(deserializer, "a currency code of ISO 4217", Self::parse)
     }
 }
 
@@ -258,10 +158,7 @@ impl fmt::Display for MoneyError {
                 f.write_str("the amount has decimal places, but the currency has none")
             }
             Self::TooPrecise { digits } => {
-                write!(
-                    f,
-                    "the amount has more decimal places than the currency's {digits}"
-                )
+                write!(f, "the amount has more decimal places than the currency's {digits}")
             }
             Self::TooLarge => f.write_str("the amount is too large"),
             Self::NoMinorUnit => f.write_str("no amount can be paid in this currency"),
@@ -270,20 +167,6 @@ impl fmt::Display for MoneyError {
 }
 
 impl std::error::Error for MoneyError {}
-
-/// The start of a client's text, safe to repeat. Digits are blotted out: a card number sent in the wrong
-/// field must not come back in a message, nor reach a log through one.
-fn excerpt(given: &str) -> String {
-    given
-        .chars()
-        .take(16)
-        .map(|c| match c {
-            _ if c.is_numeric() => '*',
-            _ if c.is_control() => ' ',
-            c => c,
-        })
-        .collect()
-}
 
 /// A JSON number, exact: `digits × 10^power`, without leading or trailing zeros in `digits`.
 struct Decimal {
@@ -295,9 +178,7 @@ struct Decimal {
 impl Decimal {
     /// `None` where the text is not a JSON number.
     fn parse(text: &str) -> Option<Self> {
-        let (negative, rest) = text
-            .strip_prefix('-')
-            .map_or((false, text), |rest| (true, rest));
+        let (negative, rest) = text.strip_prefix('-').map_or((false, text), |rest| (true, rest));
         let (mantissa, power) = match rest.split_once(['e', 'E']) {
             Some((mantissa, power)) => (mantissa, parse_power(power)?),
             None => (rest, 0),
@@ -346,13 +227,87 @@ fn parse_power(text: &str) -> Option<i64> {
         Some(digits) => (-1, digits),
         None => (1, text.strip_prefix('+').unwrap_or(text)),
     };
-    is_digits(digits).then(|| {
-        digits
-            .parse::<i32>()
-            .map_or(sign * i64::MAX, |n| sign * i64::from(n))
-    })
+    is_digits(digits)
+        .then(|| digits.parse::<i32>().map_or(sign * i64::MAX, |n| sign * i64::from(n)))
 }
 
 fn is_digits(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str, code: &str) -> Result<i64, MoneyError> {
+        Money::parse_major(text, Currency::parse(code)?).map(Money::minor)
+    }
+
+    #[test]
+    fn numbers_are_read_exactly_or_refused() {
+        let precise = |digits| Err(MoneyError::TooPrecise { digits });
+        #[rustfmt::skip]
+        let rows = [
+            ("10",                       "USD", Ok(1000)),
+            ("10.2",                     "USD", Ok(1020)),
+            ("10.23",                    "USD", Ok(1023)),
+            ("10.230",                   "USD", Ok(1023)),
+            ("10.234",                   "USD", precise(2)),
+            ("-0.01",                    "USD", Ok(-1)),
+            ("-0",                       "USD", Ok(0)),
+            ("0e99999999999999999999",   "USD", Ok(0)),
+            ("1.5e2",                    "USD", Ok(15_000)),
+            ("1.5E+2",                   "JPY", Ok(150)),
+            ("150e-1",                   "JPY", Ok(15)),
+            ("15e-1",                    "JPY", precise(0)),
+            ("1.0",                      "JPY", Ok(1)),
+            ("1.001",                    "KWD", Ok(1001)),
+            ("1.0001",                   "KWD", precise(3)),
+            ("1.0001",                   "CLF", Ok(10_001)),
+            ("1e-99999999999999999999",  "USD", precise(2)),
+            ("1e99999999999999999999",   "USD", Err(MoneyError::TooLarge)),
+            ("92233720368547758.07",     "USD", Ok(i64::MAX)),
+            ("92233720368547758.08",     "USD", Err(MoneyError::TooLarge)),
+            ("-92233720368547758.08",    "USD", Ok(i64::MIN)),
+            ("-92233720368547758.09",    "USD", Err(MoneyError::TooLarge)),
+            ("9223372036854775807",      "JPY", Ok(i64::MAX)),
+            ("1",                        "XAU", Err(MoneyError::NoMinorUnit)),
+            ("one",                      "XAU", Err(MoneyError::NotANumber)),
+        ];
+        for (text, currency, expected) in rows {
+            assert_eq!(parse(text, currency), expected, "{text} {currency}");
+        }
+    }
+
+    #[test]
+    fn what_json_does_not_call_a_number_is_none() {
+        for text in [
+            "", "-", "+1", "--1", "01", "-01", "1.", ".5", "1.e2", "1e", "1e+", "1e1.0", "1e1e1",
+            "1,000", "1_000", "0x10", "NaN", "Infinity", " 1", "1 ", "١", "1.2.3", "1e--1",
+        ] {
+            assert_eq!(parse(text, "USD"), Err(MoneyError::NotANumber), "{text}");
+        }
+    }
+
+    #[test]
+    fn amounts_are_written_with_all_their_digits() {
+        #[rustfmt::skip]
+        let rows = [
+            (1023,     "USD", "10.23 USD"),
+            (5,        "USD", "0.05 USD"),
+            (-5,       "USD", "-0.05 USD"),
+            (0,        "KWD", "0.000 KWD"),
+            (500,      "JPY", "500 JPY"),
+            (1,        "CLF", "0.0001 CLF"),
+            (7,        "XAU", "7 XAU"),
+            (i64::MIN, "USD", "-92233720368547758.08 USD"),
+        ];
+        for (minor, code, expected) in rows {
+            let money = Money::new(minor, Currency::parse(code).unwrap());
+            assert_eq!(
+                (money.to_string(), format!("{money:?}")),
+                (expected.into(), expected.into())
+            );
+        }
+    }
 }

@@ -1,8 +1,9 @@
 //! Credentials and keys: text that may be used but never shown.
 //!
 //! Guarantees: zeroised on drop; `Debug` prints a fixed word; no `Clone`, `Display`, `PartialEq` or
-//! `Serialize`. It can be deserialised, because configuration carries credentials. Left out: constant-time
-//! comparison (compare hashes instead) and wiping of the buffer that a deserialiser read from.
+//! `Serialize`. It can be deserialised, because configuration carries credentials. Left out:
+//! constant-time comparison (compare hashes instead) and wiping of the buffer that a deserialiser
+//! read from.
 
 use std::fmt;
 

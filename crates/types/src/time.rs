@@ -1,7 +1,7 @@
 //! Points in time, in milliseconds since the Unix epoch.
 //!
-//! Guarantees: arithmetic saturates, conversions never panic. Left out: the current time. Nothing in the
-//! pure crates reads a clock; whoever decides gets the time as an argument.
+//! Guarantees: arithmetic saturates, conversions never panic. Left out: the current time. Nothing
+//! in the pure crates reads a clock; whoever decides gets the time as an argument.
 
 use std::fmt;
 
@@ -68,7 +68,8 @@ impl Timestamp {
         )
     }
 
-    /// Reads an RFC 3339 date and time with any offset. What is finer than a millisecond is cut off.
+    /// Reads an RFC 3339 date and time with any offset. What is finer than a millisecond is cut
+    /// off.
     ///
     /// # Errors
     /// `TimeError` where the text is not RFC 3339 or not a date of the calendar.
@@ -102,3 +103,82 @@ impl fmt::Display for TimeError {
 }
 
 impl std::error::Error for TimeError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_written_and_read_in_rfc3339() {
+        #[rustfmt::skip]
+        let rows = [
+            (0,                   "1970-01-01T00:00:00.000Z"),
+            (-1,                  "1969-12-31T23:59:59.999Z"),
+            (1_795_176_000_000,   "2026-11-20T12:00:00.000Z"),
+            (951_782_400_007,     "2000-02-29T00:00:00.007Z"),
+            (RFC3339_RANGE.0,     "0000-01-01T00:00:00.000Z"),
+            (RFC3339_RANGE.1,     "9999-12-31T23:59:59.999Z"),
+        ];
+        for (millis, text) in rows {
+            let time = Timestamp::from_millis(millis);
+            assert_eq!(
+                (time.to_rfc3339(), format!("{time:?} {time}")),
+                (text.into(), format!("{text} {text}"))
+            );
+            assert_eq!(Timestamp::parse_rfc3339(text), Ok(time));
+        }
+    }
+
+    #[test]
+    fn offsets_fractions_and_case_are_understood() {
+        #[rustfmt::skip]
+        let rows = [
+            ("2026-11-20T14:30:00+02:30",       Some(1_795_176_000_000)),
+            ("2026-11-20T12:00:00-00:00",       Some(1_795_176_000_000)),
+            ("2026-11-20t12:00:00z",            Some(1_795_176_000_000)),
+            ("2026-11-20T12:00:00.0019999Z",    Some(1_795_176_000_001)),
+            ("1969-12-31T23:59:59.9999Z",       Some(-1)),
+            ("2016-12-31T23:59:60Z",            Some(1_483_228_799_999)),
+            ("2026-11-20T12:00:00",             None),
+            ("2026-11-20",                      None),
+            ("2026-02-29T12:00:00Z",            None),
+            ("2026-11-20T24:00:00Z",            None),
+            ("2026-11-20T12:00:00Z ",           None),
+            ("1795176000000",                   None),
+            ("",                                None),
+        ];
+        for (text, millis) in rows {
+            assert_eq!(
+                Timestamp::parse_rfc3339(text).ok().map(Timestamp::millis),
+                millis,
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn arithmetic_stops_at_the_ends() {
+        let [first, zero, last] = [i64::MIN, 0, i64::MAX].map(Timestamp::from_millis);
+        assert_eq!(last.plus_millis(1), last);
+        assert_eq!(first.minus(1), first);
+        assert_eq!((last.since(first), first.since(last)), (i64::MAX, i64::MIN));
+        assert_eq!(zero.plus_millis(5).minus(2).since(zero), 3);
+        assert_eq!(last.to_rfc3339(), "9999-12-31T23:59:59.999Z");
+        assert_eq!(first.to_rfc3339(), "0000-01-01T00:00:00.000Z");
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn what_is_written_reads_back(millis in RFC3339_RANGE.0..=RFC3339_RANGE.1) {
+            let time = Timestamp::from_millis(millis);
+            assert_eq!(Timestamp::parse_rfc3339(&time.to_rfc3339()), Ok(time));
+        }
+
+        #[test]
+        fn no_text_makes_the_parser_panic(text in "(\\PC{0,30}|[-+0-9TZtz:.]{0,40})") {
+            if let Ok(time) = Timestamp::parse_rfc3339(&text) {
+                assert_eq!(Timestamp::parse_rfc3339(&time.to_rfc3339()), Ok(time));
+            }
+        }
+    }
+}
