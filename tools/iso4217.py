@@ -44,12 +44,7 @@ const fn entry(
     exponent: Option<u8>,
     name: &'static str,
 ) -> Entry {{
-    Entry {{
-        code,
-        numeric,
-        exponent,
-        name,
-    }}
+    Entry {{ code, numeric, exponent, name }}
 }}
 
 /// The list, in the order of the alphabetic codes.
