@@ -1,0 +1,16 @@
+//! The books of one account at the provider, and the rules by which money moves in them.
+//!
+//! Every dialect acts on these books and only translates. Guarantees, tested as properties:
+//! `0 <= refunded <= captured <= authorized <= amount` whatever the order of requests; a voided payment
+//! holds no money; a cancelled reference is never charged. Leaves out: HTTP, durability, scripting
+//! (the verdict of a payment arrives as an argument), fees, settlement, disputes.
+
+mod books;
+pub(crate) mod card;
+pub(crate) mod payment;
+
+pub(crate) use books::{Books, Cancelled, Change, Event, EventKind, KeyState, StoredKey, Subject};
+pub(crate) use card::{Brand, Card, CardError, Token};
+pub(crate) use payment::{
+    Ask, Attempt, Kind, NewPayment, Operation, Payment, Refusal, Settings, Status, Verdict,
+};

@@ -1,0 +1,5 @@
+//! The sandbox over real sockets.
+
+mod client;
+mod load;
+mod own;
