@@ -33,26 +33,17 @@ pub(crate) struct Statement {
 impl Statement {
     /// A statement that belongs to no write set.
     pub(crate) const fn new(query: &'static Query, params: Vec<Value>) -> Self {
-        Self {
-            query,
-            params,
-            rank: 0,
-        }
+        Self { query, params, rank: 0 }
     }
 
     /// What the statement locks: statements that share it touch the same row.
     pub(crate) fn key(&self) -> (u8, &[Value]) {
-        (
-            self.rank,
-            self.params.get(..self.query.key).unwrap_or_default(),
-        )
+        (self.rank, self.params.get(..self.query.key).unwrap_or_default())
     }
 
     /// Whether a text holds a NUL, which PostgreSQL cannot store.
     pub(crate) fn has_nul(&self) -> bool {
-        self.params
-            .iter()
-            .any(|param| matches!(param, Value::Text(text) if text.contains('\0')))
+        self.params.iter().any(|param| matches!(param, Value::Text(text) if text.contains('\0')))
     }
 }
 
@@ -65,22 +56,14 @@ pub(crate) fn compile(set: WriteSet) -> Result<Vec<Statement>, CommitError> {
     writes.sort_by_key(Write::rank);
     let events: Vec<_> = writes
         .iter()
-        .filter_map(|write| {
-            if let Write::Event(e) = write {
-                Some(e)
-            } else {
-                None
-            }
-        })
+        .filter_map(|write| if let Write::Event(e) = write { Some(e) } else { None })
         .map(|event| (event.merchant, event.payment, event.version))
         .collect();
     let unguarded = writes.iter().any(|write| {
         matches!(write, Write::Payment(p) if !events.contains(&(p.merchant, p.id, p.version)))
     });
     if unguarded {
-        return Err(CommitError::Invalid(
-            "a payment without the event of its version".into(),
-        ));
+        return Err(CommitError::Invalid("a payment without the event of its version".into()));
     }
     writes.into_iter().map(statement).collect()
 }
@@ -92,40 +75,25 @@ fn statement(write: Write) -> Result<Statement, CommitError> {
         Write::Event(row) => (&sql::EVENT_INSERT, event(row)?),
         Write::Outbox(row) => (&sql::OUTBOX_INSERT, outbox(row)?),
         Write::SetTimer(row) => (&sql::TIMER_PUT, timer(row)),
-        Write::ClearTimer {
-            merchant,
-            payment,
-            call,
-        } => (
-            &sql::TIMER_DELETE,
-            vec![merchant.into(), payment.into(), call.into()],
-        ),
+        Write::ClearTimer { merchant, payment, call } => {
+            (&sql::TIMER_DELETE, vec![merchant.into(), payment.into(), call.into()])
+        }
         Write::ClaimKey(row) => (&sql::KEY_INSERT, idempotency(row)),
         Write::ReleaseKey { merchant, key } => {
             (&sql::KEY_DELETE, vec![merchant.into(), key.into()])
         }
         Write::Reference(row) => (&sql::REFERENCE_INSERT, reference(row)),
-        Write::Merchant(MerchantRow {
-            id,
-            name,
-            created_at,
-        }) => (
-            &sql::MERCHANT_INSERT,
-            vec![id.into(), name.into(), created_at.into()],
-        ),
+        Write::Merchant(MerchantRow { id, name, created_at }) => {
+            (&sql::MERCHANT_INSERT, vec![id.into(), name.into(), created_at.into()])
+        }
         Write::Account(row) => (&sql::ACCOUNT_PUT, account(row)),
-        Write::RemoveAccount { merchant, id, at } => (
-            &sql::ACCOUNT_REMOVE,
-            vec![merchant.into(), id.into(), at.into()],
-        ),
+        Write::RemoveAccount { merchant, id, at } => {
+            (&sql::ACCOUNT_REMOVE, vec![merchant.into(), id.into(), at.into()])
+        }
         Write::ApiKey(row) => (&sql::API_KEY_INSERT, api_key(row)?),
         Write::RevokeApiKey { id, at } => (&sql::API_KEY_REVOKE, vec![id.into(), at.into()]),
     };
-    let statement = Statement {
-        query,
-        params,
-        rank,
-    };
+    let statement = Statement { query, params, rank };
     if statement.has_nul() {
         return Err(CommitError::Invalid("a text holds a NUL character".into()));
     }
@@ -228,14 +196,8 @@ fn account(row: AccountRow) -> Vec<Value> {
 }
 
 fn api_key(row: ApiKeyRow) -> Result<Vec<Value>, CommitError> {
-    if row
-        .scopes
-        .iter()
-        .any(|scope| scope.is_empty() || scope.contains(char::is_whitespace))
-    {
-        return Err(CommitError::Invalid(
-            "a scope is empty or holds white space".into(),
-        ));
+    if row.scopes.iter().any(|scope| scope.is_empty() || scope.contains(char::is_whitespace)) {
+        return Err(CommitError::Invalid("a scope is empty or holds white space".into()));
     }
     Ok(vec![
         row.id.into(),

@@ -8,12 +8,18 @@
 //! Left out: the domain. Snapshots, events and messages are opaque text with a schema number.
 
 mod compile;
+mod decode;
 pub mod memory;
+mod migrations;
+mod open;
+mod relational;
 mod rows;
 mod sql;
+mod sqlite;
 mod store;
 
 pub use memory::MemoryStore;
+pub use open::{OpenError, OpenOptions, open};
 pub use rows::{
     AccountRow, ApiKeyRow, EventRow, IdempotencyRow, MerchantRow, OutboxRow, PaymentRow,
     ReferenceKind, ReferenceRow, TimerRow, Write, WriteSet,

@@ -50,10 +50,7 @@ impl MemoryStore {
     /// An empty store.
     #[must_use]
     pub fn new(sync: Sync) -> Self {
-        Self {
-            sync,
-            state: Mutex::default(),
-        }
+        Self { sync, state: Mutex::default() }
     }
 
     /// Lets the next commit that has no fault yet fail.
@@ -104,10 +101,7 @@ struct Table<K, V> {
 
 impl<K, V> Default for Table<K, V> {
     fn default() -> Self {
-        Self {
-            rows: BTreeMap::new(),
-            undo: Vec::new(),
-        }
+        Self { rows: BTreeMap::new(), undo: Vec::new() }
     }
 }
 
@@ -141,11 +135,7 @@ impl<K: Ord + Clone, V: Clone> Table<K, V> {
     }
 
     fn filter(&self, keep: impl Fn(&V) -> bool) -> Vec<V> {
-        self.rows
-            .values()
-            .filter(|row| keep(row))
-            .cloned()
-            .collect()
+        self.rows.values().filter(|row| keep(row)).cloned().collect()
     }
 }
 
@@ -175,14 +165,7 @@ impl<K: Ord, V> Undo for Table<K, V> {
     }
 }
 
-type ReferenceKey = (
-    MerchantId,
-    ReferenceKind,
-    String,
-    Option<AccountId>,
-    PaymentId,
-    String,
-);
+type ReferenceKey = (MerchantId, ReferenceKind, String, Option<AccountId>, PaymentId, String);
 
 #[derive(Debug, Default)]
 struct Tables {
@@ -242,23 +225,16 @@ impl Tables {
             Write::Payment(row) => self.payments.put((row.merchant, row.id), row),
             Write::Event(row) => {
                 let key = (row.merchant, row.payment, row.version);
-                return self
-                    .events
-                    .insert(key, row, CommitError::Conflict(Guard::Version));
+                return self.events.insert(key, row, CommitError::Conflict(Guard::Version));
             }
             Write::Outbox(row) => {
-                let taken = CommitError::Invalid("outbox_id: already there".into());
+                let taken = CommitError::Invalid("outbox_id".into());
                 return self.outbox.insert(row.id, row, taken);
             }
             Write::SetTimer(row) => {
-                self.timers
-                    .put((row.merchant, row.payment, row.call.clone()), row);
+                self.timers.put((row.merchant, row.payment, row.call.clone()), row);
             }
-            Write::ClearTimer {
-                merchant,
-                payment,
-                call,
-            } => {
+            Write::ClearTimer { merchant, payment, call } => {
                 self.timers.remove(&(merchant, payment, call));
             }
             Write::ClaimKey(row) => {
@@ -271,33 +247,17 @@ impl Tables {
             Write::Merchant(row) => return self.add_merchant(row),
             Write::Account(row) => return self.put_account(row),
             Write::RemoveAccount { merchant, id, at } => {
-                let row = self
-                    .accounts
-                    .get(&(merchant, id))
-                    .filter(|row| row.removed_at.is_none());
+                let row = self.accounts.get(&(merchant, id)).filter(|row| row.removed_at.is_none());
                 if let Some(row) = row {
-                    let row = AccountRow {
-                        removed_at: Some(at),
-                        updated_at: at,
-                        ..row
-                    };
+                    let row = AccountRow { removed_at: Some(at), updated_at: at, ..row };
                     self.accounts.put((merchant, id), row);
                 }
             }
             Write::ApiKey(row) => return self.add_api_key(row),
             Write::RevokeApiKey { id, at } => {
-                let row = self
-                    .api_keys
-                    .get(&id)
-                    .filter(|row| row.revoked_at.is_none());
+                let row = self.api_keys.get(&id).filter(|row| row.revoked_at.is_none());
                 if let Some(row) = row {
-                    self.api_keys.put(
-                        id,
-                        ApiKeyRow {
-                            revoked_at: Some(at),
-                            ..row
-                        },
-                    );
+                    self.api_keys.put(id, ApiKeyRow { revoked_at: Some(at), ..row });
                 }
             }
         }
@@ -306,14 +266,7 @@ impl Tables {
 
     fn add_reference(&mut self, row: ReferenceRow) {
         let (value, call) = (row.value.clone(), row.call.clone());
-        let key = (
-            row.merchant,
-            row.kind,
-            value,
-            row.account,
-            row.payment,
-            call,
-        );
+        let key = (row.merchant, row.kind, value, row.account, row.payment, call);
         if !self.references.rows.contains_key(&key) {
             self.references.put(key, row);
         }
@@ -321,12 +274,7 @@ impl Tables {
 
     fn add_merchant(&mut self, row: MerchantRow) -> Result<(), CommitError> {
         let taken = CommitError::Conflict(Guard::Merchant);
-        if self
-            .merchants
-            .rows
-            .values()
-            .any(|other| other.name == row.name)
-        {
+        if self.merchants.rows.values().any(|other| other.name == row.name) {
             return Err(taken);
         }
         self.merchants.insert(row.id, row, taken)
@@ -335,21 +283,11 @@ impl Tables {
     fn put_account(&mut self, row: AccountRow) -> Result<(), CommitError> {
         let before = self.accounts.get(&(row.merchant, row.id));
         let row = match before {
-            Some(AccountRow {
-                number, created_at, ..
-            }) => AccountRow {
-                number,
-                created_at,
-                ..row
-            },
+            Some(AccountRow { number, created_at, .. }) => AccountRow { number, created_at, ..row },
             None => row,
         };
-        let others = || {
-            self.accounts
-                .rows
-                .values()
-                .filter(|o| o.merchant == row.merchant && o.id != row.id)
-        };
+        let others =
+            || self.accounts.rows.values().filter(|o| o.merchant == row.merchant && o.id != row.id);
         if others().any(|other| other.number == row.number) {
             return Err(CommitError::Conflict(Guard::AccountNumber));
         }
@@ -363,12 +301,7 @@ impl Tables {
 
     fn add_api_key(&mut self, row: ApiKeyRow) -> Result<(), CommitError> {
         let taken = CommitError::Conflict(Guard::ApiKey);
-        if self
-            .api_keys
-            .rows
-            .values()
-            .any(|other| other.hash == row.hash)
-        {
+        if self.api_keys.rows.values().any(|other| other.hash == row.hash) {
             return Err(taken);
         }
         self.api_keys.insert(row.id, row, taken)
@@ -440,13 +373,8 @@ impl Store for MemoryStore {
         let first = PaymentId::from_bytes([0; 16]);
         let from = (merchant, kind, value.to_owned(), None, first, String::new());
         let state = self.lock();
-        let same = state
-            .tables
-            .references
-            .rows
-            .range(from..)
-            .map(|(_, row)| row)
-            .take_while(|row| {
+        let same =
+            state.tables.references.rows.range(from..).map(|(_, row)| row).take_while(|row| {
                 (row.merchant, row.kind, row.value.as_str()) == (merchant, kind, value)
             });
         let here = same.filter(|row| account.is_none_or(|account| row.account == Some(account)));
@@ -463,11 +391,7 @@ impl Store for MemoryStore {
         merchant: MerchantId,
         key: &str,
     ) -> Result<Option<IdempotencyRow>, StoreError> {
-        Ok(self
-            .lock()
-            .tables
-            .idempotency
-            .get(&(merchant, key.to_owned())))
+        Ok(self.lock().tables.idempotency.get(&(merchant, key.to_owned())))
     }
 
     async fn sweep_idempotency(&self, now: Timestamp, limit: u32) -> Result<u64, StoreError> {
@@ -510,14 +434,8 @@ impl Store for MemoryStore {
         boot: BootId,
         limit: u32,
     ) -> Result<Vec<TimerRow>, StoreError> {
-        let rows = self
-            .lock()
-            .tables
-            .timers
-            .filter(|row| row.node == node && row.boot != boot);
-        Ok(first_by(rows, limit, |row| {
-            (row.due_at, row.merchant, row.payment, row.call.clone())
-        }))
+        let rows = self.lock().tables.timers.filter(|row| row.node == node && row.boot != boot);
+        Ok(first_by(rows, limit, |row| (row.due_at, row.merchant, row.payment, row.call.clone())))
     }
 
     async fn lease_outbox(
@@ -549,12 +467,7 @@ impl Store for MemoryStore {
     }
 
     async fn merchant_by_name(&self, name: &str) -> Result<Option<MerchantRow>, StoreError> {
-        Ok(self
-            .lock()
-            .tables
-            .merchants
-            .filter(|row| row.name == name)
-            .pop())
+        Ok(self.lock().tables.merchants.filter(|row| row.name == name).pop())
     }
 
     async fn merchants(&self) -> Result<Vec<MerchantRow>, StoreError> {
@@ -570,30 +483,17 @@ impl Store for MemoryStore {
     }
 
     async fn accounts(&self, merchant: MerchantId) -> Result<Vec<AccountRow>, StoreError> {
-        let mut rows = self
-            .lock()
-            .tables
-            .accounts
-            .filter(|row| row.merchant == merchant);
+        let mut rows = self.lock().tables.accounts.filter(|row| row.merchant == merchant);
         rows.sort_by_key(|row| row.number);
         Ok(rows)
     }
 
     async fn api_key_by_hash(&self, hash: &[u8]) -> Result<Option<ApiKeyRow>, StoreError> {
-        Ok(self
-            .lock()
-            .tables
-            .api_keys
-            .filter(|row| row.hash == hash)
-            .pop())
+        Ok(self.lock().tables.api_keys.filter(|row| row.hash == hash).pop())
     }
 
     async fn api_keys(&self, merchant: MerchantId) -> Result<Vec<ApiKeyRow>, StoreError> {
-        Ok(self
-            .lock()
-            .tables
-            .api_keys
-            .filter(|row| row.merchant == merchant))
+        Ok(self.lock().tables.api_keys.filter(|row| row.merchant == merchant))
     }
 
     async fn ping(&self) -> Result<(), StoreError> {

@@ -21,27 +21,15 @@ pub(crate) struct Query {
 }
 
 const fn guard(key: usize, text: &'static str) -> Query {
-    Query {
-        text,
-        key,
-        guard: true,
-    }
+    Query { text, key, guard: true }
 }
 
 const fn write(key: usize, text: &'static str) -> Query {
-    Query {
-        text,
-        key,
-        guard: false,
-    }
+    Query { text, key, guard: false }
 }
 
 const fn read(text: &'static str) -> Query {
-    Query {
-        text,
-        key: 0,
-        guard: false,
-    }
+    Query { text, key: 0, guard: false }
 }
 
 /// The guard behind a unique constraint, by the name that the migrations give it: the table, then the
@@ -111,14 +99,8 @@ pub(crate) static PING: Query = read("select cast(1 as bigint)");
 
 // Payments and their events.
 
-pub(crate) static EVENT_INSERT: Query = guard(
-    3,
-    concat!(
-        "insert into events (",
-        events!(),
-        ") values ($1, $2, $3, $4, $5, $6, $7)"
-    ),
-);
+pub(crate) static EVENT_INSERT: Query =
+    guard(3, concat!("insert into events (", events!(), ") values ($1, $2, $3, $4, $5, $6, $7)"));
 
 pub(crate) static EVENTS: Query = read(concat!(
     "select ",
@@ -147,24 +129,15 @@ pub(crate) static PAYMENT_PUT: Query = write(
     ),
 );
 
-pub(crate) static PAYMENT: Query = read(concat!(
-    "select ",
-    payments!(),
-    " from payments where merchant = $1 and id = $2"
-));
+pub(crate) static PAYMENT: Query =
+    read(concat!("select ", payments!(), " from payments where merchant = $1 and id = $2"));
 
 pub(crate) static PAYMENT_COUNT: Query = read("select count(*) from payments");
 
 // The outbox.
 
-pub(crate) static OUTBOX_INSERT: Query = write(
-    1,
-    concat!(
-        "insert into outbox (",
-        outbox!(),
-        ") values ($1, $2, $3, $4, $5, $6, $7)"
-    ),
-);
+pub(crate) static OUTBOX_INSERT: Query =
+    write(1, concat!("insert into outbox (", outbox!(), ") values ($1, $2, $3, $4, $5, $6, $7)"));
 
 pub(crate) static OUTBOX_LEASE: Query = write(
     0,
@@ -193,10 +166,8 @@ pub(crate) static TIMER_PUT: Query = write(
     ),
 );
 
-pub(crate) static TIMER_DELETE: Query = write(
-    3,
-    "delete from timers where merchant = $1 and payment = $2 and call = $3",
-);
+pub(crate) static TIMER_DELETE: Query =
+    write(3, "delete from timers where merchant = $1 and payment = $2 and call = $3");
 
 pub(crate) static TIMERS_LEASE: Query = write(
     0,
@@ -222,23 +193,14 @@ pub(crate) static TIMER_COUNT: Query = read("select count(*) from timers");
 
 pub(crate) static KEY_INSERT: Query = guard(
     2,
-    concat!(
-        "insert into idempotency (",
-        idempotency!(),
-        ") values ($1, $2, $3, $4, $5, $6, $7)"
-    ),
+    concat!("insert into idempotency (", idempotency!(), ") values ($1, $2, $3, $4, $5, $6, $7)"),
 );
 
-pub(crate) static KEY_DELETE: Query = guard(
-    2,
-    "delete from idempotency where merchant = $1 and key = $2",
-);
+pub(crate) static KEY_DELETE: Query =
+    guard(2, "delete from idempotency where merchant = $1 and key = $2");
 
-pub(crate) static KEY: Query = read(concat!(
-    "select ",
-    idempotency!(),
-    " from idempotency where merchant = $1 and key = $2"
-));
+pub(crate) static KEY: Query =
+    read(concat!("select ", idempotency!(), " from idempotency where merchant = $1 and key = $2"));
 
 pub(crate) static KEYS_SWEEP: Query = write(
     0,
@@ -268,22 +230,13 @@ pub(crate) static REFERENCES: Query = read(concat!(
 
 // Merchants, accounts, API keys.
 
-pub(crate) static MERCHANT_INSERT: Query = guard(
-    0,
-    concat!(
-        "insert into merchants (",
-        merchants!(),
-        ") values ($1, $2, $3)"
-    ),
-);
+pub(crate) static MERCHANT_INSERT: Query =
+    guard(0, concat!("insert into merchants (", merchants!(), ") values ($1, $2, $3)"));
 
 pub(crate) static MERCHANTS: Query = read(concat!("select ", merchants!(), " from merchants"));
 
-pub(crate) static MERCHANT_BY_NAME: Query = read(concat!(
-    "select ",
-    merchants!(),
-    " from merchants where name = $1"
-));
+pub(crate) static MERCHANT_BY_NAME: Query =
+    read(concat!("select ", merchants!(), " from merchants where name = $1"));
 
 pub(crate) static ACCOUNT_PUT: Query = guard(
     1,
@@ -304,17 +257,11 @@ pub(crate) static ACCOUNT_REMOVE: Query = guard(
      where merchant = $1 and id = $2 and removed_at is null",
 );
 
-pub(crate) static ACCOUNT: Query = read(concat!(
-    "select ",
-    accounts!(),
-    " from accounts where merchant = $1 and id = $2"
-));
+pub(crate) static ACCOUNT: Query =
+    read(concat!("select ", accounts!(), " from accounts where merchant = $1 and id = $2"));
 
-pub(crate) static ACCOUNTS: Query = read(concat!(
-    "select ",
-    accounts!(),
-    " from accounts where merchant = $1"
-));
+pub(crate) static ACCOUNTS: Query =
+    read(concat!("select ", accounts!(), " from accounts where merchant = $1"));
 
 pub(crate) static API_KEY_INSERT: Query = guard(
     0,
@@ -325,19 +272,11 @@ pub(crate) static API_KEY_INSERT: Query = guard(
     ),
 );
 
-pub(crate) static API_KEY_REVOKE: Query = guard(
-    0,
-    "update api_keys set revoked_at = $2 where id = $1 and revoked_at is null",
-);
+pub(crate) static API_KEY_REVOKE: Query =
+    guard(0, "update api_keys set revoked_at = $2 where id = $1 and revoked_at is null");
 
-pub(crate) static API_KEY_BY_HASH: Query = read(concat!(
-    "select ",
-    api_keys!(),
-    " from api_keys where hash = $1"
-));
+pub(crate) static API_KEY_BY_HASH: Query =
+    read(concat!("select ", api_keys!(), " from api_keys where hash = $1"));
 
-pub(crate) static API_KEYS: Query = read(concat!(
-    "select ",
-    api_keys!(),
-    " from api_keys where merchant = $1"
-));
+pub(crate) static API_KEYS: Query =
+    read(concat!("select ", api_keys!(), " from api_keys where merchant = $1"));

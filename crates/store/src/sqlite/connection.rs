@@ -1,0 +1,203 @@
+//! One connection to the file: its settings, and statements with their parameters rewritten for SQLite.
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::time::Duration;
+
+use rusqlite::types::{ToSql, ToSqlOutput, ValueRef};
+use rusqlite::{OpenFlags, TransactionBehavior, params_from_iter};
+
+use crate::compile::{Statement, Value};
+use crate::migrations::{self, CREATE_HISTORY, READ_HISTORY, RECORD};
+use crate::open::OpenError;
+use crate::relational::Row;
+use crate::sql::Query;
+
+/// How long a writer waits for another process.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+/// More statements than there are.
+const STATEMENTS: usize = 64;
+
+/// What an operator sees; read on a reader's connection, where `synchronous` would say nothing.
+pub(super) static SETTINGS: [Query; 3] = [
+    Query { text: "pragma journal_mode", key: 0, guard: false },
+    Query { text: "pragma page_size", key: 0, guard: false },
+    Query { text: "pragma page_count", key: 0, guard: false },
+];
+
+/// What a connection is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Role {
+    Writer,
+    Reader,
+}
+
+impl Role {
+    /// Negative cache sizes are in KiB. Checkpoints are the writer's own business: those that SQLite runs
+    /// by itself hide their errors.
+    const fn settings(self) -> &'static str {
+        match self {
+            Self::Writer => {
+                "pragma journal_mode = wal; pragma synchronous = full; pragma temp_store = memory; \
+                 pragma wal_autocheckpoint = 0; pragma journal_size_limit = 67108864; \
+                 pragma cache_size = -16384;"
+            }
+            Self::Reader => {
+                "pragma query_only = on; pragma temp_store = memory; pragma cache_size = -4096;"
+            }
+        }
+    }
+}
+
+/// A connection.
+pub(super) struct Connection {
+    pub(super) raw: rusqlite::Connection,
+    /// Statements as SQLite reads them, by their text for both databases.
+    texts: HashMap<&'static str, String>,
+}
+
+impl Connection {
+    pub(super) fn open(path: &Path, role: Role) -> Result<Self, OpenError> {
+        let open = || {
+            // Each connection stays on its thread, so SQLite needs no lock around it.
+            let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+            let raw = rusqlite::Connection::open_with_flags(path, flags)?;
+            raw.busy_timeout(BUSY_TIMEOUT)?;
+            raw.execute_batch(role.settings())?;
+            raw.set_prepared_statement_cache_capacity(STATEMENTS);
+            Ok(Self { raw, texts: HashMap::new() })
+        };
+        open().map_err(unavailable)
+    }
+
+    /// Versions and checksums of the migrations that have run.
+    pub(super) fn history(&self) -> Result<Vec<(i64, String)>, OpenError> {
+        history(&self.raw).map_err(unavailable)
+    }
+
+    /// Runs the pending migrations; another process that does the same waits.
+    pub(super) fn migrate(&mut self) -> Result<(), OpenError> {
+        let behavior = TransactionBehavior::Immediate;
+        let transaction = self.raw.transaction_with_behavior(behavior).map_err(unavailable)?;
+        let pending = migrations::pending(&history(&transaction).map_err(unavailable)?)?;
+        let run = || {
+            transaction.execute_batch(CREATE_HISTORY)?;
+            for migration in pending {
+                transaction.execute_batch(migration.script)?;
+                let params = migration.record();
+                transaction.execute(&rewrite(RECORD), params_from_iter(&params))?;
+            }
+            transaction.commit()
+        };
+        run().map_err(|error| OpenError::Migration(error.to_string()))
+    }
+
+    /// Runs statements; returns the rows of all.
+    pub(super) fn run(&mut self, statements: &[Statement]) -> rusqlite::Result<Vec<Row>> {
+        let mut rows = Vec::new();
+        for Statement { query, params, .. } in statements {
+            let text = self.texts.entry(query.text).or_insert_with(|| rewrite(query.text));
+            let mut prepared = self.raw.prepare_cached(text)?;
+            let columns = prepared.column_count();
+            if columns == 0 {
+                prepared.execute(params_from_iter(params))?;
+                continue;
+            }
+            let mut found = prepared.query(params_from_iter(params))?;
+            while let Some(row) = found.next()? {
+                rows.push((0..columns).map(|i| value(row.get_ref(i)?)).collect::<Result<_, _>>()?);
+            }
+        }
+        Ok(rows)
+    }
+}
+
+fn history(raw: &rusqlite::Connection) -> rusqlite::Result<Vec<(i64, String)>> {
+    if !raw.table_exists(None, "schema_history")? {
+        return Ok(Vec::new());
+    }
+    let mut query = raw.prepare(READ_HISTORY)?;
+    query.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect()
+}
+
+fn unavailable(error: rusqlite::Error) -> OpenError {
+    OpenError::Unavailable(error.to_string())
+}
+
+/// `$1` is a *name* in SQLite, numbered by where it first appears; `?1` is a number.
+fn rewrite(text: &str) -> String {
+    text.replace('$', "?")
+}
+
+/// The name of the unique constraint behind an error: SQLite tells the columns, `table.a, table.b`, and the
+/// migrations name each constraint after them.
+pub(super) fn constraint(error: &rusqlite::Error) -> Option<String> {
+    let rusqlite::Error::SqliteFailure(code, Some(message)) = error else { return None };
+    if code.code != rusqlite::ErrorCode::ConstraintViolation {
+        return None;
+    }
+    let columns = message.strip_prefix("UNIQUE constraint failed: ")?;
+    let (table, _) = columns.split_once('.')?;
+    let names = columns.split(", ").filter_map(|column| column.split_once('.'));
+    Some(names.fold(table.to_owned(), |name, (_, column)| name + "_" + column))
+}
+
+impl ToSql for Value {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok(ToSqlOutput::Borrowed(match self {
+            Self::Null => ValueRef::Null,
+            Self::Int(value) => ValueRef::Integer(*value),
+            Self::Text(value) => ValueRef::Text(value.as_bytes()),
+            Self::Bytes(value) => ValueRef::Blob(value),
+        }))
+    }
+}
+
+fn value(column: ValueRef<'_>) -> rusqlite::Result<Value> {
+    Ok(match column {
+        ValueRef::Null | ValueRef::Real(_) => Value::Null,
+        ValueRef::Integer(value) => Value::Int(value),
+        ValueRef::Text(_) => Value::Text(column.as_str()?.to_owned()),
+        ValueRef::Blob(value) => Value::Bytes(value.to_vec()),
+    })
+}
+
+/// A setting's value as text.
+pub(super) fn show(value: Value) -> String {
+    match value {
+        Value::Int(value) => value.to_string(),
+        Value::Text(value) => value,
+        Value::Null | Value::Bytes(_) => String::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parameters_are_numbered_as_written_not_as_met() {
+        let raw = rusqlite::Connection::open_in_memory().unwrap();
+        let mut connection = Connection { raw, texts: HashMap::new() };
+        static SWAPPED: Query =
+            Query { text: "select cast($2 as text), cast($1 as text), $2", key: 0, guard: false };
+        let statement = Statement::new(&SWAPPED, vec!["one".into(), "two".into()]);
+        let rows = connection.run(&[statement]).unwrap();
+        assert_eq!(rows, [[Value::from("two"), "one".into(), "two".into()]]);
+    }
+
+    #[test]
+    fn a_violated_constraint_is_named_after_its_columns() {
+        let raw = rusqlite::Connection::open_in_memory().unwrap();
+        raw.execute_batch(
+            "create table t (a text, b text, c text, primary key (a, b)); \
+             create unique index t_c on t (c) where b is not null; \
+             insert into t values ('1', '2', '3');",
+        )
+        .unwrap();
+        let run = |text: &str| raw.execute(text, []).unwrap_err();
+        assert_eq!(constraint(&run("insert into t values ('1', '2', '')")).unwrap(), "t_a_b");
+        assert_eq!(constraint(&run("insert into t values ('1', '3', '3')")).unwrap(), "t_c");
+        assert_eq!(constraint(&run("insert into nowhere values (1)")), None);
+    }
+}

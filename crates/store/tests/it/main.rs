@@ -1,0 +1,18 @@
+//! Tests of the store from outside: one list of behaviours for all backends, then what is special to each.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::disallowed_methods,
+    missing_docs,
+    reason = "tests"
+)]
+
+mod conformance;
+//mod crash;
+//mod memory;
+//mod opening;
+//mod property;
+mod support;
