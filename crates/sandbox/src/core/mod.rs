@@ -8,6 +8,8 @@
 mod books;
 pub(crate) mod card;
 pub(crate) mod payment;
+#[cfg(test)]
+mod properties;
 
 pub(crate) use books::{Books, Cancelled, Change, Event, EventKind, KeyState, StoredKey, Subject};
 pub(crate) use card::{Brand, Card, CardError, Token};
