@@ -12,6 +12,7 @@ mod decode;
 pub mod memory;
 mod migrations;
 mod open;
+mod postgres;
 mod relational;
 mod rows;
 mod sql;

@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use crate::memory::{MemoryStore, Sync};
 use crate::relational::Relational;
-use crate::sqlite;
 use crate::store::Store;
+use crate::{postgres, sqlite};
 
 /// How to open a store.
 #[derive(Clone, Debug)]
@@ -36,7 +36,7 @@ impl Default for OpenOptions {
     }
 }
 
-/// Opens the store that a URL names: `sqlite:PATH` or `memory:`.
+/// Opens the store that a URL names: `sqlite:PATH`, `postgres://…` or `memory:`.
 ///
 /// Starts threads (SQLite) or tasks (PostgreSQL) that end when the store is dropped.
 ///
@@ -54,7 +54,11 @@ pub async fn open(url: &str, options: OpenOptions) -> Result<Arc<dyn Store>, Ope
         let backend = sqlite::open(Path::new(path), &options)?;
         return Ok(Arc::new(Relational::new(backend)));
     }
-    Err(OpenError::Url("expected sqlite:PATH or memory:".into()))
+    if url.starts_with("postgres://") || url.starts_with("postgresql://") {
+        let backend = postgres::open(url, &options).await?;
+        return Ok(Arc::new(Relational::new(backend)));
+    }
+    Err(OpenError::Url("expected sqlite:PATH, postgres://… or memory:".into()))
 }
 
 /// Why a store was not opened.

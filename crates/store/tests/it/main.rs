@@ -7,6 +7,7 @@
     clippy::indexing_slicing,
     clippy::disallowed_methods,
     missing_docs,
+    unreachable_pub,
     reason = "tests"
 )]
 

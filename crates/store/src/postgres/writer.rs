@@ -1,0 +1,214 @@
+//! A task that writes: it takes the sets that wait, up to a bound, and commits them in one round trip.
+//!
+//! The transaction's statements are sent without waiting for answers, `commit` included: if one fails, the
+//! server rolls back at `commit`. So whatever breaks after the first byte, short of an error for a
+//! statement, leaves the commit in doubt.
+
+use std::collections::HashSet;
+use std::mem;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::maybe_done;
+use futures_util::poll;
+use tokio::sync::{Mutex, mpsc, oneshot};
+use tokio::time::{sleep, timeout};
+use tokio_postgres::Error;
+
+use super::TRIES;
+use super::link::{self, Failure, Link, Target};
+use crate::compile::{Statement, Value};
+use crate::store::CommitError;
+
+/// How many sets share a transaction at most.
+const BATCH: usize = 32;
+/// How long a batch may take; above the server's own time-out for one statement.
+const TIMEOUT: Duration = Duration::from_secs(20);
+const MIN_BACKOFF: Duration = Duration::from_millis(50);
+const MAX_BACKOFF: Duration = Duration::from_secs(2);
+
+/// A set to commit, and where the answer goes.
+pub(super) struct Job {
+    pub(super) statements: Vec<Statement>,
+    pub(super) done: oneshot::Sender<Result<(), CommitError>>,
+}
+
+impl Job {
+    fn answer(self, answer: Result<(), CommitError>) {
+        // Whoever asked may have given up.
+        let _unheard = self.done.send(answer);
+    }
+}
+
+/// Commits until the queue is closed.
+pub(super) async fn run(target: Arc<Target>, jobs: Arc<Mutex<mpsc::Receiver<Job>>>) {
+    let mut link: Option<Link> = None;
+    let mut backoff = MIN_BACKOFF;
+    let mut waiting = Vec::with_capacity(BATCH);
+    loop {
+        if waiting.is_empty() && jobs.lock().await.recv_many(&mut waiting, BATCH).await == 0 {
+            return;
+        }
+        let connected = match link.take().filter(|link| !link.is_closed()) {
+            Some(link) => Ok(link),
+            None => Link::connect(&target).await,
+        };
+        match connected {
+            Ok(ready) => {
+                backoff = MIN_BACKOFF;
+                if commit(&ready, batch(&mut waiting)).await {
+                    link = Some(ready);
+                }
+            }
+            Err(error) => {
+                tracing::warn!(%error, "a writer cannot connect to PostgreSQL");
+                answer_all(mem::take(&mut waiting), &CommitError::Unavailable(error.to_string()));
+                sleep(backoff).await;
+                backoff = (backoff * 2).min(MAX_BACKOFF);
+            }
+        }
+    }
+}
+
+fn answer_all(jobs: Vec<Job>, error: &CommitError) {
+    for job in jobs {
+        job.answer(Err(error.clone()));
+    }
+}
+
+/// Takes the jobs that can share a transaction: no two of them may meet at a guard, because the one that
+/// fails could then have lost against a set that is rolled back with it.
+fn batch(waiting: &mut Vec<Job>) -> Vec<Job> {
+    let mut taken = HashSet::new();
+    let (batch, later) = mem::take(waiting).into_iter().partition(|job: &Job| {
+        let guards: HashSet<_> = guards(job).collect();
+        let free = taken.is_disjoint(&guards);
+        if free {
+            taken.extend(guards);
+        }
+        free
+    });
+    *waiting = later;
+    batch
+}
+
+fn guards(job: &Job) -> impl Iterator<Item = (u8, Vec<Value>)> {
+    job.statements.iter().filter(|statement| statement.query.guard).map(|statement| {
+        let (rank, key) = statement.key();
+        (rank, key.to_vec())
+    })
+}
+
+/// What became of a transaction.
+enum Outcome {
+    Committed,
+    /// Rolled back because of this job.
+    Refused(usize, CommitError),
+    /// Rolled back because of a concurrent transaction.
+    Again(String),
+    /// Rolled back, or never begun.
+    Unavailable(String),
+    /// Nobody knows.
+    InDoubt(String),
+}
+
+/// Commits the jobs, without those that are refused; says whether the connection can be used again.
+async fn commit(link: &Link, mut jobs: Vec<Job>) -> bool {
+    let mut tries = 0;
+    while !jobs.is_empty() {
+        let outcome = match timeout(TIMEOUT, transaction(link, &jobs)).await {
+            Ok(outcome) => outcome,
+            Err(_) => Outcome::InDoubt("no answer in time".into()),
+        };
+        match outcome {
+            Outcome::Committed => {
+                for job in jobs {
+                    job.answer(Ok(()));
+                }
+                return true;
+            }
+            Outcome::Refused(index, error) => jobs.remove(index).answer(Err(error)),
+            Outcome::Again(_) if tries < TRIES => tries += 1,
+            Outcome::Again(why) | Outcome::Unavailable(why) => {
+                tracing::warn!(why, "a batch of commits failed");
+                answer_all(jobs, &CommitError::Unavailable(why));
+                return !link.is_closed();
+            }
+            Outcome::InDoubt(why) => {
+                tracing::warn!(why, "a batch of commits is in doubt");
+                answer_all(jobs, &CommitError::InDoubt);
+                return false;
+            }
+        }
+    }
+    true
+}
+
+/// All jobs in one transaction and one round trip.
+async fn transaction(link: &Link, jobs: &[Job]) -> Outcome {
+    // Everybody locks in one order, so nobody waits in a circle. The sort keeps the order of one key.
+    let mut statements: Vec<_> = jobs
+        .iter()
+        .enumerate()
+        .flat_map(|(index, job)| job.statements.iter().map(move |statement| (index, statement)))
+        .collect();
+    statements.sort_by(|(_, a), (_, b)| a.key().cmp(&b.key()));
+    let mut prepared = Vec::with_capacity(statements.len());
+    for (_, statement) in &statements {
+        match link.prepare(statement.query.text).await {
+            Ok(statement) => prepared.push(statement),
+            Err(error) => return Outcome::Unavailable(link::describe(&error)),
+        }
+    }
+    if link.is_closed() {
+        return Outcome::Unavailable("the connection is closed".into());
+    }
+
+    // The first poll of each request sends it.
+    let mut begin = Box::pin(maybe_done(link.client.batch_execute("begin")));
+    let _sent = poll!(begin.as_mut());
+    let mut sent = Vec::with_capacity(statements.len());
+    for ((index, statement), prepared) in statements.iter().zip(&prepared) {
+        let values = link::params(&statement.params);
+        let request = async move { link.client.execute(prepared, &values).await };
+        let mut request = Box::pin(maybe_done(request));
+        let _sent = poll!(request.as_mut());
+        sent.push((*index, request));
+    }
+    let mut end = Box::pin(maybe_done(link.client.batch_execute("commit")));
+    let _sent = poll!(end.as_mut());
+
+    begin.as_mut().await;
+    if let Some(Err(error)) = begin.as_mut().take_output() {
+        return rolled_back(None, &error);
+    }
+    for (index, mut request) in sent {
+        request.as_mut().await;
+        if let Some(Err(error)) = request.as_mut().take_output() {
+            return rolled_back(Some(index), &error);
+        }
+    }
+    end.as_mut().await;
+    match end.as_mut().take_output() {
+        Some(Err(error)) => match Failure::of(&error) {
+            Failure::Again => Outcome::Again(link::describe(&error)),
+            // Also an error that the server reports: it may have committed and then failed to wait for a
+            // standby.
+            Failure::Refused(_) | Failure::Unavailable | Failure::Lost => {
+                Outcome::InDoubt(link::describe(&error))
+            }
+        },
+        Some(Ok(())) | None => Outcome::Committed,
+    }
+}
+
+/// The outcome when the server refused a statement before `commit`, or was lost.
+fn rolled_back(index: Option<usize>, error: &Error) -> Outcome {
+    let why = link::describe(error);
+    match (Failure::of(error), index) {
+        (Failure::Refused(error), Some(index)) => Outcome::Refused(index, error),
+        (Failure::Again, _) => Outcome::Again(why),
+        (Failure::Refused(_), None) | (Failure::Unavailable, _) => Outcome::Unavailable(why),
+        (Failure::Lost, _) => Outcome::InDoubt(why),
+    }
+}
