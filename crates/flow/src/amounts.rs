@@ -7,7 +7,7 @@ use baton_types::Money;
 use baton_types::outcome::Outcome;
 
 use crate::call::CallState;
-use crate::payment::{Amounted, OrderKind, Payment, Standing};
+use crate::payment::{Amounted, OrderKind, Payment};
 
 /// A payment's sums, all in its currency.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,10 +48,8 @@ fn rest(a: Money, b: Money, c: Money) -> Money {
 /// fit (which bounds on amounts and counts exclude).
 #[must_use]
 pub fn of(payment: &Payment) -> Option<Sums> {
-    let (no, Some(approved)) = payment.approved()? else {
-        return None;
-    };
-    debug_assert_eq!(payment.standing(no), Some(Standing::Approved(Some(approved))));
+    let (_, approved) = payment.approved()?;
+    let approved = approved?;
     let zero = Money::zero(approved.currency());
     let (captured, captures_in_doubt) = match payment.order.kind {
         OrderKind::Charge(_) => (approved, zero),

@@ -98,6 +98,9 @@ pub struct Call {
     /// The request with holes where secrets belong, kept while the call is not concluded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub template: Option<String>,
+    /// Since when its outcome is open, or was until it was concluded. `None` if it never was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub open_since: Option<Timestamp>,
     /// How it stands.
     pub state: CallState,
     /// What look-ups showed, oldest first.
@@ -115,8 +118,6 @@ pub enum CallState {
     Open {
         /// `Unknown`, `Pending` or `ActionRequired`.
         outcome: Outcome,
-        /// Since when.
-        since: Timestamp,
     },
     /// Concluded by proof or by an answer.
     Final {
@@ -142,7 +143,8 @@ pub enum Closure {
     Voided,
     /// The provider will provably refuse the request if it arrives late.
     Fenced,
-    /// Two look-ups found nothing, both after the request's last possible effect. Weaker than the others.
+    /// Two look-ups found nothing, both after the request's last possible effect, and the provider had
+    /// never said that it has the request. Weaker than the others.
     Absent,
 }
 
@@ -159,31 +161,49 @@ pub struct Check {
 /// How many checks a call keeps: the first half from its beginning, the rest its latest.
 const CHECKS_KEPT: usize = 40;
 
-/// Waits between look-ups, in milliseconds; the last repeats. The first look-up goes out at once.
-const SCHEDULE_MS: [i64; 7] = [2_000, 8_000, 20_000, 90_000, 480_000, 3_000_000, 86_400_000];
+/// When something is tried again, in milliseconds from its beginning; after the last once a day.
+const SCHEDULE_MS: [i64; 6] = [2_000, 10_000, 30_000, 120_000, 600_000, 3_600_000];
+const DAY_MS: i64 = 86_400_000;
+
+/// The first time after `now` on the schedule that began at `since`.
+pub(crate) fn next_on_schedule(since: Timestamp, now: Timestamp) -> Timestamp {
+    let elapsed_ms = now.since(since).max(0);
+    let wait_ms = SCHEDULE_MS.iter().map(|at_ms| at_ms - elapsed_ms).find(|wait_ms| *wait_ms > 0);
+    now.plus_millis(wait_ms.unwrap_or(DAY_MS))
+}
 
 impl Call {
     /// Whether nothing can change any more.
     #[must_use]
     pub fn is_concluded(&self) -> bool {
+        self.concluded_at().is_some()
+    }
+
+    pub(crate) fn concluded_at(&self) -> Option<Timestamp> {
         match self.state {
-            CallState::Planned | CallState::Open { .. } => false,
-            CallState::Final { .. } | CallState::Closed { .. } => true,
+            CallState::Planned | CallState::Open { .. } => None,
+            CallState::Final { at, .. } | CallState::Closed { at, .. } => Some(at),
         }
     }
 
-    /// Concludes with an outcome, or opens with one; the caller has checked that it is not concluded.
-    pub(crate) fn take(&mut self, outcome: Outcome, moves_money: bool, now: Timestamp) {
-        self.state = if outcome.is_open() && moves_money {
-            let since = match self.state {
-                CallState::Open { since, .. } => since,
-                CallState::Planned | CallState::Final { .. } | CallState::Closed { .. } => now,
-            };
-            CallState::Open { outcome, since }
-        } else {
-            self.template = None;
-            CallState::Final { outcome, at: now }
-        };
+    /// Whether the provider has said that it has the request and is not done with it.
+    pub(crate) fn is_acknowledged(&self) -> bool {
+        let CallState::Open { outcome } = &self.state else { return false };
+        matches!(outcome, Outcome::Pending { .. } | Outcome::ActionRequired { .. })
+    }
+
+    /// Opens with an open outcome, or takes over another; the caller has checked that it is not concluded.
+    pub(crate) fn open(&mut self, outcome: Outcome, now: Timestamp) {
+        self.open_since.get_or_insert(now);
+        // That we do not know takes nothing from what the provider has said.
+        if !(self.is_acknowledged() && matches!(outcome, Outcome::Unknown { .. })) {
+            self.state = CallState::Open { outcome };
+        }
+    }
+
+    pub(crate) fn conclude(&mut self, outcome: Outcome, now: Timestamp) {
+        self.template = None;
+        self.state = CallState::Final { outcome, at: now };
     }
 
     pub(crate) fn close(&mut self, how: Closure, now: Timestamp) {
@@ -198,31 +218,30 @@ impl Call {
         self.checks.push(Check { at: now, finding });
     }
 
-    /// Whether two look-ups found nothing when nothing could be on its way any more.
+    /// Whether two look-ups found nothing when nothing could be on its way any more. Never while an owner
+    /// may still be sending, nor against the provider's own word that it has the request.
     pub(crate) fn is_absent(&self) -> bool {
-        let Some(after) = self.absent_after else {
-            return false;
-        };
-        let negatives = self
-            .checks
-            .iter()
-            .filter(|check| check.at > after && check.finding == Finding::NotFound)
-            .count();
-        negatives >= 2
+        let CallState::Open { outcome: Outcome::Unknown { .. } } = self.state else { return false };
+        let Some(after) = self.absent_after else { return false };
+        let negative = |check: &&Check| check.at > after && check.finding == Finding::NotFound;
+        self.checks.iter().filter(negative).count() >= 2
     }
 
     /// When an open call is to be looked up next.
     #[must_use]
     pub fn next_check(&self, now: Timestamp) -> Timestamp {
-        let step = self.checks.len().min(SCHEDULE_MS.len().saturating_sub(1));
-        let scheduled = now.plus_millis(SCHEDULE_MS.get(step).copied().unwrap_or(86_400_000));
-        let Some(after) = self.absent_after else {
-            return scheduled;
-        };
-        // Absence needs two answers from after this time: do not sleep through it.
-        let soonest = if now > after { now.plus_millis(2_000) } else { after.plus_millis(1) };
-        let negative = matches!(self.checks.last(), Some(Check { finding: Finding::NotFound, .. }));
-        if negative && soonest < scheduled { soonest } else { scheduled }
+        let scheduled = next_on_schedule(self.open_since.unwrap_or(now), now);
+        match (self.absent_after, self.checks.last()) {
+            // Absence needs two answers from after this time: do not sleep through it.
+            (Some(after), Some(Check { finding: Finding::NotFound, .. }))
+                if !self.is_acknowledged() =>
+            {
+                let soonest =
+                    if now > after { now.plus_millis(2_000) } else { after.plus_millis(1) };
+                soonest.min(scheduled)
+            }
+            _ => scheduled,
+        }
     }
 }
 

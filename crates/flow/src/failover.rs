@@ -6,7 +6,7 @@
 use baton_types::outcome::Outcome;
 use baton_types::{DeclinedBy, Timestamp};
 
-use crate::call::Closure;
+use crate::call::{Call, Closure};
 use crate::payment::{DoubtMode, OrderKind, Payment, Standing, VoidReason, numbered};
 
 /// What the rule says.
@@ -42,7 +42,7 @@ pub enum Stop {
 /// Whether the next candidate may be tried now. Every earlier attempt has to allow it.
 #[must_use]
 pub fn next(payment: &Payment, now: Timestamp) -> Next {
-    for (no, _) in numbered(&payment.attempts) {
+    for (no, call) in numbered(&payment.attempts) {
         let Some(standing) = payment.standing(no) else {
             return Next::Wait;
         };
@@ -50,7 +50,7 @@ pub fn next(payment: &Payment, now: Timestamp) -> Next {
             Standing::Running | Standing::Open(_) => return Next::Wait,
             Standing::Approved(_) => return Next::Stop(Stop::Approved),
             Standing::Failed(outcome) => {
-                if let Some(stop) = after_failure(payment, outcome) {
+                if let Some(stop) = after_failure(payment, call, outcome) {
                     return Next::Stop(stop);
                 }
             }
@@ -70,7 +70,10 @@ pub fn next(payment: &Payment, now: Timestamp) -> Next {
     Next::Try(payment.attempts.len())
 }
 
-fn after_failure(payment: &Payment, outcome: &Outcome) -> Option<Stop> {
+fn after_failure(payment: &Payment, call: &Call, outcome: &Outcome) -> Option<Stop> {
+    if payment.order.doubt == DoubtMode::Stop && call.open_since.is_some() {
+        return Some(Stop::Doubt);
+    }
     match outcome {
         Outcome::NotSent { .. } | Outcome::Refused { .. } => None,
         Outcome::Declined { by, .. } => {
@@ -89,12 +92,12 @@ fn after_failure(payment: &Payment, outcome: &Outcome) -> Option<Stop> {
 }
 
 fn after_closure(payment: &Payment, attempt: u16, how: Closure) -> Option<Stop> {
-    let voids = || payment.voids.iter().filter(|void| void.attempt == attempt);
-    if voids().any(|void| void.why == VoidReason::Requested) {
-        return Some(Stop::Approved);
-    }
-    if voids().next().is_some() {
-        return Some(Stop::Unsuitable);
+    match payment.void_reason(attempt) {
+        Some(VoidReason::Requested) => return Some(Stop::Approved),
+        Some(VoidReason::PartialApproval | VoidReason::ActionRequired) => {
+            return Some(Stop::Unsuitable);
+        }
+        None => {}
     }
     if payment.order.doubt == DoubtMode::Stop {
         return Some(Stop::Doubt);

@@ -9,6 +9,7 @@
 
 pub mod amounts;
 mod call;
+mod draft;
 pub mod failover;
 mod payment;
 pub mod snapshot;
@@ -21,6 +22,3 @@ pub use payment::{
     Verdict, Void, VoidReason,
 };
 pub use step::{Effect, Event, Facts, Input, Refusal, Step, Timer, step};
-
-#[cfg(test)]
-mod tests;

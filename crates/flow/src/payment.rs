@@ -117,7 +117,8 @@ pub enum DoubtMode {
     /// Resolve it first; try the next candidate only once it provably cannot take money.
     #[default]
     ResolveFirst,
-    /// Never try another candidate after a doubt, however it ends.
+    /// Never try another candidate after an attempt that could still move money for a while, however it
+    /// ended.
     Stop,
 }
 
@@ -191,9 +192,9 @@ pub enum Standing<'a> {
 pub enum Verdict<'a> {
     /// An attempt is on its way.
     Running,
-    /// This attempt's outcome is not known, or a void that is owed is not confirmed.
+    /// This attempt's outcome is not known, or it is being voided, or has to be, and that is not done.
     InDoubt(u16),
-    /// This attempt was approved.
+    /// This attempt was approved. If the merchant has voided it since, it stands closed.
     Approved(u16),
     /// No attempt was approved and none can be any more.
     Failed(Failure<'a>),
@@ -204,7 +205,7 @@ pub enum Verdict<'a> {
 pub enum Failure<'a> {
     /// The last attempt, and what it gave.
     Attempt(u16, &'a Outcome),
-    /// The last attempt, and what closed it.
+    /// The last attempt, what closed it, and why we were voiding it if we were.
     Closed(u16, Closure, Option<VoidReason>),
     /// Nothing was tried.
     NotTried,
@@ -276,11 +277,9 @@ impl Payment {
         match id {
             CallId::Attempt(no) => Some(no),
             CallId::Void(no) => self.voids.get(index(no)?).map(|v| v.attempt),
+            // The one attempt that was approved, even if it has been voided since.
             CallId::Capture(_) | CallId::Refund(_) => {
-                self.approved().map(|(no, _)| no).or_else(|| {
-                    // Voided since: it is still the one attempt that was approved.
-                    numbered(&self.attempts).find(|(_, call)| was_approved(call)).map(|(no, _)| no)
-                })
+                numbered(&self.attempts).find(|(_, call)| was_approved(call)).map(|(no, _)| no)
             }
         }
     }
@@ -300,14 +299,15 @@ impl Payment {
     #[must_use]
     pub fn standing(&self, attempt: u16) -> Option<Standing<'_>> {
         let call = self.call(CallId::Attempt(attempt))?;
-        if self.voids.iter().any(|void| void.attempt == attempt && was_approved(&void.call)) {
-            return Some(Standing::Closed(Closure::Voided));
-        }
         Some(match &call.state {
             CallState::Planned => Standing::Running,
-            CallState::Open { outcome, .. } => Standing::Open(outcome),
+            CallState::Open { outcome } => Standing::Open(outcome),
             CallState::Final { outcome: Outcome::Approved { amount, .. }, .. } => {
-                Standing::Approved(*amount)
+                if self.voids_of(attempt).any(|void| was_approved(&void.call)) {
+                    Standing::Closed(Closure::Voided)
+                } else {
+                    Standing::Approved(*amount)
+                }
             }
             CallState::Final { outcome, .. } => Standing::Failed(outcome),
             CallState::Closed { how, .. } => Standing::Closed(*how),
@@ -341,6 +341,24 @@ impl Payment {
         })
     }
 
+    pub(crate) fn voids_of(&self, attempt: u16) -> impl DoubleEndedIterator<Item = &Void> {
+        self.voids.iter().filter(move |void| void.attempt == attempt)
+    }
+
+    /// Why a closed attempt was voided, or was being voided when it closed; `None` if nobody meant to.
+    pub(crate) fn void_reason(&self, attempt: u16) -> Option<VoidReason> {
+        let confirmed = self.voids_of(attempt).find(|void| was_approved(&void.call));
+        confirmed.or(self.voids_of(attempt).last()).map(|void| void.why)
+    }
+
+    /// Whether an attempt is voided, or has to be, although the merchant did not ask for that.
+    fn is_unwanted(&self, attempt: u16) -> bool {
+        self.owed_void().is_some_and(|(owed, _)| owed == attempt)
+            || self
+                .voids_of(attempt)
+                .any(|void| void.why != VoidReason::Requested && !void.call.is_concluded())
+    }
+
     /// How the payment stands for whoever asked for it.
     #[must_use]
     pub fn verdict(&self) -> Verdict<'_> {
@@ -349,25 +367,16 @@ impl Payment {
             match self.standing(no) {
                 None | Some(Standing::Running) => return Verdict::Running,
                 Some(Standing::Open(_)) => return Verdict::InDoubt(no),
-                Some(Standing::Approved(_)) if self.owed_void().is_some() => {
-                    return Verdict::InDoubt(no);
-                }
+                Some(Standing::Approved(_)) if self.is_unwanted(no) => return Verdict::InDoubt(no),
                 Some(Standing::Approved(_)) => return Verdict::Approved(no),
                 Some(Standing::Failed(outcome)) => {
                     last = Verdict::Failed(Failure::Attempt(no, outcome));
                 }
-                Some(Standing::Closed(how)) => {
-                    let why = self
-                        .voids
-                        .iter()
-                        .find(|void| void.attempt == no && was_approved(&void.call))
-                        .map(|void| void.why);
-                    if why == Some(VoidReason::Requested) {
-                        // It was approved, and the merchant has voided it since.
-                        return Verdict::Approved(no);
-                    }
-                    last = Verdict::Failed(Failure::Closed(no, how, why));
-                }
+                Some(Standing::Closed(how)) => match self.void_reason(no) {
+                    // It was approved, and the merchant has voided it since.
+                    Some(VoidReason::Requested) => return Verdict::Approved(no),
+                    why => last = Verdict::Failed(Failure::Closed(no, how, why)),
+                },
             }
         }
         last
@@ -407,7 +416,7 @@ pub(crate) fn was_approved(call: &Call) -> bool {
 }
 
 pub(crate) fn numbered<T>(items: &[T]) -> impl Iterator<Item = (u16, &T)> {
-    (1_u16..).zip(items)
+    (1_u16..=u16::MAX).zip(items)
 }
 
 fn index(no: u16) -> Option<usize> {
