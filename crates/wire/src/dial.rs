@@ -1,0 +1,136 @@
+//! Name resolution, TCP and TLS: everything before a request byte can exist.
+//!
+//! Guarantees: the three share one timeout; TLS 1.2 or later, no early data, `http/1.1` only; the host's
+//! certificate is checked against the public roots and the configured ones. Left out: caching of names
+//! (the operating system's business) and racing addresses; each address gets an equal share of the time
+//! that is left, so one that drops packets does not use it up.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use baton_types::AccountId;
+use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, RootCertStore};
+use tokio::net::TcpStream;
+use tokio::time::{Instant, timeout_at};
+use tokio_rustls::TlsConnector;
+
+use crate::base_url::Origin;
+use crate::clock::now;
+use crate::config::ConfigError;
+use crate::socket::{Metered, Transport};
+use crate::{Failure, Stage, WireConfig};
+
+/// The most addresses of one host that are tried.
+const MAX_ADDRESSES: usize = 4;
+
+pub(crate) struct Dialer {
+    tls: TlsConnector,
+    timeout: Duration,
+}
+
+impl Dialer {
+    pub(crate) fn new(config: &WireConfig) -> Result<Self, ConfigError> {
+        let mut roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
+        for root in &config.extra_roots {
+            roots.add(root.clone()).map_err(|why| ConfigError::BadRoot(why.to_string()))?;
+        }
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let mut tls = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .map_err(|why| ConfigError::Tls(why.to_string()))?
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        tls.alpn_protocols = vec![b"http/1.1".to_vec()];
+        // Early data can be replayed by whoever records it. Off is the default; here it is a decision.
+        tls.enable_early_data = false;
+        Ok(Self { tls: TlsConnector::from(Arc::new(tls)), timeout: config.connect_timeout })
+    }
+
+    /// A connection ready for its first request, or how far it came.
+    pub(crate) async fn dial(
+        &self,
+        account: AccountId,
+        origin: &Origin,
+    ) -> Result<Metered, (Stage, Failure)> {
+        let deadline = now() + self.timeout;
+        let mut stage = Stage::Resolve;
+        let failure = match timeout_at(deadline, self.steps(origin, deadline, &mut stage)).await {
+            Ok(Ok(transport)) => return Ok(Metered::new(transport)),
+            Ok(Err(error)) => {
+                let (host, stage) = (&*origin.host, stage.as_str());
+                tracing::warn!(%account, host, stage, %error, "no connection");
+                Failure::Broken
+            }
+            Err(_) => {
+                let (host, stage) = (&*origin.host, stage.as_str());
+                tracing::warn!(%account, host, stage, "no connection in time");
+                Failure::TimedOut
+            }
+        };
+        Err((stage, failure))
+    }
+
+    async fn steps(
+        &self,
+        origin: &Origin,
+        deadline: Instant,
+        stage: &mut Stage,
+    ) -> std::io::Result<Transport> {
+        let addresses: Vec<SocketAddr> =
+            tokio::net::lookup_host((&*origin.host, origin.port)).await?.collect();
+        if addresses.is_empty() {
+            return Err(std::io::Error::other("the name has no address"));
+        }
+        *stage = Stage::Connect;
+        let socket = connect(&addresses, deadline).await?;
+        // A request is written whole; waiting to fill a packet only delays it.
+        socket.set_nodelay(true)?;
+        if !origin.tls {
+            return Ok(Transport::Plain(socket));
+        }
+        *stage = Stage::Tls;
+        let name = ServerName::try_from(origin.host.to_string()).map_err(std::io::Error::other)?;
+        let stream = self.tls.connect(name, socket).await?;
+        Ok(Transport::Tls(Box::new(stream)))
+    }
+}
+
+async fn connect(addresses: &[SocketAddr], deadline: Instant) -> std::io::Result<TcpStream> {
+    let tried = addresses.len().min(MAX_ADDRESSES);
+    let mut last = std::io::Error::from(std::io::ErrorKind::AddrNotAvailable);
+    for (index, address) in addresses.iter().take(tried).enumerate() {
+        let left = u32::try_from(tried - index).unwrap_or(1);
+        let share = deadline.saturating_duration_since(now()) / left;
+        if left == 1 {
+            // The whole deadline's timer ends this one, and is reported as a timeout.
+            return TcpStream::connect(address).await;
+        }
+        match timeout_at(now() + share, TcpStream::connect(address)).await {
+            Ok(Ok(socket)) => return Ok(socket),
+            Ok(Err(error)) => last = error,
+            Err(_) => last = std::io::ErrorKind::TimedOut.into(),
+        }
+    }
+    Err(last)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn the_next_address_is_tried_and_the_last_error_told() {
+        let bound = || std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let live = bound();
+        let (dead, alive) = (bound().local_addr().unwrap(), live.local_addr().unwrap());
+        let deadline = now() + Duration::from_secs(5);
+        let socket = connect(&[dead, dead, alive], deadline).await.unwrap();
+        assert_eq!(socket.peer_addr().unwrap(), alive);
+        let error = connect(&[dead, dead], deadline).await.unwrap_err();
+        assert_eq!(error.kind(), std::io::ErrorKind::ConnectionRefused);
+        let beyond = [[dead; MAX_ADDRESSES].as_slice(), &[alive]].concat();
+        assert!(connect(&beyond, deadline).await.is_err(), "no more than the bound are tried");
+    }
+}

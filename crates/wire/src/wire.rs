@@ -1,0 +1,168 @@
+//! The exchange: limits first, then a connection, then one request on it.
+
+use baton_connect::Filled;
+use baton_types::AccountId;
+use baton_types::outcome::NotSent;
+use tokio::time::Instant;
+
+use crate::clock::{micros, now};
+use crate::conn::{Bounds, Conn};
+use crate::dial::Dialer;
+use crate::guard::{AccountHealth, Guard};
+use crate::pool::Pool;
+use crate::request::Prepared;
+use crate::{
+    ConfigError, Evidence, Exchange, Failure, Report, Stage, Target, WireConfig, classify,
+};
+
+/// The way to the providers. One per process; shared by reference.
+pub struct Wire {
+    config: WireConfig,
+    dialer: Dialer,
+    guard: Guard,
+    pool: Pool,
+}
+
+impl Wire {
+    /// Sets up trust, limits and an empty pool. Opens nothing.
+    ///
+    /// # Errors
+    /// A value out of range, or a root certificate that cannot be used.
+    pub fn new(config: WireConfig) -> Result<Self, ConfigError> {
+        config.check()?;
+        Ok(Self {
+            dialer: Dialer::new(&config)?,
+            guard: Guard::new(config.breaker, config.max_in_flight),
+            pool: Pool::new(config.max_idle_per_origin, config.idle_timeout),
+            config,
+        })
+    }
+
+    /// Sends a call once and says what is known after it.
+    ///
+    /// The first byte is written before `send_by` or not at all (`NotSent::TooLate`). A caller that drops
+    /// the future must treat the call as unknown: bytes may have left.
+    pub async fn exchange(&self, target: &Target, call: Filled, send_by: Instant) -> Report {
+        let started = now();
+        let mut evidence = Evidence::default();
+        let exchange = self.guarded(target, call, send_by, &mut evidence).await;
+        evidence.total_us = micros(now() - started);
+        log(target, &exchange, &evidence);
+        Report { exchange, evidence }
+    }
+
+    /// What would keep a call to this account here now: an open breaker, or too many calls in flight.
+    ///
+    /// Asked before planning; changes nothing. `exchange` asks again, and may answer differently.
+    #[must_use]
+    pub fn refuses(&self, account: AccountId) -> Option<NotSent> {
+        self.guard.refuses(account, now())
+    }
+
+    /// How each account stands that has been called since the start, by id.
+    #[must_use]
+    pub fn health(&self) -> Vec<AccountHealth> {
+        self.guard.health(now())
+    }
+
+    async fn guarded(
+        &self,
+        target: &Target,
+        call: Filled,
+        send_by: Instant,
+        evidence: &mut Evidence,
+    ) -> Exchange {
+        let Ok(request) = Prepared::new(&target.base_url, call) else {
+            return Exchange::NotSent(NotSent::NotSupported);
+        };
+        let permit = match self.guard.admit(target.account, target.breaker, now()) {
+            Ok(permit) => permit,
+            Err(why) => return Exchange::NotSent(why),
+        };
+        // The gate asks again with the first byte; this only saves a connection.
+        if now() >= send_by {
+            return Exchange::NotSent(NotSent::TooLate);
+        }
+        let exchange = self.attempt(target, &request, send_by, evidence).await;
+        permit.judge(&exchange, now());
+        exchange
+    }
+
+    /// Tries idle connections until one takes a byte, then a fresh one. No byte is ever written twice.
+    async fn attempt(
+        &self,
+        target: &Target,
+        request: &Prepared,
+        send_by: Instant,
+        evidence: &mut Evidence,
+    ) -> Exchange {
+        let (account, origin) = (target.account, target.base_url.origin());
+        let bounds = Bounds {
+            send_by,
+            answer_timeout: self.config.answer_timeout,
+            max_reply_bytes: self.config.max_reply_bytes,
+        };
+        while let Some(conn) = self.pool.take(account, origin, now()) {
+            evidence.reused_connection = true;
+            let trip = conn.round_trip(request, bounds).await;
+            (evidence.request_bytes, evidence.reply_bytes) = (trip.request_bytes, trip.reply_bytes);
+            match trip.result {
+                // It had died while idle, and the counter proves that it took nothing.
+                Err(Failure::Broken | Failure::NotHttp | Failure::TooLarge)
+                    if trip.request_bytes == 0 => {}
+                Err(failure) => return classify(Stage::Exchange, evidence, failure),
+                Ok(reply) => {
+                    self.keep(target, trip.conn);
+                    return Exchange::Reply(reply);
+                }
+            }
+        }
+        *evidence = Evidence::default();
+        let dialling = now();
+        let dialled = Box::pin(self.dialer.dial(account, origin)).await;
+        evidence.connect_us = micros(now() - dialling);
+        let conn = match dialled {
+            Ok(io) => Conn::new(io).await.map_err(|failure| (Stage::Exchange, failure)),
+            Err(broken) => Err(broken),
+        };
+        let conn = match conn {
+            Ok(conn) => conn,
+            Err((stage, failure)) => return classify(stage, evidence, failure),
+        };
+        let trip = conn.round_trip(request, bounds).await;
+        (evidence.request_bytes, evidence.reply_bytes) = (trip.request_bytes, trip.reply_bytes);
+        match trip.result {
+            Err(failure) => classify(Stage::Exchange, evidence, failure),
+            Ok(reply) => {
+                self.keep(target, trip.conn);
+                Exchange::Reply(reply)
+            }
+        }
+    }
+
+    fn keep(&self, target: &Target, conn: Option<Conn>) {
+        if let Some(conn) = conn {
+            self.pool.put(target.account, target.base_url.origin(), conn, now());
+        }
+    }
+}
+
+/// Counts and names only: nothing of the call or the answer but its status.
+fn log(target: &Target, exchange: &Exchange, evidence: &Evidence) {
+    let (account, host) = (target.account, target.base_url.host());
+    let Evidence { request_bytes, reply_bytes, reused_connection, connect_us, total_us } =
+        *evidence;
+    match exchange {
+        Exchange::Reply(reply) => tracing::debug!(
+            %account, host, status = reply.status, request_bytes, reply_bytes, reused_connection,
+            connect_us, total_us, "answered"
+        ),
+        Exchange::NotSent(why) => tracing::info!(
+            %account, host, why = why.as_str(), connect_us, total_us, "not sent"
+        ),
+        Exchange::Lost(why) => tracing::warn!(
+            %account, host, why = why.as_str(), request_bytes, reply_bytes, reused_connection,
+            connect_us, total_us, "answer lost"
+        ),
+    }
+}

@@ -1,0 +1,17 @@
+//! The wire against real sockets on loopback, most of which misbehave.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "the configured exception for tests does not reach helpers outside test functions"
+)]
+
+mod bounds;
+mod faults;
+mod keep_alive;
+mod limits;
+mod secrets;
+mod server;
+mod tls;
