@@ -1,1 +1,81 @@
-//! HTTP routes: they translate, nothing else.
+//! HTTP: both API families, the admin API, health and metrics. Handlers translate, nothing else.
+//!
+//! Only this crate knows status codes and JSON names. Absent here: what a request means (`baton-engine`),
+//! listening and TLS (the application).
+
+mod admin;
+mod auth;
+mod body;
+mod error;
+mod fields;
+mod gateway;
+mod health;
+mod metrics;
+mod respond;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::response::{IntoResponse as _, Response};
+use baton_engine::Engine;
+use baton_engine::keys::Keyring;
+use baton_types::Secret;
+use http::StatusCode;
+
+pub use admin::KeyView;
+
+/// Largest body of a request, in bytes.
+const BODY_MAX: usize = 64 * 1024;
+
+/// What the handlers share.
+pub struct App {
+    engine: Engine,
+    keyring: Keyring,
+    metrics: metrics::HttpMetrics,
+    admin_key: Option<Secret>,
+    stopping: AtomicBool,
+}
+
+impl App {
+    /// Puts the parts together; without an admin key, only keys with the admin scope administrate.
+    #[must_use]
+    pub fn new(engine: Engine, admin_key: Option<Secret>) -> Arc<Self> {
+        let metrics = metrics::HttpMetrics::new(&engine);
+        let stopping = AtomicBool::new(false);
+        Arc::new(Self { engine, keyring: Keyring::default(), metrics, admin_key, stopping })
+    }
+
+    /// From now on `/health/ready` says no, so that a load balancer sends nothing more.
+    pub fn stop(&self) {
+        self.stopping.store(true, Ordering::Relaxed);
+    }
+
+    fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::Relaxed)
+    }
+}
+
+/// Every route of the server.
+pub fn router(app: Arc<App>) -> Router {
+    Router::new()
+        .merge(gateway::routes())
+        .merge(admin::routes())
+        .merge(health::routes())
+        .fallback(unknown_route)
+        .method_not_allowed_fallback(wrong_method)
+        .layer(axum::middleware::from_fn_with_state(Arc::clone(&app), respond::observe))
+        .layer(DefaultBodyLimit::max(BODY_MAX))
+        .with_state(app)
+}
+
+async fn unknown_route() -> Response {
+    let error = fields::FieldError::new("", "There is no such route.");
+    error::validation(StatusCode::NOT_FOUND, &error)
+}
+
+async fn wrong_method() -> Response {
+    let error = fields::FieldError::new("", "The route does not take this method.");
+    error::validation(StatusCode::METHOD_NOT_ALLOWED, &error).into_response()
+}

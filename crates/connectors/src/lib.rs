@@ -1,1 +1,57 @@
-//! The connectors, one folder a provider. Pure.
+//! The connectors, one folder each: `manifest.toml`, `mod.rs`, `cases/`.
+//!
+//! They are pure and never see a payment's state. The application hands them to the engine, so a new one
+//! rebuilds neither store nor engine. Adding one touches its folder and the list below.
+
+use std::sync::Arc;
+
+use baton_connect::{Connector, ManifestError};
+
+mod null_failure;
+mod null_success;
+mod sandbox;
+
+/// Every connector of this build.
+///
+/// # Errors
+/// A manifest that does not load: a connector's author meets this in the tests.
+pub fn all() -> Result<Vec<Arc<dyn Connector>>, ManifestError> {
+    Ok(vec![
+        Arc::new(null_success::NullSuccess::new()?),
+        Arc::new(null_failure::NullFailure::new()?),
+        Arc::new(sandbox::Sandbox::new()?),
+    ])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_connector_has_its_own_name_and_does_something() {
+        let all = all().unwrap();
+        let mut names: Vec<&str> = all.iter().map(|c| c.manifest().gateway_name.as_str()).collect();
+        names.sort_unstable();
+        assert_eq!(names, ["NULLFailure", "NULLSuccess", "Sandbox"]);
+        for connector in &all {
+            assert!(!connector.manifest().operations.is_empty());
+        }
+    }
+
+    #[test]
+    fn every_case_holds() {
+        let all = all().unwrap();
+        let cases = [
+            ("NULLSuccess", include_str!("null_success/cases.json")),
+            ("NULLFailure", include_str!("null_failure/cases.json")),
+            ("Sandbox", include_str!("sandbox/cases/purchase.json")),
+            ("Sandbox", include_str!("sandbox/cases/modify.json")),
+            ("Sandbox", include_str!("sandbox/cases/look_up.json")),
+        ];
+        for (name, file) in cases {
+            let connector = all.iter().find(|c| c.manifest().gateway_name == name).unwrap();
+            let differences = baton_connect::cases::differences(connector.as_ref(), file).unwrap();
+            assert!(differences.is_empty(), "{name}\n{}", differences.join("\n"));
+        }
+    }
+}

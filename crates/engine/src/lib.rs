@@ -1,1 +1,33 @@
 //! Runs steps: load, decide, commit, act.
+//!
+//! The machines of `baton-flow` decide, `baton-store` makes the decision durable, and only then anything
+//! is done. Two kinds of effect are kept apart:
+//!
+//! - **Calls that move money** belong to the task of the request that planned them ([`task`]). They are
+//!   sent after their plan is durable, once, and never from a stored row.
+//! - **Everything else** (look-ups, events, timers) is done at least once, by anyone, under a lease
+//!   ([`resolver`], [`relay`]).
+//!
+//! Absent here: HTTP status codes and JSON names (`baton-api`), sockets (`baton-wire`), SQL
+//! (`baton-store`), rules (`baton-flow`).
+
+mod accounts;
+mod calls;
+mod clock;
+mod commit;
+mod engine;
+mod error;
+pub mod keys;
+pub mod merchants;
+mod metrics;
+mod relay;
+mod resolver;
+mod task;
+
+pub use accounts::{Account, Credentials};
+pub use baton_wire::{AccountHealth, BreakerState};
+pub use clock::{Clock, SystemClock, new_id};
+pub use engine::{Answered, Caller, Engine, EngineConfig, Idempotency, Parts, Purchase, Target};
+pub use error::EngineError;
+pub use metrics::Metrics;
+pub use relay::{EventSink, LogSink};

@@ -1,0 +1,26 @@
+//! Bodies of errors in the Gateway API's form.
+
+use axum::response::{IntoResponse as _, Response};
+use http::StatusCode;
+use serde::Serialize;
+
+use crate::fields::FieldError;
+
+/// The contract's `ValidationErrorMessage`: one object, one field.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ValidationErrorMessage<'a> {
+    field_name: Option<&'a str>,
+    errors: [&'a str; 1],
+}
+
+/// A JSON answer.
+pub(crate) fn json(status: StatusCode, body: &impl Serialize) -> Response {
+    (status, axum::Json(body)).into_response()
+}
+
+/// What is wrong with which field.
+pub(crate) fn validation(status: StatusCode, error: &FieldError) -> Response {
+    let field_name = Some(error.field.as_str()).filter(|field| !field.is_empty());
+    json(status, &ValidationErrorMessage { field_name, errors: [error.message.as_str()] })
+}

@@ -1,0 +1,184 @@
+//! Takes fields out of a body, each with its path, so that an error says what is wrong and where.
+
+#![allow(
+    clippy::wildcard_enum_match_arm,
+    reason = "a JSON value is of the wanted kind, or whatever else it is, it is wrong"
+)]
+
+use std::collections::BTreeMap;
+
+use zeroize::Zeroizing;
+
+use crate::body::{BodyError, Json};
+
+/// A field that is not as it should be. Never holds the value.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct FieldError {
+    /// The dotted path as the contract spells it; empty for the body as a whole.
+    pub(crate) field: String,
+    /// What is wrong, in a sentence.
+    pub(crate) message: String,
+}
+
+impl FieldError {
+    pub(crate) fn new(field: impl Into<String>, message: impl Into<String>) -> Self {
+        Self { field: field.into(), message: message.into() }
+    }
+}
+
+impl From<BodyError> for FieldError {
+    fn from(error: BodyError) -> Self {
+        Self { field: error.path.unwrap_or_default(), message: error.message }
+    }
+}
+
+/// An object of a body and its path.
+pub(crate) struct Fields {
+    path: String,
+    members: BTreeMap<String, Json>,
+}
+
+impl Fields {
+    /// The body itself, which has to be an object.
+    pub(crate) fn of_body(body: Json) -> Result<Self, FieldError> {
+        match body {
+            Json::Object(members) => Ok(Self { path: String::new(), members }),
+            other => {
+                Err(FieldError::new("", format!("The body is {}, not an object.", other.kind())))
+            }
+        }
+    }
+
+    /// A field's full path.
+    pub(crate) fn path(&self, name: &str) -> String {
+        if self.path.is_empty() { name.to_owned() } else { format!("{}.{name}", self.path) }
+    }
+
+    /// An error about one of this object's fields.
+    pub(crate) fn error(&self, name: &str, message: impl Into<String>) -> FieldError {
+        FieldError::new(self.path(name), message)
+    }
+
+    /// Takes a field out; null counts as absent.
+    fn take(&mut self, name: &str) -> Option<Json> {
+        self.members.remove(&name.to_lowercase()).filter(|value| !matches!(value, Json::Null))
+    }
+
+    /// Whether a field is there with a value.
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.members.get(&name.to_lowercase()).is_some_and(|value| !matches!(value, Json::Null))
+    }
+
+    fn wrong(&self, name: &str, want: &str, got: &Json) -> FieldError {
+        self.error(name, format!("It must be {want}, and is {}.", got.kind()))
+    }
+
+    fn missing(&self, name: &str) -> FieldError {
+        self.error(name, "It is required.")
+    }
+
+    /// A text of at most `max` characters.
+    pub(crate) fn text(
+        &mut self,
+        name: &str,
+        max: usize,
+    ) -> Result<Option<Zeroizing<String>>, FieldError> {
+        match self.take(name) {
+            None => Ok(None),
+            Some(Json::Text(text)) if text.chars().count() > max => {
+                Err(self.error(name, format!("It is longer than {max} characters.")))
+            }
+            Some(Json::Text(text)) if text.contains('\0') => {
+                Err(self.error(name, "It holds a NUL character."))
+            }
+            Some(Json::Text(text)) => Ok(Some(text)),
+            Some(other) => Err(self.wrong(name, "a string", &other)),
+        }
+    }
+
+    /// A text that is there and not empty.
+    pub(crate) fn required_text(
+        &mut self,
+        name: &str,
+        max: usize,
+    ) -> Result<Zeroizing<String>, FieldError> {
+        match self.text(name, max)? {
+            None => Err(self.missing(name)),
+            Some(text) if text.trim().is_empty() => Err(self.error(name, "It is empty.")),
+            Some(text) => Ok(text),
+        }
+    }
+
+    /// A plain text: trimmed, and absent when empty.
+    pub(crate) fn plain_text(
+        &mut self,
+        name: &str,
+        max: usize,
+    ) -> Result<Option<String>, FieldError> {
+        let text = self.text(name, max)?;
+        Ok(text.map(|text| text.trim().to_owned()).filter(|text| !text.is_empty()))
+    }
+
+    /// A number, as it was written.
+    pub(crate) fn required_number(&mut self, name: &str) -> Result<String, FieldError> {
+        match self.take(name) {
+            None => Err(self.missing(name)),
+            Some(Json::Number(text)) => Ok(text),
+            Some(other) => Err(self.wrong(name, "a number", &other)),
+        }
+    }
+
+    /// A whole number.
+    pub(crate) fn required_integer(&mut self, name: &str) -> Result<i64, FieldError> {
+        let text = self.required_number(name)?;
+        text.parse().map_err(|_| self.error(name, "It must be a whole number."))
+    }
+
+    /// A truth value.
+    pub(crate) fn boolean(&mut self, name: &str) -> Result<Option<bool>, FieldError> {
+        match self.take(name) {
+            None => Ok(None),
+            Some(Json::Bool(value)) => Ok(Some(value)),
+            Some(other) => Err(self.wrong(name, "true or false", &other)),
+        }
+    }
+
+    /// An object.
+    pub(crate) fn object(&mut self, name: &str) -> Result<Option<Self>, FieldError> {
+        match self.take(name) {
+            None => Ok(None),
+            Some(Json::Object(members)) => Ok(Some(Self { path: self.path(name), members })),
+            Some(other) => Err(self.wrong(name, "an object", &other)),
+        }
+    }
+
+    /// A list of objects.
+    pub(crate) fn objects(&mut self, name: &str) -> Result<Option<Vec<Self>>, FieldError> {
+        let Some(items) = self.array(name)? else { return Ok(None) };
+        let each = items.into_iter().enumerate().map(|(i, item)| match item {
+            Json::Object(members) => {
+                Ok(Self { path: format!("{}[{i}]", self.path(name)), members })
+            }
+            other => Err(self.wrong(&format!("{name}[{i}]"), "an object", &other)),
+        });
+        each.collect::<Result<_, _>>().map(Some)
+    }
+
+    /// A list of texts.
+    pub(crate) fn texts(&mut self, name: &str) -> Result<Option<Vec<String>>, FieldError> {
+        let Some(items) = self.array(name)? else { return Ok(None) };
+        let each = items.into_iter().enumerate().map(|(i, item)| match item {
+            Json::Text(text) => Ok(text.as_str().to_owned()),
+            other => Err(self.wrong(&format!("{name}[{i}]"), "a string", &other)),
+        });
+        each.collect::<Result<_, _>>().map(Some)
+    }
+
+    fn array(&mut self, name: &str) -> Result<Option<Vec<Json>>, FieldError> {
+        match self.take(name) {
+            None => Ok(None),
+            Some(Json::Array(items)) => Ok(Some(items)),
+            Some(other) => Err(self.wrong(name, "an array", &other)),
+        }
+    }
+}

@@ -1,0 +1,306 @@
+//! The Gateway API's request bodies, read into what the engine takes. Every error names its field.
+
+use baton_flow::{DoubtMode, OrderKind};
+use baton_types::{Card, CardNumber, Currency, Cvv, Expiry, MaskedCard, Money, Timestamp};
+
+use crate::fields::{FieldError, Fields};
+
+/// Most accounts that one request may name.
+const ACCOUNTS_MAX: usize = 10;
+
+/// Longest free text that is taken, in characters.
+const TEXT_MAX: usize = 255;
+
+/// The operations that make a payment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Making {
+    Charge,
+    Authorize,
+    Tokenize,
+}
+
+/// The operations on a payment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Changing {
+    Capture,
+    Void,
+    Refund,
+}
+
+/// How the accounts were given, for errors that name one of them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum AccountsForm {
+    /// `paymentGatewayAccountName`, and `fallbackUpgs` behind it.
+    Single,
+    /// `paymentGatewayAccountNames`.
+    List,
+}
+
+impl AccountsForm {
+    /// The path of the account at this place of the list.
+    pub(crate) fn path(&self, index: usize) -> String {
+        match (self, index.checked_sub(1)) {
+            (Self::List, _) => format!("paymentGatewayAccountNames[{index}]"),
+            (Self::Single, None) => "paymentGatewayAccountName".to_owned(),
+            (Self::Single, Some(backup)) => {
+                format!("fallbackUpgs[{backup}].paymentGatewayAccountName")
+            }
+        }
+    }
+}
+
+/// A charge, authorization or tokenization, read and checked.
+pub(crate) struct MakeRequest {
+    pub(crate) purchase: baton_engine::Purchase,
+    pub(crate) form: AccountsForm,
+}
+
+/// A capture, void or refund, read and checked.
+pub(crate) struct ChangeRequest {
+    pub(crate) target: baton_engine::Target,
+    pub(crate) amount: Money,
+}
+
+/// Reads a charge, authorization or tokenization.
+pub(crate) fn make(
+    mut body: Fields,
+    making: Making,
+    now: Timestamp,
+) -> Result<MakeRequest, FieldError> {
+    refuse_what_is_absent(&body)?;
+    let kind = match making {
+        Making::Charge => OrderKind::Charge(money(&mut body)?),
+        Making::Authorize => OrderKind::Authorize(money(&mut body)?),
+        Making::Tokenize => OrderKind::Tokenize,
+    };
+    let provider_token = match making {
+        Making::Tokenize => None,
+        Making::Charge | Making::Authorize => body.plain_text("userToken", TEXT_MAX)?,
+    };
+    let card = match body.object("card")? {
+        Some(fields) => Some(card(fields, now)?),
+        None if provider_token.is_some() => None,
+        None => return Err(body.error("card", "It is required.")),
+    };
+    let (accounts, form) = accounts(&mut body)?;
+    payer(&mut body)?;
+    body.boolean("isDigital")?;
+    let purchase = baton_engine::Purchase {
+        kind,
+        card,
+        provider_token,
+        accounts,
+        merchant_ref: body.plain_text("myRef", TEXT_MAX)?,
+        description: body.plain_text("orderDesc", TEXT_MAX)?,
+        doubt: doubt(&mut body)?,
+    };
+    Ok(MakeRequest { purchase, form })
+}
+
+/// Reads a capture, void or refund.
+pub(crate) fn change(mut body: Fields, changing: Changing) -> Result<ChangeRequest, FieldError> {
+    refuse_what_is_absent(&body)?;
+    let reference = body.required_text("refTransId", TEXT_MAX)?;
+    let amount = money(&mut body)?;
+    if changing == Changing::Refund {
+        payer(&mut body)?;
+    }
+    // The contract sends the card again; here it only has to be the same one, and its CVV is dropped.
+    let card = body.object("card")?.map(shown_card).transpose()?;
+    body.plain_text("myRef", TEXT_MAX)?;
+    Ok(ChangeRequest {
+        target: baton_engine::Target {
+            account: account(&mut body)?,
+            reference: Some(reference.trim().to_owned()),
+            merchant_ref: None,
+            card,
+        },
+        amount,
+    })
+}
+
+/// Reads a status request.
+pub(crate) fn status(mut body: Fields) -> Result<baton_engine::Target, FieldError> {
+    refuse_what_is_absent(&body)?;
+    let reference = body.plain_text("refTransId", TEXT_MAX)?;
+    let merchant_ref = body.plain_text("myRef", TEXT_MAX)?;
+    if reference.is_none() && merchant_ref.is_none() {
+        return Err(body.error("refTransId", "Either refTransId or myRef is required."));
+    }
+    Ok(baton_engine::Target { account: account(&mut body)?, reference, merchant_ref, card: None })
+}
+
+/// Parts of the contract that this version does not have. To ignore them would be to lie about them.
+fn refuse_what_is_absent(body: &Fields) -> Result<(), FieldError> {
+    let absent = [
+        (
+            "paymentGatewayAccount",
+            "Inline credentials are not available in this version; name a stored account.",
+        ),
+        ("certificateName", "Client certificates are not available in this version."),
+        ("networkTokenBrand", "Network tokens are not available in this version."),
+        ("cardToken", "Stored tokens are not available in this version; send the card number."),
+    ];
+    match absent.into_iter().find(|(name, _)| body.has(name)) {
+        Some((name, message)) => Err(body.error(name, message)),
+        None => Ok(()),
+    }
+}
+
+fn money(body: &mut Fields) -> Result<Money, FieldError> {
+    let code = body.required_text("currency", 16)?;
+    let currency =
+        Currency::parse(code.trim()).map_err(|error| body.error("currency", sentence(error)))?;
+    let text = body.required_number("amount")?;
+    let amount = Money::parse_major(&text, currency)
+        .map_err(|error| body.error("amount", sentence(error)))?;
+    if !amount.is_positive() {
+        return Err(body.error("amount", "It must be greater than zero."));
+    }
+    Ok(amount)
+}
+
+fn card(mut fields: Fields, now: Timestamp) -> Result<Card, FieldError> {
+    if fields.has("threeDSAuthentication") {
+        let message = "Results of 3-D Secure are not available in this version.";
+        return Err(fields.error("threeDSAuthentication", message));
+    }
+    let number = number(&mut fields)?;
+    let expiry = expiry(&mut fields)?;
+    if expiry.is_past(now) {
+        return Err(fields.error("expirationYear", "The card has expired."));
+    }
+    let holder = fields.required_text("cardHolderName", TEXT_MAX)?.trim().to_owned();
+    let cvv = match fields.text("cvv", 64)? {
+        None => None,
+        Some(text) if text.is_empty() => None,
+        Some(text) => {
+            Some(Cvv::parse(&text).map_err(|error| fields.error("cvv", sentence(error)))?)
+        }
+    };
+    if let Some(cvv) = &cvv
+        && !cvv.matches_brand(number.brand())
+    {
+        let digits = if number.brand() == baton_types::Brand::Amex { 4 } else { 3 };
+        return Err(fields.error("cvv", format!("This brand's code has {digits} digits.")));
+    }
+    Ok(Card { number, expiry, cvv, holder: Some(holder) })
+}
+
+/// The card as capture, void and refund send it: compared, and forgotten.
+fn shown_card(mut fields: Fields) -> Result<MaskedCard, FieldError> {
+    let number = number(&mut fields)?;
+    let expiry = expiry(&mut fields)?;
+    Ok(Card { number, expiry, cvv: None, holder: None }.masked())
+}
+
+fn number(fields: &mut Fields) -> Result<CardNumber, FieldError> {
+    let text = fields.required_text("cardNumber", 64)?;
+    if text.starts_with('@') {
+        let message = "Stored tokens are not available in this version; send the card number.";
+        return Err(fields.error("cardNumber", message));
+    }
+    CardNumber::parse(&text).map_err(|error| fields.error("cardNumber", sentence(error)))
+}
+
+fn expiry(fields: &mut Fields) -> Result<Expiry, FieldError> {
+    let month = fields.required_integer("expirationMonth")?;
+    let year = fields.required_integer("expirationYear")?;
+    Expiry::new(month, year).map_err(|error| {
+        let month = error == baton_types::CardError::ExpiryMonth;
+        let name = if month { "expirationMonth" } else { "expirationYear" };
+        fields.error(name, sentence(error))
+    })
+}
+
+fn payer(body: &mut Fields) -> Result<(), FieldError> {
+    let Some(mut payer) = body.object("payerDetails")? else { return Ok(()) };
+    payer.required_text("clientIPAddress", TEXT_MAX)?;
+    let country = payer.required_text("countryCode", 16)?;
+    if country.len() != 2 || !country.bytes().all(|b| b.is_ascii_uppercase()) {
+        return Err(payer.error("countryCode", "It must be two capital letters."));
+    }
+    for name in ["address1", "address2", "address3", "postCode", "city", "stateProvince"] {
+        payer.plain_text(name, TEXT_MAX)?;
+    }
+    Ok(())
+}
+
+/// The accounts to try, in either syntax; never a mixture.
+fn accounts(body: &mut Fields) -> Result<(Vec<String>, AccountsForm), FieldError> {
+    const LIST: &str = "paymentGatewayAccountNames";
+    if let Some(names) = body.texts(LIST)? {
+        for other in ["paymentGatewayAccountName", "fallbackUpgs"] {
+            if body.has(other) {
+                let message = format!("It cannot be combined with {LIST}.");
+                return Err(body.error(other, message));
+            }
+        }
+        if names.is_empty() {
+            return Err(body.error(LIST, "The list is empty."));
+        }
+        for (index, name) in names.iter().enumerate() {
+            check_name(name, || body.path(&format!("{LIST}[{index}]")))?;
+        }
+        return within_limit(names, LIST).map(|names| (names, AccountsForm::List));
+    }
+    let Some(first) = account(body)? else {
+        return Err(body.error("paymentGatewayAccountName", "It is required."));
+    };
+    let mut names = vec![first];
+    for mut backup in body.objects("fallbackUpgs")?.unwrap_or_default() {
+        if backup.has("paymentGatewayCertName") {
+            let message = "Client certificates are not available in this version.";
+            return Err(backup.error("paymentGatewayCertName", message));
+        }
+        let name = backup.required_text("paymentGatewayAccountName", TEXT_MAX)?;
+        check_name(&name, || backup.path("paymentGatewayAccountName"))?;
+        names.push(name.as_str().to_owned());
+    }
+    within_limit(names, "fallbackUpgs").map(|names| (names, AccountsForm::Single))
+}
+
+fn within_limit(names: Vec<String>, field: &str) -> Result<Vec<String>, FieldError> {
+    if names.len() > ACCOUNTS_MAX {
+        let message = format!("At most {ACCOUNTS_MAX} accounts can be named.");
+        return Err(FieldError::new(field, message));
+    }
+    Ok(names)
+}
+
+fn account(body: &mut Fields) -> Result<Option<String>, FieldError> {
+    const NAME: &str = "paymentGatewayAccountName";
+    let Some(name) = body.text(NAME, TEXT_MAX)? else { return Ok(None) };
+    check_name(&name, || body.path(NAME))?;
+    Ok(Some(name.as_str().to_owned()))
+}
+
+/// `[A-Za-z0-9_-]{3,64}`
+fn check_name(name: &str, path: impl Fn() -> String) -> Result<(), FieldError> {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-');
+    if (3..=64).contains(&name.len()) && name.bytes().all(plain) {
+        return Ok(());
+    }
+    Err(FieldError::new(path(), "An account name is 3 to 64 letters, digits, - and _."))
+}
+
+fn doubt(body: &mut Fields) -> Result<DoubtMode, FieldError> {
+    match body.text("outcomeMode", 64)?.as_deref().map(String::as_str) {
+        None | Some("resolve_first") => Ok(DoubtMode::ResolveFirst),
+        Some("stop") => Ok(DoubtMode::Stop),
+        Some("hold_safe") => {
+            let message = "hold_safe is not available in this version: use resolve_first or stop.";
+            Err(body.error("outcomeMode", message))
+        }
+        Some(_) => Err(body.error("outcomeMode", "It must be resolve_first or stop.")),
+    }
+}
+
+/// An error's text as a sentence.
+fn sentence(error: impl std::fmt::Display) -> String {
+    let text = error.to_string();
+    let mut chars = text.chars();
+    let capital: String = chars.next().into_iter().flat_map(char::to_uppercase).collect();
+    let stop = if text.ends_with('.') { "" } else { "." };
+    format!("{capital}{}{stop}", chars.as_str())
+}

@@ -1,0 +1,473 @@
+//! `OperationResult`: what every payment operation answers, and the status code that goes with it.
+
+use baton_engine::{Answered, EngineError};
+use baton_flow::{
+    CallId, CallState, Closure, Failure, OrderKind, Payment, Standing, Verdict, VoidReason,
+};
+use baton_types::outcome::{NotSent, Outcome, Refused};
+use baton_types::{Money, PaymentId, Timestamp};
+use http::StatusCode;
+use serde::Serialize;
+use serde_json::value::RawValue;
+
+/// The contract's `Payments.OperationResult`, with our additions.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct OperationResult {
+    operation_type: &'static str,
+    operation_result_code: ResultCode,
+    operation_result_description: Option<String>,
+    authorization_code: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    currency: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    amount: Option<Box<RawValue>>,
+    gateway_name: Option<String>,
+    gateway_reference: Option<String>,
+    gateway_result_code: Option<String>,
+    gateway_result_description: Option<String>,
+    gateway_result_sub_code: Option<String>,
+    gateway_result_sub_description: Option<String>,
+    custom_gateway_response: Option<String>,
+    gateway_token: Option<String>,
+    /// True only for `Success`.
+    success: bool,
+    /// Our id of the payment.
+    transaction_id: Option<String>,
+    /// Why it is not a plain success or failure.
+    reason: Option<&'static str>,
+    /// When a doubt is looked up next.
+    next_check_at: Option<String>,
+    /// The account that gave the final answer.
+    payment_gateway_account_name: Option<String>,
+    gateway_response: Option<GatewayResponse>,
+    /// One entry per account tried.
+    attempts: Vec<AttemptEntry>,
+    #[serde(skip)]
+    pub(crate) retry_after_s: Option<u64>,
+}
+
+#[derive(Serialize)]
+struct GatewayResponse {
+    code: Option<String>,
+    message: Option<String>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct AttemptEntry {
+    payment_gateway_account_name: String,
+    gateway_name: String,
+    outcome: String,
+    reason: Option<String>,
+    gateway_result_code: Option<String>,
+    gateway_reference: Option<String>,
+    duration_ms: Option<i64>,
+}
+
+/// The contract's normalised result.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub(crate) enum ResultCode {
+    Success,
+    Accepted,
+    Rejected,
+    TemporaryFailure,
+    FatalFailure,
+    NotImplemented,
+}
+
+/// The operation as the contract names it in answers; an authorization answers `PreAuth`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum OperationType {
+    Charge,
+    PreAuth,
+    Capture,
+    Void,
+    Refund,
+    Tokenize,
+    Status,
+}
+
+impl OperationType {
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Self::Charge => "Charge",
+            Self::PreAuth => "PreAuth",
+            Self::Capture => "Capture",
+            Self::Void => "Void",
+            Self::Refund => "Refund",
+            Self::Tokenize => "Tokenize",
+            Self::Status => "Status",
+        }
+    }
+
+    fn of(payment: &Payment, call: CallId) -> Self {
+        match call {
+            CallId::Attempt(_) => match payment.order.kind {
+                OrderKind::Charge(_) => Self::Charge,
+                OrderKind::Authorize(_) => Self::PreAuth,
+                OrderKind::Tokenize => Self::Tokenize,
+            },
+            CallId::Capture(_) => Self::Capture,
+            CallId::Void(_) => Self::Void,
+            CallId::Refund(_) => Self::Refund,
+        }
+    }
+}
+
+/// What decides the result: which call's answer is shown, and what it comes to.
+struct Conclusion<'a> {
+    code: ResultCode,
+    reason: Option<&'static str>,
+    description: String,
+    shown: CallId,
+    outcome: Option<&'a Outcome>,
+}
+
+impl OperationResult {
+    /// The result of what was asked.
+    pub(crate) fn of(answered: &Answered, now: Timestamp) -> Self {
+        let payment = &answered.payment;
+        Self::render(payment, OperationType::of(payment, answered.call), answered.call, now)
+    }
+
+    /// The result of a look-up of an earlier operation.
+    pub(crate) fn of_status(answered: &Answered, now: Timestamp) -> Self {
+        let mut result = Self::render(&answered.payment, OperationType::Status, answered.call, now);
+        result.gateway_result_code = Some(answered.payment.status().to_owned());
+        result
+    }
+
+    /// A refusal of ours: nothing was sent anywhere.
+    pub(crate) fn refused(operation: OperationType, error: &EngineError) -> Self {
+        let (code, reason) = match error {
+            EngineError::Unavailable => (ResultCode::TemporaryFailure, "unavailable"),
+            EngineError::Internal => (ResultCode::FatalFailure, "internal_error"),
+            EngineError::StillRunning => (ResultCode::Accepted, "in_progress"),
+            EngineError::NotFound => (ResultCode::Rejected, "unknown_reference"),
+            EngineError::Refused(_)
+            | EngineError::UnknownAccount { .. }
+            | EngineError::WrongMode { .. }
+            | EngineError::OtherCard
+            | EngineError::NotTheWhole { .. }
+            | EngineError::KeyReused => (ResultCode::Rejected, "not_allowed"),
+        };
+        Self {
+            operation_type: operation.as_str(),
+            operation_result_code: code,
+            operation_result_description: Some(error.to_string()),
+            authorization_code: None,
+            currency: None,
+            amount: None,
+            gateway_name: None,
+            gateway_reference: None,
+            gateway_result_code: None,
+            gateway_result_description: None,
+            gateway_result_sub_code: None,
+            gateway_result_sub_description: None,
+            custom_gateway_response: None,
+            gateway_token: None,
+            success: false,
+            transaction_id: None,
+            reason: Some(reason),
+            next_check_at: None,
+            payment_gateway_account_name: None,
+            gateway_response: None,
+            attempts: Vec::new(),
+            retry_after_s: (code == ResultCode::TemporaryFailure).then_some(1),
+        }
+    }
+
+    fn render(payment: &Payment, operation: OperationType, call: CallId, now: Timestamp) -> Self {
+        let conclusion = conclude(payment, call);
+        let answer = conclusion.outcome.and_then(Outcome::answer).cloned().unwrap_or_default();
+        let candidate =
+            payment.attempt_of(conclusion.shown).and_then(|attempt| payment.candidate(attempt));
+        let amount = match conclusion.outcome {
+            Some(Outcome::Approved { amount: Some(amount), .. }) => Some(*amount),
+            _ => payment.amount_of(call).or_else(|| payment.order.kind.amount()),
+        };
+        let open = payment.call(conclusion.shown).filter(|call| !call.is_concluded());
+        let next_check_at = open
+            .filter(|_| conclusion.code == ResultCode::Accepted)
+            .map(|call| call.next_check(now).to_rfc3339());
+        let retry_after_s = (conclusion.code == ResultCode::TemporaryFailure)
+            .then(|| answer.retry_after_ms.map_or(1, |ms| ms.div_ceil(1000).max(1)));
+        Self {
+            operation_type: operation.as_str(),
+            operation_result_code: conclusion.code,
+            operation_result_description: Some(conclusion.description),
+            authorization_code: answer.authorization_code,
+            currency: amount.map(|amount| amount.currency().code().to_owned()),
+            amount: amount.and_then(number),
+            gateway_name: candidate.map(|candidate| candidate.gateway.clone()),
+            gateway_reference: answer.reference,
+            gateway_result_code: answer.code.clone(),
+            gateway_result_description: answer.message.clone(),
+            gateway_result_sub_code: sub_code(conclusion.outcome),
+            gateway_result_sub_description: None,
+            custom_gateway_response: None,
+            gateway_token: answer.token,
+            success: conclusion.code == ResultCode::Success,
+            transaction_id: Some(payment.id.to_string()),
+            reason: conclusion.reason,
+            next_check_at,
+            payment_gateway_account_name: candidate.map(|candidate| candidate.label.clone()),
+            gateway_response: conclusion
+                .outcome
+                .map(|_| GatewayResponse { code: answer.code, message: answer.message }),
+            attempts: attempts(payment),
+            retry_after_s,
+        }
+    }
+
+    /// The status code of a money operation: the body carries the result in every case.
+    pub(crate) fn status(&self) -> StatusCode {
+        match self.operation_result_code {
+            ResultCode::Success | ResultCode::Accepted => {
+                if matches!(self.operation_type, "Tokenize" | "Status") {
+                    StatusCode::OK
+                } else {
+                    StatusCode::ACCEPTED
+                }
+            }
+            ResultCode::Rejected | ResultCode::NotImplemented => StatusCode::CONFLICT,
+            ResultCode::TemporaryFailure => StatusCode::SERVICE_UNAVAILABLE,
+            ResultCode::FatalFailure => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+
+    /// The result's word, for the log.
+    pub(crate) fn code(&self) -> ResultCode {
+        self.operation_result_code
+    }
+
+    /// The payment's id, for the log.
+    pub(crate) fn transaction(&self) -> Option<PaymentId> {
+        self.transaction_id.as_deref().and_then(|id| PaymentId::parse(id).ok())
+    }
+}
+
+fn conclude(payment: &Payment, call: CallId) -> Conclusion<'_> {
+    match call {
+        CallId::Attempt(_) => conclude_payment(payment),
+        CallId::Capture(_) | CallId::Void(_) | CallId::Refund(_) => conclude_call(payment, call),
+    }
+}
+
+fn conclude_payment(payment: &Payment) -> Conclusion<'_> {
+    match payment.verdict() {
+        Verdict::Running => accepted(last_attempt(payment), None, "in_progress"),
+        Verdict::InDoubt(no) => {
+            let outcome = match payment.standing(no) {
+                Some(Standing::Open(outcome)) => Some(outcome),
+                _ => None,
+            };
+            let reason = match outcome {
+                Some(Outcome::Pending { .. }) => "pending",
+                Some(Outcome::ActionRequired { .. }) => "action_required",
+                Some(_) => "outcome_unknown",
+                None => "partial_approval",
+            };
+            accepted(CallId::Attempt(no), outcome, reason)
+        }
+        Verdict::Approved(no) => {
+            let shown = CallId::Attempt(no);
+            let outcome = final_outcome(payment, shown);
+            Conclusion {
+                code: ResultCode::Success,
+                reason: None,
+                description: "Approved".to_owned(),
+                shown,
+                outcome,
+            }
+        }
+        Verdict::Failed(Failure::Attempt(no, outcome)) => failed(CallId::Attempt(no), outcome),
+        Verdict::Failed(Failure::Closed(no, how, why)) => closed(payment, no, how, why),
+        Verdict::Failed(Failure::NotTried) => Conclusion {
+            code: ResultCode::TemporaryFailure,
+            reason: Some("not_tried"),
+            description: "No account was tried".to_owned(),
+            shown: CallId::Attempt(1),
+            outcome: None,
+        },
+    }
+}
+
+fn conclude_call(payment: &Payment, id: CallId) -> Conclusion<'_> {
+    match payment.call(id).map(|call| &call.state) {
+        Some(CallState::Final { outcome: outcome @ Outcome::Approved { .. }, .. }) => Conclusion {
+            code: ResultCode::Success,
+            reason: None,
+            description: "Done".to_owned(),
+            shown: id,
+            outcome: Some(outcome),
+        },
+        Some(CallState::Final { outcome, .. }) => failed(id, outcome),
+        Some(CallState::Open { outcome, .. }) => accepted(id, Some(outcome), "outcome_unknown"),
+        Some(CallState::Closed { .. }) => Conclusion {
+            code: ResultCode::Rejected,
+            reason: Some("not_executed"),
+            description: "The provider has not carried it out".to_owned(),
+            shown: id,
+            outcome: None,
+        },
+        Some(CallState::Planned) | None => accepted(id, None, "in_progress"),
+    }
+}
+
+fn accepted<'a>(
+    shown: CallId,
+    outcome: Option<&'a Outcome>,
+    reason: &'static str,
+) -> Conclusion<'a> {
+    let description = match reason {
+        "pending" => "The provider has accepted it; the result follows",
+        "in_progress" => "It is being carried out",
+        "outcome_unknown" => {
+            "The provider's answer was lost; the outcome is being looked up, and nothing else is \
+             tried until it is known"
+        }
+        "partial_approval" => "Only a part was approved; it is being voided",
+        _ => "The payer would have to act; it is being cancelled",
+    };
+    Conclusion {
+        code: ResultCode::Accepted,
+        reason: Some(reason),
+        description: description.to_owned(),
+        shown,
+        outcome,
+    }
+}
+
+fn failed(shown: CallId, outcome: &Outcome) -> Conclusion<'_> {
+    let (code, reason, description) = match outcome {
+        Outcome::NotSent { why: NotSent::NotSupported } => (
+            ResultCode::NotImplemented,
+            Some("not_supported"),
+            "The gateway does not support this operation".to_owned(),
+        ),
+        Outcome::NotSent { why } => (
+            ResultCode::TemporaryFailure,
+            Some(why.as_str()),
+            "The gateway could not be reached; nothing was sent".to_owned(),
+        ),
+        Outcome::Refused { why, answer } => {
+            let (code, reason) = match why {
+                Refused::Credentials => (ResultCode::FatalFailure, "credentials"),
+                Refused::Validation => (ResultCode::Rejected, "validation"),
+                Refused::RateLimited => (ResultCode::TemporaryFailure, "rate_limited"),
+                Refused::Unavailable => (ResultCode::TemporaryFailure, "unavailable"),
+            };
+            let said = answer.message.clone();
+            (code, Some(reason), said.unwrap_or_else(|| "Refused by the gateway".to_owned()))
+        }
+        Outcome::Declined { code, answer, .. } => {
+            let said = answer.message.clone();
+            let meaning = || code.info().meaning.to_owned();
+            (ResultCode::Rejected, Some(code.as_str()), said.unwrap_or_else(meaning))
+        }
+        // Only a token's call ends without an answer; no money is in doubt.
+        Outcome::Unknown { .. } | Outcome::Pending { .. } | Outcome::ActionRequired { .. } => (
+            ResultCode::TemporaryFailure,
+            Some("no_answer"),
+            "The gateway gave no usable answer".to_owned(),
+        ),
+        Outcome::Approved { .. } => (ResultCode::Success, None, "Approved".to_owned()),
+    };
+    Conclusion { code, reason, description, shown, outcome: Some(outcome) }
+}
+
+fn closed(payment: &Payment, no: u16, how: Closure, why: Option<VoidReason>) -> Conclusion<'_> {
+    let (reason, description) = match (why, how) {
+        (Some(VoidReason::PartialApproval), _) => {
+            ("partial_approval", "Only a part was approved; it has been voided")
+        }
+        (Some(VoidReason::ActionRequired), _) => {
+            ("action_required", "The payer would have to act; it has been cancelled")
+        }
+        (Some(VoidReason::Requested) | None, Closure::Voided) => {
+            ("voided", "The outcome was unknown; it has been voided")
+        }
+        (_, Closure::Fenced) => ("fenced", "The outcome was unknown; it can no longer happen"),
+        (_, Closure::Absent) => ("absent", "The provider has not carried it out"),
+    };
+    let shown = CallId::Attempt(no);
+    Conclusion {
+        code: ResultCode::Rejected,
+        reason: Some(reason),
+        description: description.to_owned(),
+        shown,
+        outcome: final_outcome(payment, shown),
+    }
+}
+
+fn final_outcome(payment: &Payment, id: CallId) -> Option<&Outcome> {
+    match &payment.call(id)?.state {
+        CallState::Final { outcome, .. } | CallState::Open { outcome, .. } => Some(outcome),
+        CallState::Planned | CallState::Closed { .. } => None,
+    }
+}
+
+fn last_attempt(payment: &Payment) -> CallId {
+    CallId::Attempt(u16::try_from(payment.attempts.len()).unwrap_or(u16::MAX).max(1))
+}
+
+/// The decline in our terms stands beside the provider's own code.
+fn sub_code(outcome: Option<&Outcome>) -> Option<String> {
+    let Some(Outcome::Declined { code, .. }) = outcome else { return None };
+    Some(code.as_str().to_owned())
+}
+
+/// An exact decimal: a JSON number that never was a float.
+fn number(amount: Money) -> Option<Box<RawValue>> {
+    RawValue::from_string(amount.to_major()).ok()
+}
+
+fn attempts(payment: &Payment) -> Vec<AttemptEntry> {
+    let numbered = (1_u16..).zip(&payment.attempts);
+    numbered
+        .filter_map(|(no, call)| {
+            let candidate = payment.candidate(no)?;
+            let (outcome, ended) = match &call.state {
+                CallState::Planned => (None, None),
+                CallState::Open { outcome, .. } => (Some(outcome), None),
+                CallState::Final { outcome, at } => (Some(outcome), Some(*at)),
+                CallState::Closed { at, .. } => (None, Some(*at)),
+            };
+            let answer = outcome.and_then(Outcome::answer);
+            Some(AttemptEntry {
+                payment_gateway_account_name: candidate.label.clone(),
+                gateway_name: candidate.gateway.clone(),
+                outcome: standing(payment, no).to_owned(),
+                reason: outcome.and_then(reason).map(str::to_owned),
+                gateway_result_code: answer.and_then(|answer| answer.code.clone()),
+                gateway_reference: answer.and_then(|answer| answer.reference.clone()),
+                duration_ms: ended.map(|at| at.since(call.planned_at)),
+            })
+        })
+        .collect()
+}
+
+fn standing(payment: &Payment, no: u16) -> &'static str {
+    match payment.standing(no) {
+        None | Some(Standing::Running) => "running",
+        Some(Standing::Open(outcome) | Standing::Failed(outcome)) => outcome.class(),
+        Some(Standing::Approved(_)) => "approved",
+        Some(Standing::Closed(Closure::Voided)) => "voided",
+        Some(Standing::Closed(Closure::Fenced)) => "fenced",
+        Some(Standing::Closed(Closure::Absent)) => "absent",
+    }
+}
+
+fn reason(outcome: &Outcome) -> Option<&'static str> {
+    match outcome {
+        Outcome::NotSent { why } => Some(why.as_str()),
+        Outcome::Unknown { why } => Some(why.as_str()),
+        Outcome::Declined { code, .. } => Some(code.as_str()),
+        Outcome::Refused { .. }
+        | Outcome::Approved { .. }
+        | Outcome::Pending { .. }
+        | Outcome::ActionRequired { .. } => None,
+    }
+}

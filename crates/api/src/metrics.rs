@@ -1,0 +1,111 @@
+//! Counts and times of requests, and the page that shows all metrics.
+
+use std::time::Duration;
+
+use baton_engine::{BreakerState, Engine};
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::registry::{Registry, Unit};
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct RequestLabels {
+    route: String,
+    method: String,
+    status: u16,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct RouteLabels {
+    route: String,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct AccountLabels {
+    account: String,
+}
+
+/// The server's metrics.
+pub(crate) struct HttpMetrics {
+    registry: Registry,
+    requests: Family<RequestLabels, Counter>,
+    total: Family<RouteLabels, Histogram>,
+    added: Family<RouteLabels, Histogram>,
+    breakers: Family<AccountLabels, Gauge>,
+    account_calls: Family<AccountLabels, Gauge>,
+}
+
+impl HttpMetrics {
+    pub(crate) fn new(engine: &Engine) -> Self {
+        let histogram = || Histogram::new(exponential_buckets(0.000_5, 2.0, 17));
+        let mut registry = Registry::with_prefix("baton");
+        let requests = Family::<RequestLabels, Counter>::default();
+        let total = Family::<RouteLabels, Histogram>::new_with_constructor(histogram);
+        let added = Family::<RouteLabels, Histogram>::new_with_constructor(histogram);
+        registry.register("http_requests", "Requests answered", requests.clone());
+        registry.register_with_unit(
+            "http_request",
+            "Time from a request's head to its answer",
+            Unit::Seconds,
+            total.clone(),
+        );
+        registry.register_with_unit(
+            "http_request_added",
+            "The part of that time that was not spent waiting for providers",
+            Unit::Seconds,
+            added.clone(),
+        );
+        let breakers = Family::<AccountLabels, Gauge>::default();
+        let account_calls = Family::<AccountLabels, Gauge>::default();
+        registry.register(
+            "account_breaker",
+            "State of an account's breaker: 0 closed, 1 half open, 2 open",
+            breakers.clone(),
+        );
+        registry.register(
+            "account_calls_in_flight",
+            "Calls to an account's provider that have not ended",
+            account_calls.clone(),
+        );
+        engine.metrics().register(&mut registry);
+        Self { registry, requests, total, added, breakers, account_calls }
+    }
+
+    pub(crate) fn request(
+        &self,
+        route: &str,
+        method: &str,
+        status: u16,
+        total: Duration,
+        added: Duration,
+    ) {
+        let labels = RequestLabels { route: route.to_owned(), method: method.to_owned(), status };
+        self.requests.get_or_create(&labels).inc();
+        let labels = RouteLabels { route: route.to_owned() };
+        self.total.get_or_create(&labels).observe(total.as_secs_f64());
+        self.added.get_or_create(&labels).observe(added.as_secs_f64());
+    }
+
+    /// The page in Prometheus' text form, with the state of each account's breaker.
+    pub(crate) fn page(&self, engine: &Engine) -> String {
+        for health in engine.wire_health() {
+            let labels = AccountLabels { account: health.account.to_string() };
+            let open = match health.breaker {
+                BreakerState::Closed => 0,
+                BreakerState::HalfOpen => 1,
+                BreakerState::Open => 2,
+            };
+            self.breakers.get_or_create(&labels).set(open);
+            let in_flight = i64::try_from(health.in_flight).unwrap_or(i64::MAX);
+            self.account_calls.get_or_create(&labels).set(in_flight);
+        }
+        let mut page = String::new();
+        if encode(&mut page, &self.registry).is_err() {
+            tracing::error!("the metrics cannot be written");
+        }
+        page
+    }
+}

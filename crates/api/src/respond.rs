@@ -1,0 +1,70 @@
+//! What every answer carries: a request id, timing, and a line in the log.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::{MatchedPath, Request, State};
+use axum::middleware::Next;
+use axum::response::Response;
+use baton_types::RequestId;
+use http::HeaderValue;
+use tokio::time::Instant;
+use tracing::Instrument as _;
+
+use crate::App;
+
+const REQUEST_ID: &str = "x-request-id";
+
+/// How long providers were waited for; a header tells the client, and the log.
+#[derive(Clone, Copy)]
+struct ProviderTime(Duration);
+
+pub(crate) fn set_provider_time(response: &mut Response, took: Duration) {
+    response.extensions_mut().insert(ProviderTime(took));
+}
+
+/// Gives the request its id, which every line about it carries down to the provider call, and answers
+/// with it; measures, logs and counts.
+pub(crate) async fn observe(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
+    let started = Instant::now();
+    let id: RequestId = baton_engine::new_id(app.engine.clock());
+    let id = id.to_string();
+    let method = request.method().clone();
+    let route = request.extensions().get::<MatchedPath>();
+    let route = route.map_or("unknown", MatchedPath::as_str).to_owned();
+    let span = tracing::info_span!("request", request_id = %id);
+    let mut response = next.run(request).instrument(span.clone()).await;
+    let took = started.elapsed();
+    let provider = response.extensions().get::<ProviderTime>().map_or(Duration::ZERO, |t| t.0);
+    let added = took.saturating_sub(provider);
+    app.metrics.request(&route, method.as_str(), response.status().as_u16(), took, added);
+    span.in_scope(|| {
+        tracing::info!(
+            %method,
+            route,
+            status = response.status().as_u16(),
+            took_us = micros(took),
+            added_us = micros(added),
+            "answered"
+        );
+    });
+    let headers = response.headers_mut();
+    if let Ok(value) = HeaderValue::from_str(&id) {
+        headers.insert(REQUEST_ID, value);
+    }
+    let timing = format!("total;dur={}, provider;dur={}", millis(took), millis(provider));
+    if let Ok(value) = HeaderValue::from_str(&timing) {
+        headers.insert("server-timing", value);
+    }
+    response
+}
+
+fn micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+}
+
+/// Milliseconds with three places, as `Server-Timing` has them.
+fn millis(duration: Duration) -> String {
+    let micros = micros(duration);
+    format!("{}.{:03}", micros / 1000, micros % 1000)
+}

@@ -1,0 +1,132 @@
+//! `Sandbox`: the simulated provider of this software, in its own dialect (docs/sandbox.md).
+
+use baton_connect::{
+    Body, Call, CardFacts, Connector, Cx, Decoded, EncodeError, Hole, HttpCall, HttpReply, Json,
+    LookUp, Manifest, ManifestError, Method, Operation, Parent, Purchase, Question, Source,
+    Subject,
+};
+use baton_types::outcome::Finding;
+
+mod reply;
+
+pub(crate) struct Sandbox {
+    manifest: Manifest,
+}
+
+impl Sandbox {
+    pub(crate) fn new() -> Result<Self, ManifestError> {
+        Ok(Self { manifest: Manifest::parse(include_str!("manifest.toml"))? })
+    }
+
+    fn purchase(&self, purchase: &Purchase, capture: bool) -> Result<HttpCall, EncodeError> {
+        let (card, token) = match &purchase.source {
+            Source::Card(card) => (card_json(card), Json::Null),
+            Source::ProviderToken(token) => (Json::Null, token.as_str().into()),
+        };
+        let body = Json::obj([
+            ("reference", purchase.reference.as_str().into()),
+            ("amount", self.amount(purchase.amount)?),
+            ("capture", capture.into()),
+            ("card", card),
+            ("token", token),
+            ("description", purchase.description.clone().into()),
+            ("metadata", Json::obj([("payment", purchase.payment.as_str().into())])),
+        ]);
+        Ok(post("/payments", &body).moves_money())
+    }
+
+    fn modification(
+        &self,
+        parent: &Parent,
+        what: &str,
+        amount: Option<baton_types::Money>,
+        reference: &str,
+    ) -> Result<HttpCall, EncodeError> {
+        let id = parent.provider_reference.as_deref().ok_or_else(|| {
+            EncodeError::NotSupported(format!("{what} of a payment whose id is not known"))
+        })?;
+        let amount = amount.map(|amount| self.units(amount)).transpose()?;
+        let body = Json::obj([("amount", amount.into()), ("reference", reference.into())]);
+        Ok(post(&format!("/payments/{}/{what}", escaped(id)), &body).moves_money())
+    }
+
+    fn amount(&self, amount: baton_types::Money) -> Result<Json, EncodeError> {
+        Ok(Json::obj([
+            ("value", self.units(amount)?.into()),
+            ("currency", amount.currency().code().into()),
+        ]))
+    }
+
+    fn units(&self, amount: baton_types::Money) -> Result<i64, EncodeError> {
+        self.manifest
+            .to_provider_units(amount)
+            .ok_or_else(|| EncodeError::Unfit(format!("the amount {amount}")))
+    }
+}
+
+impl Connector for Sandbox {
+    fn manifest(&self) -> &Manifest {
+        &self.manifest
+    }
+
+    fn encode(&self, operation: &Operation, _cx: &Cx) -> Result<Call, EncodeError> {
+        Ok(Call::Http(match operation {
+            Operation::Authorize(purchase) => self.purchase(purchase, false)?,
+            Operation::Charge(purchase) => self.purchase(purchase, true)?,
+            Operation::Capture { parent, amount, reference } => {
+                self.modification(parent, "captures", Some(*amount), reference)?
+            }
+            Operation::Refund { parent, amount, reference } => {
+                self.modification(parent, "refunds", Some(*amount), reference)?
+            }
+            Operation::Void { parent, reference } => {
+                self.modification(parent, "voids", None, reference)?
+            }
+            Operation::Tokenize { card, .. } => {
+                post("/tokens", &Json::obj([("card", card_json(card))]))
+            }
+        }))
+    }
+
+    fn decode(&self, operation: &Operation, _cx: &Cx, reply: &HttpReply) -> Decoded {
+        Decoded::Outcome(reply::outcome(&self.manifest, operation, reply))
+    }
+
+    fn look_up(&self, look_up: &LookUp, _cx: &Cx) -> Option<Question> {
+        let path = match &look_up.subject {
+            Subject::Authorize | Subject::Charge => "/payments",
+            Subject::Capture(_) | Subject::Void(_) | Subject::Refund(_) => "/operations",
+            Subject::Tokenize => return None,
+        };
+        let path = format!("{path}?reference={}", escaped(&look_up.reference));
+        Some(Question::Http(authorized(HttpCall::new(Method::Get, path))))
+    }
+
+    fn read_look_up(&self, look_up: &LookUp, _cx: &Cx, reply: &HttpReply) -> Finding {
+        reply::finding(&self.manifest, look_up, reply)
+    }
+}
+
+fn card_json(card: &CardFacts) -> Json {
+    Json::obj([
+        ("number", Json::Hole(Hole::CardNumber)),
+        ("exp_month", i64::from(card.masked.expiry.month()).into()),
+        ("exp_year", i64::from(card.masked.expiry.year()).into()),
+        ("cvv", if card.has_cvv { Json::Hole(Hole::Cvv) } else { Json::Null }),
+        ("holder", card.holder.clone().into()),
+    ])
+}
+
+fn post(path: &str, body: &Json) -> HttpCall {
+    authorized(HttpCall::new(Method::Post, path)).body(Body::json(body))
+}
+
+fn authorized(call: HttpCall) -> HttpCall {
+    let key = Hole::Credential("ApiKey".to_owned());
+    call.header("authorization", vec!["Bearer ".into(), key.into()])
+}
+
+/// A path or query value. Ids here are `[A-Za-z0-9_-]`; anything else is left out rather than trusted.
+fn escaped(text: &str) -> String {
+    text.chars().filter(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_')).collect()
+}

@@ -1,0 +1,141 @@
+//! A merchant's gateway accounts, with what it takes to call their providers.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use baton_connect::{Connector, Cx, Fill, Hole};
+use baton_store::{AccountRow, Store, StoreError};
+use baton_types::{AccountId, CardNumber, Cvv, MerchantId, Secret};
+use baton_wire::{BaseUrl, Policy, Target};
+use tokio::time::Instant;
+
+/// Secrets of accounts, by account name and then by the name that the manifest declares. They come from
+/// the node's configuration and stay in its memory.
+pub type Credentials = HashMap<String, HashMap<String, Secret>>;
+
+/// How long a list of accounts is used before it is read again: a change takes effect within this time.
+const FRESH: Duration = Duration::from_secs(2);
+
+/// One account, ready to be called.
+pub struct Account {
+    /// What is stored of it.
+    pub row: AccountRow,
+    /// Its connector; `None` when this build has none of that name.
+    pub connector: Option<Arc<dyn Connector>>,
+    pub(crate) target: Option<Target>,
+    pub(crate) cx: Cx,
+    secrets: Arc<HashMap<String, Secret>>,
+}
+
+impl Account {
+    /// Whether it is a mock gateway: no server, no money.
+    #[must_use]
+    pub fn is_mock(&self) -> bool {
+        self.connector.as_ref().is_some_and(|connector| connector.manifest().mock)
+    }
+
+    /// The secrets of one call: the account's, and the card's where the request's task holds it.
+    pub(crate) fn secrets<'a>(
+        &'a self,
+        number: Option<&'a CardNumber>,
+        cvv: Option<&'a Cvv>,
+    ) -> CallSecrets<'a> {
+        CallSecrets { account: &self.secrets, number, cvv }
+    }
+}
+
+pub(crate) struct CallSecrets<'a> {
+    account: &'a HashMap<String, Secret>,
+    number: Option<&'a CardNumber>,
+    cvv: Option<&'a Cvv>,
+}
+
+impl Fill for CallSecrets<'_> {
+    fn secret(&self, hole: &Hole) -> Option<&str> {
+        match hole {
+            Hole::CardNumber => self.number.map(CardNumber::expose),
+            Hole::Cvv => self.cvv.map(Cvv::expose),
+            Hole::Credential(name) => self.account.get(name).map(Secret::expose),
+        }
+    }
+}
+
+type Listed = (Instant, Arc<Vec<Arc<Account>>>);
+
+/// Reads accounts from the store and keeps them for a moment.
+pub(crate) struct Accounts {
+    store: Arc<dyn Store>,
+    connectors: HashMap<String, Arc<dyn Connector>>,
+    credentials: HashMap<String, Arc<HashMap<String, Secret>>>,
+    kept: Mutex<HashMap<MerchantId, Listed>>,
+}
+
+impl Accounts {
+    pub(crate) fn new(
+        store: Arc<dyn Store>,
+        connectors: Vec<Arc<dyn Connector>>,
+        credentials: Credentials,
+    ) -> Self {
+        let by_name = |c: Arc<dyn Connector>| (c.manifest().gateway_name.clone(), c);
+        Self {
+            store,
+            connectors: connectors.into_iter().map(by_name).collect(),
+            credentials: credentials.into_iter().map(|(k, v)| (k, Arc::new(v))).collect(),
+            kept: Mutex::default(),
+        }
+    }
+
+    /// Every connector of this build.
+    pub(crate) fn connectors(&self) -> impl Iterator<Item = &Arc<dyn Connector>> {
+        self.connectors.values()
+    }
+
+    /// A merchant's accounts, removed ones too.
+    pub(crate) async fn of(
+        &self,
+        merchant: MerchantId,
+    ) -> Result<Arc<Vec<Arc<Account>>>, StoreError> {
+        if let Some((at, list)) = self.kept().get(&merchant)
+            && at.elapsed() < FRESH
+        {
+            return Ok(Arc::clone(list));
+        }
+        let rows = self.store.accounts(merchant).await?;
+        let list: Vec<_> = rows.into_iter().map(|row| Arc::new(self.ready(row))).collect();
+        let list = Arc::new(list);
+        self.kept().insert(merchant, (Instant::now(), Arc::clone(&list)));
+        Ok(list)
+    }
+
+    /// One account by id, also a removed one.
+    pub(crate) async fn get(
+        &self,
+        merchant: MerchantId,
+        id: AccountId,
+    ) -> Result<Option<Arc<Account>>, StoreError> {
+        Ok(self.of(merchant).await?.iter().find(|account| account.row.id == id).cloned())
+    }
+
+    fn ready(&self, row: AccountRow) -> Account {
+        let connector = self.connectors.get(&row.gateway).cloned();
+        let base_url = row.base_url.clone().or_else(|| {
+            connector.as_ref().and_then(|connector| connector.manifest().base_url.clone())
+        });
+        // Plain HTTP carries card numbers for test accounts only.
+        let policy = if row.test { Policy::PlainHttpAllowed } else { Policy::HttpsOnly };
+        let target = base_url.and_then(|text| match BaseUrl::parse(&text, policy) {
+            Ok(base_url) => Some(Target { account: row.id, base_url, breaker: true }),
+            Err(error) => {
+                tracing::warn!(account = %row.name, %error, "the account's base URL cannot be used");
+                None
+            }
+        });
+        let secrets = self.credentials.get(&row.name).cloned().unwrap_or_default();
+        Account { row, connector, target, cx: Cx::default(), secrets }
+    }
+
+    fn kept(&self) -> std::sync::MutexGuard<'_, HashMap<MerchantId, Listed>> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

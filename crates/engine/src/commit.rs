@@ -1,0 +1,207 @@
+//! Turns a step into one write set, and makes it durable.
+
+use std::collections::BTreeMap;
+
+use baton_flow::{CallId, CallState, Event, Payment, Timer, snapshot};
+use baton_store::{
+    CommitError, EventRow, Guard, OutboxRow, PaymentRow, ReferenceKind, ReferenceRow, Store,
+    TimerRow, Write, WriteSet,
+};
+use baton_types::{AccountId, EventId, Timestamp};
+use serde::Serialize;
+
+/// The schema of event bodies and outbox messages.
+const EVENT_SCHEMA: u32 = 1;
+
+/// What one commit of a payment holds.
+pub(crate) struct Change<'a> {
+    pub(crate) payment: &'a Payment,
+    pub(crate) id: EventId,
+    pub(crate) events: &'a [Event],
+    pub(crate) timers: &'a [Timer],
+    /// Whether events are also published.
+    pub(crate) publish: bool,
+}
+
+/// What is published of a commit. Consumers order by payment and version.
+#[derive(Serialize)]
+struct Message<'a> {
+    id: String,
+    merchant: String,
+    payment: String,
+    version: u64,
+    at: String,
+    status: &'a str,
+    events: &'a [Event],
+}
+
+impl Change<'_> {
+    /// The write set: snapshot, event, message, timers and references.
+    ///
+    /// # Errors
+    /// Something does not encode: a bug.
+    pub(crate) fn write_set(&self) -> Result<WriteSet, CommitError> {
+        let payment = self.payment;
+        let now = payment.updated_at;
+        let status = payment.status();
+        let body = encode(&self.events)?;
+        let mut set = WriteSet::new();
+        set.push(Write::Event(EventRow {
+            id: self.id,
+            merchant: payment.merchant,
+            payment: payment.id,
+            version: payment.version,
+            at: now,
+            schema: EVENT_SCHEMA,
+            body,
+        }));
+        set.push(Write::Payment(PaymentRow {
+            merchant: payment.merchant,
+            id: payment.id,
+            version: payment.version,
+            status: status.to_owned(),
+            kind: payment.order.kind.as_str().to_owned(),
+            amount_minor: payment.order.kind.amount().map(|amount| amount.minor()),
+            currency: payment.order.kind.amount().map(|a| a.currency().code().to_owned()),
+            merchant_ref: payment.order.merchant_ref.clone(),
+            created_at: payment.created_at,
+            updated_at: now,
+            schema: snapshot::SCHEMA,
+            snapshot: snapshot::encode(payment)
+                .map_err(|error| CommitError::Invalid(error.to_string()))?,
+        }));
+        if self.publish {
+            set.push(Write::Outbox(OutboxRow {
+                id: self.id,
+                merchant: payment.merchant,
+                payment: payment.id,
+                version: payment.version,
+                due_at: now,
+                attempts: 0,
+                body: encode(&Message {
+                    id: self.id.to_string(),
+                    merchant: payment.merchant.to_string(),
+                    payment: payment.id.to_string(),
+                    version: payment.version,
+                    at: now.to_rfc3339(),
+                    status,
+                    events: self.events,
+                })?,
+            }));
+        }
+        self.push_timers(&mut set);
+        self.push_references(&mut set);
+        Ok(set)
+    }
+
+    /// One timer per call: the last change of the step counts.
+    fn push_timers(&self, set: &mut WriteSet) {
+        let payment = self.payment;
+        let mut last: BTreeMap<CallId, Option<Timestamp>> = BTreeMap::new();
+        for timer in self.timers {
+            match *timer {
+                Timer::Set { call, at } => last.insert(call, Some(at)),
+                Timer::Clear { call } => last.insert(call, None),
+            };
+        }
+        for (id, at) in last {
+            let Some(call) = payment.call(id) else { continue };
+            set.push(match at {
+                Some(due_at) => Write::SetTimer(TimerRow {
+                    merchant: payment.merchant,
+                    payment: payment.id,
+                    call: id.to_string(),
+                    kind: if call.state == CallState::Planned { "watch" } else { "resolve" }
+                        .to_owned(),
+                    due_at,
+                    attempt: u32::try_from(call.checks.len()).unwrap_or(u32::MAX),
+                    node: call.owner.node.clone(),
+                    boot: call.owner.boot,
+                }),
+                None => Write::ClearTimer {
+                    merchant: payment.merchant,
+                    payment: payment.id,
+                    call: id.to_string(),
+                },
+            });
+        }
+    }
+
+    /// What the payment can be found by from now on.
+    fn push_references(&self, set: &mut WriteSet) {
+        let mut push = |kind, account, value: &str, call: CallId| {
+            set.push(Write::Reference(ReferenceRow {
+                merchant: self.payment.merchant,
+                kind,
+                account,
+                value: value.to_owned(),
+                payment: self.payment.id,
+                call: call.to_string(),
+                created_at: self.payment.updated_at,
+            }));
+        };
+        for event in self.events {
+            match event {
+                Event::Opened { merchant_ref: Some(value), .. } => {
+                    push(ReferenceKind::Merchant, None, value, CallId::Attempt(1));
+                }
+                Event::Planned { call, account, reference, .. } => {
+                    push(ReferenceKind::Attempt, Some(*account), reference, *call);
+                }
+                Event::Concluded { call, outcome } | Event::InDoubt { call, outcome } => {
+                    let reference = outcome.answer().and_then(|a| a.reference.as_deref());
+                    if let (Some(value), Some(account)) = (reference, self.account_of(*call)) {
+                        push(ReferenceKind::Provider, Some(account), value, *call);
+                    }
+                }
+                Event::Opened { merchant_ref: None, .. }
+                | Event::Closed { .. }
+                | Event::Checked { .. } => {}
+            }
+        }
+    }
+
+    fn account_of(&self, call: CallId) -> Option<AccountId> {
+        let attempt = self.payment.attempt_of(call)?;
+        self.payment.candidate(attempt).map(|candidate| candidate.account)
+    }
+}
+
+fn encode(value: &impl Serialize) -> Result<String, CommitError> {
+    serde_json::to_string(value).map_err(|error| CommitError::Invalid(error.to_string()))
+}
+
+/// Commits a write set whose event is `id`, and settles a lost acknowledgement by asking again.
+///
+/// A set that was perhaps committed is sent once more: if it was, its own event stands in the way, and
+/// the event's id tells that it is ours.
+pub(crate) async fn commit(
+    store: &dyn Store,
+    payment: &Payment,
+    id: EventId,
+    set: WriteSet,
+) -> Result<(), CommitError> {
+    let mut was_in_doubt = false;
+    loop {
+        match store.commit(set.clone()).await {
+            Err(CommitError::InDoubt) => {
+                was_in_doubt = true;
+                tracing::warn!(payment = %payment.id, "the acknowledgement of a commit was lost");
+                tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+            }
+            Err(CommitError::Conflict(Guard::Version | Guard::IdempotencyKey)) if was_in_doubt => {
+                let stands = store.event(payment.merchant, payment.id, payment.version).await;
+                return match stands {
+                    Ok(Some(event)) if event.id == id => Ok(()),
+                    Ok(_) => Err(CommitError::Conflict(Guard::Version)),
+                    Err(error) => Err(CommitError::Unavailable(error.to_string())),
+                };
+            }
+            // While in doubt, "unavailable" says only that this try was not committed.
+            Err(CommitError::Unavailable(_)) if was_in_doubt => {
+                tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+            }
+            result @ (Ok(()) | Err(_)) => return result,
+        }
+    }
+}

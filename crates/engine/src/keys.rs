@@ -1,0 +1,184 @@
+//! API keys: made once, shown once, stored as a hash, revocable.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use aws_lc_rs::digest;
+use baton_store::{ApiKeyRow, Store, StoreError, Write, WriteSet};
+use baton_types::{ApiKeyId, MerchantId, Secret, Timestamp};
+use tokio::time::Instant;
+
+use crate::error::EngineError;
+use crate::{Clock, new_id};
+
+/// How long a key is used before it is read again: a revocation takes effect within this time.
+const FRESH: Duration = Duration::from_secs(2);
+
+/// Most keys that are remembered at once.
+const REMEMBERED_MAX: usize = 10_000;
+
+/// What a key may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Scope {
+    /// The Gateway API.
+    Gateway,
+    /// What is under `/admin/v1`.
+    Admin,
+}
+
+impl Scope {
+    /// Every scope.
+    pub const ALL: [Self; 2] = [Self::Gateway, Self::Admin];
+
+    /// The word that is stored and shown.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Gateway => "gateway",
+            Self::Admin => "admin",
+        }
+    }
+
+    /// A scope by its word.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|scope| scope.as_str() == text)
+    }
+}
+
+/// A key to make.
+#[derive(Clone, Debug)]
+pub struct NewKey {
+    /// Whose.
+    pub merchant: MerchantId,
+    /// What the operator calls it.
+    pub name: String,
+    /// What it may do.
+    pub scopes: Vec<Scope>,
+    /// For test accounts only.
+    pub sandbox: bool,
+    /// When it ends.
+    pub expires_at: Option<Timestamp>,
+}
+
+/// Makes a key. The text is shown to its owner now and never again.
+///
+/// # Errors
+/// The store does not answer.
+pub async fn create(
+    store: &dyn Store,
+    clock: &dyn Clock,
+    new: NewKey,
+) -> Result<(ApiKeyRow, Secret), EngineError> {
+    let key = generate(clock, if new.sandbox { "sk_sandbox_" } else { "sk_live_" });
+    let row = ApiKeyRow {
+        id: new_id(clock),
+        merchant: new.merchant,
+        hash: hash(key.expose()),
+        hint: hint(key.expose()),
+        name: new.name,
+        scopes: new.scopes.iter().map(|scope| scope.as_str().to_owned()).collect(),
+        sandbox: new.sandbox,
+        created_at: clock.now(),
+        expires_at: new.expires_at,
+        revoked_at: None,
+    };
+    store.commit(WriteSet::from(vec![Write::ApiKey(row.clone())])).await?;
+    Ok((row, key))
+}
+
+/// Ends a key of a merchant. A key that has ended stays ended; an unknown one is `NotFound`.
+///
+/// # Errors
+/// The store does not answer, or the merchant has no such key.
+pub async fn revoke(
+    store: &dyn Store,
+    clock: &dyn Clock,
+    merchant: MerchantId,
+    id: ApiKeyId,
+) -> Result<(), EngineError> {
+    if !store.api_keys(merchant).await?.iter().any(|row| row.id == id) {
+        return Err(EngineError::NotFound);
+    }
+    let at = clock.now();
+    Ok(store.commit(WriteSet::from(vec![Write::RevokeApiKey { id, at }])).await?)
+}
+
+/// 32 characters of 31 unambiguous ones: 158 bits.
+#[must_use]
+pub fn generate(clock: &dyn Clock, prefix: &str) -> Secret {
+    const ALPHABET: &[u8] = b"23456789abcdefghjkmnpqrstuvwxyz";
+    let mut text = String::with_capacity(prefix.len().saturating_add(32));
+    text.push_str(prefix);
+    let end = prefix.len().saturating_add(32);
+    while text.len() < end {
+        let mut byte = [0_u8; 1];
+        clock.random(&mut byte);
+        // Bytes from 248 on would favour the first letters.
+        if let [byte @ ..248] = byte {
+            let letter = usize::from(byte) % ALPHABET.len();
+            text.extend(ALPHABET.get(letter).map(|b| char::from(*b)));
+        }
+    }
+    Secret::new(text)
+}
+
+fn hint(key: &str) -> String {
+    let skip = key.chars().count().saturating_sub(4);
+    key.chars().skip(skip).collect()
+}
+
+/// A key is as random as a hash: no salt and no slow hash are needed.
+fn hash(key: &str) -> Vec<u8> {
+    digest::digest(&digest::SHA256, key.as_bytes()).as_ref().to_vec()
+}
+
+type Remembered = HashMap<Vec<u8>, (Instant, Option<ApiKeyRow>)>;
+
+/// Knows keys by their text, and remembers them for a moment.
+#[derive(Default)]
+pub struct Keyring {
+    remembered: Mutex<Remembered>,
+}
+
+impl Keyring {
+    /// The key, if it is valid now.
+    ///
+    /// # Errors
+    /// The store does not answer.
+    pub async fn authenticate(
+        &self,
+        store: &dyn Store,
+        clock: &dyn Clock,
+        text: &str,
+    ) -> Result<Option<ApiKeyRow>, StoreError> {
+        let hash = hash(text);
+        let row = match self.recall(&hash) {
+            Some(row) => row,
+            None => {
+                let row = store.api_key_by_hash(&hash).await?;
+                self.remember(hash, row.clone());
+                row
+            }
+        };
+        let now = clock.now();
+        Ok(row.filter(|row| {
+            row.revoked_at.is_none() && row.expires_at.is_none_or(|expires| now < expires)
+        }))
+    }
+
+    fn recall(&self, hash: &[u8]) -> Option<Option<ApiKeyRow>> {
+        let remembered = self.remembered.lock().unwrap_or_else(PoisonError::into_inner);
+        let (at, row) = remembered.get(hash)?;
+        (at.elapsed() < FRESH).then(|| row.clone())
+    }
+
+    fn remember(&self, hash: Vec<u8>, row: Option<ApiKeyRow>) {
+        let mut remembered = self.remembered.lock().unwrap_or_else(PoisonError::into_inner);
+        if remembered.len() >= REMEMBERED_MAX {
+            remembered.clear();
+        }
+        remembered.insert(hash, (Instant::now(), row));
+    }
+}

@@ -1,0 +1,121 @@
+//! Merchants and the accounts that they have from the start.
+
+use baton_store::{AccountRow, CommitError, Guard, MerchantRow, Store, Write, WriteSet};
+use baton_types::{AccountId, MerchantId};
+
+use crate::error::EngineError;
+use crate::{Clock, new_id};
+
+/// The merchant that commands mean when none is named.
+pub const DEFAULT: &str = "default";
+
+/// An account to have, whatever was there before under its name.
+#[derive(Clone, Debug)]
+pub struct AccountSpec {
+    /// Its name, unique per merchant: `[A-Za-z0-9_-]{3,64}`.
+    pub name: String,
+    /// The connector's gateway name.
+    pub gateway: String,
+    /// Instead of the provider's own URL.
+    pub base_url: Option<String>,
+    /// Moves no real money.
+    pub test: bool,
+}
+
+/// The accounts that every merchant has: mock gateways, for sandbox keys only.
+#[must_use]
+pub fn mock_accounts() -> Vec<AccountSpec> {
+    [("test-success", "NULLSuccess"), ("test-failure", "NULLFailure")]
+        .into_iter()
+        .map(|(name, gateway)| AccountSpec {
+            name: name.to_owned(),
+            gateway: gateway.to_owned(),
+            base_url: None,
+            test: true,
+        })
+        .collect()
+}
+
+/// The merchant of this name, made with its mock accounts if there is none.
+///
+/// # Errors
+/// The store does not answer.
+pub async fn ensure(
+    store: &dyn Store,
+    clock: &dyn Clock,
+    name: &str,
+) -> Result<MerchantId, EngineError> {
+    loop {
+        if let Some(row) = store.merchant_by_name(name).await? {
+            return Ok(row.id);
+        }
+        let (id, created_at) = (new_id(clock), clock.now());
+        let mut set = WriteSet::new();
+        set.push(Write::Merchant(MerchantRow { id, name: name.to_owned(), created_at }));
+        for (number, spec) in (1_i64..).zip(mock_accounts()) {
+            set.push(Write::Account(row(clock, id, new_id(clock), number, &spec)));
+        }
+        match store.commit(set).await {
+            Ok(()) => return Ok(id),
+            // Another node was first, or our own commit stands after all: read it.
+            Err(CommitError::Conflict(Guard::Merchant) | CommitError::InDoubt) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+/// Makes or changes a merchant's account of this name.
+///
+/// # Errors
+/// The store does not answer.
+pub async fn put_account(
+    store: &dyn Store,
+    clock: &dyn Clock,
+    merchant: MerchantId,
+    spec: &AccountSpec,
+) -> Result<AccountId, EngineError> {
+    loop {
+        let known = store.accounts(merchant).await?;
+        let existing = known.iter().find(|row| row.name == spec.name && row.removed_at.is_none());
+        let next = known.iter().map(|row| row.number).max().unwrap_or(0).saturating_add(1);
+        let (id, number) = existing.map_or((new_id(clock), next), |row| (row.id, row.number));
+        let wanted = row(clock, merchant, id, number, spec);
+        if existing.is_some_and(|row| same(row, &wanted)) {
+            return Ok(id);
+        }
+        match store.commit(WriteSet::from(vec![Write::Account(wanted)])).await {
+            Ok(()) => return Ok(id),
+            Err(
+                CommitError::Conflict(Guard::AccountName | Guard::AccountNumber)
+                | CommitError::InDoubt,
+            ) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+fn same(have: &AccountRow, want: &AccountRow) -> bool {
+    have.gateway == want.gateway && have.base_url == want.base_url && have.test == want.test
+}
+
+fn row(
+    clock: &dyn Clock,
+    merchant: MerchantId,
+    id: AccountId,
+    number: i64,
+    spec: &AccountSpec,
+) -> AccountRow {
+    AccountRow {
+        merchant,
+        id,
+        number,
+        name: spec.name.clone(),
+        gateway: spec.gateway.clone(),
+        base_url: spec.base_url.clone(),
+        test: spec.test,
+        created_at: clock.now(),
+        updated_at: clock.now(),
+        removed_at: None,
+        config: "{}".to_owned(),
+    }
+}

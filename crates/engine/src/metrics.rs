@@ -1,0 +1,86 @@
+//! Counts and times, in Prometheus' terms.
+
+use std::time::Duration;
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::registry::{Registry, Unit};
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct CallLabels {
+    gateway: String,
+    operation: String,
+    class: String,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct GatewayLabels {
+    gateway: String,
+    operation: String,
+}
+
+/// The engine's metrics. Labels are few and bounded: gateways, operations, classes; never an id.
+#[derive(Clone)]
+pub struct Metrics {
+    calls: Family<CallLabels, Counter>,
+    call_seconds: Family<GatewayLabels, Histogram>,
+    /// Requests whose task has not ended.
+    pub(crate) in_flight: Gauge,
+}
+
+impl Metrics {
+    pub(crate) fn new() -> Self {
+        Self {
+            calls: Family::default(),
+            call_seconds: Family::new_with_constructor(|| {
+                Histogram::new(exponential_buckets(0.001, 2.0, 17))
+            }),
+            in_flight: Gauge::default(),
+        }
+    }
+
+    /// Makes the metrics part of what `/metrics` shows.
+    pub fn register(&self, registry: &mut Registry) {
+        registry.register(
+            "provider_calls",
+            "Operations and look-ups at providers, by outcome class",
+            self.calls.clone(),
+        );
+        registry.register_with_unit(
+            "provider_call",
+            "Time from sending to a known outcome",
+            Unit::Seconds,
+            self.call_seconds.clone(),
+        );
+        registry.register(
+            "requests_in_flight",
+            "Requests that move money and have not ended",
+            self.in_flight.clone(),
+        );
+    }
+
+    pub(crate) fn provider_call(
+        &self,
+        gateway: &str,
+        operation: &str,
+        class: &str,
+        took: Duration,
+    ) {
+        self.calls
+            .get_or_create(&CallLabels {
+                gateway: gateway.to_owned(),
+                operation: operation.to_owned(),
+                class: class.to_owned(),
+            })
+            .inc();
+        self.call_seconds
+            .get_or_create(&GatewayLabels {
+                gateway: gateway.to_owned(),
+                operation: operation.to_owned(),
+            })
+            .observe(took.as_secs_f64());
+    }
+}

@@ -1,0 +1,78 @@
+//! Publishes what the outbox holds, at least once; consumers order by payment and version.
+//!
+//! It keeps no cursor: with many writers a later row can become visible before an earlier one. It leases
+//! rows and deletes them after the sink has them.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use baton_store::OutboxRow;
+
+use crate::engine::Inner;
+use crate::resolver::paused;
+
+const LEASE_MS: i64 = 30_000;
+const BATCH: u32 = 500;
+const IDLE: Duration = Duration::from_millis(250);
+
+/// Where committed events go.
+#[async_trait]
+pub trait EventSink: Send + Sync {
+    /// Takes a batch. `Ok` means that none of it can be lost any more.
+    async fn publish(&self, batch: &[OutboxRow]) -> Result<(), String>;
+}
+
+/// Writes events to the log, one line each, target `baton::event`.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct LogSink;
+
+#[async_trait]
+impl EventSink for LogSink {
+    async fn publish(&self, batch: &[OutboxRow]) -> Result<(), String> {
+        for row in batch {
+            tracing::info!(target: "baton::event", event = %row.body);
+        }
+        Ok(())
+    }
+}
+
+pub(crate) fn start(engine: &Arc<Inner>) {
+    let engine = Arc::clone(engine);
+    let tracker = engine.tracker.clone();
+    tracker.spawn(async move {
+        let stopping = engine.stopping.clone();
+        loop {
+            let published = publish_once(&engine).await;
+            let stop = if published < BATCH as usize {
+                paused(&stopping, IDLE).await
+            } else {
+                stopping.is_cancelled()
+            };
+            if stop {
+                return;
+            }
+        }
+    });
+}
+
+async fn publish_once(engine: &Inner) -> usize {
+    let now = engine.clock.now();
+    let rows = match engine.store.lease_outbox(now, now.plus_millis(LEASE_MS), BATCH).await {
+        Ok(rows) if rows.is_empty() => return 0,
+        Ok(rows) => rows,
+        Err(error) => {
+            tracing::warn!(%error, "the outbox cannot be read");
+            return 0;
+        }
+    };
+    if let Err(why) = engine.sink.publish(&rows).await {
+        tracing::warn!(%why, count = rows.len(), "events cannot be published; they stay");
+        return 0;
+    }
+    let ids: Vec<_> = rows.iter().map(|row| row.id).collect();
+    if let Err(error) = engine.store.ack_outbox(&ids).await {
+        tracing::warn!(%error, "published events are published again");
+    }
+    rows.len()
+}

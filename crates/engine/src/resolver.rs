@@ -1,0 +1,158 @@
+//! What nobody waits for any more: calls in doubt, found by their timers and after a restart.
+//!
+//! It asks providers; it never repeats a request. A plan without an answer becomes unknown and is only
+//! looked up, even though it may never have left: whoever could have told is gone.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use baton_flow::{CallId, Input, Payment};
+use baton_store::TimerRow;
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+
+use crate::engine::Inner;
+use crate::task::{Stopped, Task};
+
+/// How often due timers are looked for.
+const POLL: Duration = Duration::from_millis(1_000);
+
+/// How long a leased timer belongs to this node.
+const LEASE_MS: i64 = 120_000;
+
+/// Timers taken at once, and look-ups under way at once.
+const BATCH: u32 = 64;
+const AT_ONCE: usize = 16;
+
+pub(crate) fn start(engine: &Arc<Inner>) {
+    let worker = Arc::clone(engine);
+    engine.tracker.spawn(async move {
+        recover(&worker).await;
+        let stopping = worker.stopping.clone();
+        while !paused(&stopping, POLL).await {
+            let now = worker.clock.now();
+            let (node, boot) = (worker.config.node.clone(), worker.boot);
+            let lease_until = now.plus_millis(LEASE_MS);
+            match worker.store.lease_timers(now, lease_until, &node, boot, BATCH).await {
+                Ok(rows) => resolve_all(&worker, rows).await,
+                Err(error) => tracing::warn!(%error, "due timers cannot be read"),
+            }
+        }
+    });
+    let sweeper = Arc::clone(engine);
+    engine.tracker.spawn(async move { sweep(&sweeper).await });
+}
+
+/// Waits; true when the engine stops meanwhile.
+pub(crate) async fn paused(stopping: &CancellationToken, pause: Duration) -> bool {
+    tokio::select! {
+        () = stopping.cancelled() => true,
+        () = tokio::time::sleep(pause) => false,
+    }
+}
+
+/// Takes up what an earlier run of this node left behind, without waiting for its timers.
+async fn recover(engine: &Arc<Inner>) {
+    let mut found = 0_usize;
+    loop {
+        let rows =
+            engine.store.timers_of_other_boots(&engine.config.node, engine.boot, BATCH).await;
+        let rows = match rows {
+            Ok(rows) => rows,
+            Err(error) => {
+                tracing::warn!(%error, "what an earlier run left behind cannot be read");
+                if paused(&engine.stopping, POLL).await {
+                    return;
+                }
+                continue;
+            }
+        };
+        if rows.is_empty() {
+            break;
+        }
+        found = found.saturating_add(rows.len());
+        let before = rows.len();
+        resolve_all(engine, rows).await;
+        // A timer that could not be handled now stays as it is and comes due by itself.
+        let left = engine
+            .store
+            .timers_of_other_boots(&engine.config.node, engine.boot, BATCH)
+            .await
+            .map_or(0, |rows| rows.len());
+        if left >= before || engine.stopping.is_cancelled() {
+            break;
+        }
+    }
+    if found > 0 {
+        tracing::info!(calls = found, "took up calls that an earlier run left behind");
+    }
+}
+
+async fn resolve_all(engine: &Arc<Inner>, rows: Vec<TimerRow>) {
+    let gate = Arc::new(Semaphore::new(AT_ONCE));
+    let mut running = tokio::task::JoinSet::new();
+    for row in rows {
+        let (engine, gate) = (Arc::clone(engine), Arc::clone(&gate));
+        running.spawn(async move {
+            let _permit = gate.acquire_owned().await;
+            resolve(&engine, &row).await;
+        });
+    }
+    while running.join_next().await.is_some() {}
+}
+
+async fn resolve(engine: &Arc<Inner>, row: &TimerRow) {
+    let Ok(call) = row.call.parse::<CallId>() else {
+        tracing::error!(call = %row.call, "a timer names no call");
+        return;
+    };
+    match engine.load(row.merchant, row.payment).await {
+        Ok(Some(payment)) => resolve_call(engine, payment, call).await,
+        Ok(None) => tracing::error!(payment = %row.payment, "a timer names no payment"),
+        Err(error) => tracing::warn!(payment = %row.payment, %error, "cannot be resolved now"),
+    }
+}
+
+/// Looks up every open call of a payment whose owner is gone.
+pub(crate) async fn resolve_open_calls(engine: &Arc<Inner>, payment: &Payment) {
+    let open: Vec<CallId> = payment
+        .calls()
+        .filter(|(_, call)| matches!(call.state, baton_flow::CallState::Open { .. }))
+        .map(|(id, _)| id)
+        .collect();
+    for id in open {
+        if let Ok(Some(fresh)) = engine.load(payment.merchant, payment.id).await {
+            resolve_call(engine, fresh, id).await;
+        }
+    }
+}
+
+async fn resolve_call(engine: &Arc<Inner>, payment: Payment, call: CallId) {
+    let id = payment.id;
+    let mut task = Task::resolving(Arc::clone(engine), payment);
+    match task.begin(Input::Due { call }).await {
+        Ok(effects) => task.run(effects).await,
+        Err(Stopped::Refused(refusal)) => {
+            tracing::debug!(payment = %id, %call, %refusal, "nothing to resolve");
+        }
+        Err(stopped) => tracing::warn!(payment = %id, %call, ?stopped, "cannot be resolved now"),
+    }
+}
+
+/// Deletes idempotency keys whose time is over.
+async fn sweep(engine: &Arc<Inner>) {
+    const PAUSE: Duration = Duration::from_secs(60);
+    const AT_MOST: u32 = 1_000;
+    while !paused(&engine.stopping, PAUSE).await {
+        loop {
+            match engine.store.sweep_idempotency(engine.clock.now(), AT_MOST).await {
+                Ok(swept) if swept >= u64::from(AT_MOST) => {}
+                Ok(_) => break,
+                Err(error) => {
+                    tracing::warn!(%error, "expired idempotency keys cannot be deleted");
+                    break;
+                }
+            }
+        }
+    }
+}

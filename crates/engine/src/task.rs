@@ -1,0 +1,404 @@
+//! The task of one request: it steps a payment, commits, and performs what was decided.
+//!
+//! This is the only place from which a provider is asked to move money. The task holds the card and the
+//! requests in memory; when it ends they are gone, and what it left in doubt can only be looked up.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use baton_flow::{CallId, CallState, Effect, Event, Facts, Input, Payment, Refusal, Verdict};
+use baton_store::{CommitError, Guard, IdempotencyRow, Write};
+use baton_types::outcome::{NotSent, Outcome};
+use baton_types::{Card, Timestamp};
+use tokio::sync::watch;
+
+use crate::calls::{self, Prepared, PurchaseFacts};
+use crate::commit::{self, Change};
+use crate::engine::Inner;
+use crate::error::EngineError;
+use crate::new_id;
+
+/// How often a step is decided again because another writer was first.
+const CONFLICTS_MAX: usize = 20;
+
+/// How long an answer is tried to be recorded before the task leaves it to the resolver.
+const RECORD_FOR: Duration = Duration::from_secs(60);
+
+/// What those who wait for a task can see of it.
+#[derive(Clone, Debug)]
+pub(crate) struct Progress {
+    /// The payment as last committed.
+    pub(crate) payment: Arc<Payment>,
+    /// The call that the request is about.
+    pub(crate) call: Option<CallId>,
+    /// Whether the request has its answer.
+    pub(crate) done: bool,
+    /// How long providers have been waited for.
+    pub(crate) provider: Duration,
+}
+
+/// What is claimed with the first commit, and released if nothing was attempted.
+pub(crate) struct Claim {
+    pub(crate) key: String,
+    pub(crate) fingerprint: Vec<u8>,
+    pub(crate) expires_at: Timestamp,
+}
+
+/// A card and what else only the request knows.
+pub(crate) struct PurchaseSecrets {
+    pub(crate) facts: PurchaseFacts,
+    pub(crate) card: Option<Card>,
+}
+
+pub(crate) struct Task {
+    engine: Arc<Inner>,
+    payment: Payment,
+    /// Whether a request waits for this task; the resolver's tasks are not live.
+    live: bool,
+    purchase: Option<PurchaseSecrets>,
+    claim: Option<Claim>,
+    prepared: HashMap<CallId, Prepared>,
+    mine: Vec<CallId>,
+    provider: Duration,
+    progress: watch::Sender<Progress>,
+}
+
+/// Why a task could not go on.
+#[derive(Debug)]
+pub(crate) enum Stopped {
+    /// The payment does not take the input.
+    Refused(Refusal),
+    /// The idempotency key is taken.
+    KeyTaken,
+    /// It could not be recorded.
+    Store(EngineError),
+}
+
+impl Task {
+    /// A task that a request waits for.
+    pub(crate) fn live(
+        engine: Arc<Inner>,
+        payment: Payment,
+        purchase: Option<PurchaseSecrets>,
+        claim: Option<Claim>,
+    ) -> (Self, watch::Receiver<Progress>) {
+        Self::new(engine, payment, purchase, claim, true)
+    }
+
+    /// A task of the resolver: it can look up and void, and never starts an attempt.
+    pub(crate) fn resolving(engine: Arc<Inner>, payment: Payment) -> Self {
+        Self::new(engine, payment, None, None, false).0
+    }
+
+    fn new(
+        engine: Arc<Inner>,
+        payment: Payment,
+        purchase: Option<PurchaseSecrets>,
+        claim: Option<Claim>,
+        live: bool,
+    ) -> (Self, watch::Receiver<Progress>) {
+        let (progress, seen) = watch::channel(Progress {
+            payment: Arc::new(payment.clone()),
+            call: None,
+            done: false,
+            provider: Duration::ZERO,
+        });
+        let task = Self {
+            engine,
+            payment,
+            live,
+            purchase,
+            claim,
+            prepared: HashMap::new(),
+            mine: Vec::new(),
+            provider: Duration::ZERO,
+            progress,
+        };
+        (task, seen)
+    }
+
+    /// The first step of a request: what it plans is durable when this returns, and nothing is sent yet.
+    pub(crate) async fn begin(&mut self, input: Input) -> Result<VecDeque<Effect>, Stopped> {
+        let effects = self.advance(input).await?;
+        self.report(false);
+        Ok(effects)
+    }
+
+    /// Performs what was decided, and what follows from it, until the request has its answer and nothing
+    /// more can be done about it now.
+    pub(crate) async fn run(mut self, mut effects: VecDeque<Effect>) {
+        loop {
+            let input = match effects.pop_front() {
+                Some(Effect::Call(id)) => match self.prepared.remove(&id) {
+                    Some(prepared) => self.send(id, prepared).await,
+                    // Not planned by this task: it is never sent.
+                    None => continue,
+                },
+                Some(Effect::LookUp(id)) => match self.look_up(id).await {
+                    Some(input) => input,
+                    None => continue,
+                },
+                None => match self.wait_for_next_check().await {
+                    Some(input) => input,
+                    None => break,
+                },
+            };
+            match self.record(input.clone()).await {
+                Ok(more) => effects.extend(more),
+                Err(Stopped::Refused(Refusal::Concluded)) => {
+                    // Somebody settled it meanwhile. If they came to another conclusion, this is the trace.
+                    tracing::warn!(payment = %self.payment.id, ?input, "arrived after the conclusion");
+                }
+                Err(stopped) => {
+                    tracing::error!(payment = %self.payment.id, ?stopped, "left to the resolver");
+                    break;
+                }
+            }
+            self.report(false);
+        }
+        self.report(true);
+    }
+
+    async fn send(&mut self, id: CallId, prepared: Prepared) -> Input {
+        let card = self.purchase.as_ref().and_then(|purchase| purchase.card.as_ref());
+        let card = card.map(|card| (&card.number, card.cvv.as_ref()));
+        let card = card.filter(|_| matches!(id, CallId::Attempt(_)));
+        let engine = Arc::clone(&self.engine);
+        let (outcome, took) = calls::send(prepared, card, &engine.wire, &engine.metrics).await;
+        self.provider = self.provider.saturating_add(took);
+        Input::Outcome { call: id, outcome }
+    }
+
+    async fn look_up(&mut self, id: CallId) -> Option<Input> {
+        let open = |call: &baton_flow::Call| matches!(call.state, CallState::Open { .. });
+        if !self.payment.call(id).is_some_and(open) {
+            return None;
+        }
+        let account = self.account_of(id).await?;
+        let engine = &self.engine;
+        let finding =
+            calls::look_up(&self.payment, id, &account, &engine.wire, &engine.metrics).await;
+        Some(Input::Finding { call: id, finding })
+    }
+
+    /// While the request's own task lives, it looks up by itself what is in doubt; after
+    /// `failover_until` the timers do.
+    async fn wait_for_next_check(&mut self) -> Option<Input> {
+        if !self.live {
+            return None;
+        }
+        let until = self.payment.order.failover_until;
+        loop {
+            let now = self.engine.clock.now();
+            let (id, call) = self.mine.iter().find_map(|id| {
+                self.payment.call(*id).filter(|call| !call.is_concluded()).map(|c| (*id, c))
+            })?;
+            let at = call.next_check(call.checks.last().map_or(now, |check| check.at));
+            if now >= until || at >= until {
+                return None;
+            }
+            let wait = u64::try_from(at.since(now)).unwrap_or(0);
+            tokio::time::sleep(Duration::from_millis(wait)).await;
+            // It may have been resolved elsewhere meanwhile, by another node or by a status request.
+            self.reload().await;
+            if let Some(input) = self.look_up(id).await {
+                return Some(input);
+            }
+        }
+    }
+
+    async fn reload(&mut self) {
+        if let Ok(Some(fresh)) = self.engine.load(self.payment.merchant, self.payment.id).await {
+            self.payment = fresh;
+        }
+    }
+
+    /// Records an answer. The provider has given it, so it is not given up at the first difficulty.
+    async fn record(&mut self, input: Input) -> Result<VecDeque<Effect>, Stopped> {
+        let until = self
+            .engine
+            .clock
+            .now()
+            .plus_millis(i64::try_from(RECORD_FOR.as_millis()).unwrap_or(60_000));
+        loop {
+            match self.advance(input.clone()).await {
+                Err(Stopped::Store(EngineError::Unavailable))
+                    if self.engine.clock.now() < until =>
+                {
+                    tokio::time::sleep(Duration::from_millis(200)).await;
+                }
+                result => return result,
+            }
+        }
+    }
+
+    /// Decides, prepares what was planned, and commits all of it at once. A plan that cannot be sent from
+    /// here (no such operation, breaker open) is concluded in the same commit, and the next one planned.
+    async fn advance(&mut self, input: Input) -> Result<VecDeque<Effect>, Stopped> {
+        for _ in 0..CONFLICTS_MAX {
+            let mut draft = self.decide(input.clone()).await?;
+            draft.payment.version = draft.payment.version.saturating_add(1);
+            match self.commit(&draft).await {
+                Ok(()) => {
+                    self.payment = draft.payment;
+                    self.prepared.extend(draft.prepared);
+                    self.mine.extend(draft.planned);
+                    return Ok(draft.effects);
+                }
+                Err(CommitError::Conflict(Guard::Version)) if self.payment.version > 0 => {
+                    let fresh = self.engine.load(self.payment.merchant, self.payment.id).await;
+                    match fresh.map_err(Stopped::Store)? {
+                        Some(fresh) => self.payment = fresh,
+                        None => return Err(Stopped::Store(EngineError::Internal)),
+                    }
+                }
+                Err(CommitError::Conflict(Guard::IdempotencyKey)) => return Err(Stopped::KeyTaken),
+                Err(error) => return Err(Stopped::Store(error.into())),
+            }
+        }
+        tracing::warn!(payment = %self.payment.id, "too many writers on one payment");
+        Err(Stopped::Store(EngineError::Unavailable))
+    }
+
+    async fn decide(&self, input: Input) -> Result<Draft, Stopped> {
+        let facts = self.engine.facts(self.live);
+        let mut draft = Draft {
+            payment: self.payment.clone(),
+            events: Vec::new(),
+            timers: Vec::new(),
+            effects: VecDeque::new(),
+            prepared: HashMap::new(),
+            planned: Vec::new(),
+        };
+        let mut inputs = VecDeque::from([input]);
+        while let Some(input) = inputs.pop_front() {
+            let step = baton_flow::step(&draft.payment, input, &facts).map_err(Stopped::Refused)?;
+            draft.payment = step.next;
+            draft.events.extend(step.events);
+            draft.timers.extend(step.timers);
+            for effect in step.effects {
+                if let Effect::Call(id) = effect {
+                    draft.planned.push(id);
+                    match self.prepare(&draft.payment, id, &facts).await {
+                        Ok(prepared) => {
+                            if let Some(template) = prepared.template() {
+                                draft.payment.attach_template(id, template);
+                            }
+                            draft.prepared.insert(id, prepared);
+                        }
+                        Err(why) => {
+                            let outcome = Outcome::NotSent { why };
+                            inputs.push_back(Input::Outcome { call: id, outcome });
+                            continue;
+                        }
+                    }
+                }
+                draft.effects.push_back(effect);
+            }
+        }
+        Ok(draft)
+    }
+
+    async fn prepare(
+        &self,
+        payment: &Payment,
+        id: CallId,
+        facts: &Facts,
+    ) -> Result<Prepared, NotSent> {
+        let account = payment.attempt_of(id).and_then(|attempt| payment.candidate(attempt));
+        let account = account.ok_or(NotSent::NotConfigured)?.account;
+        let account = self.engine.accounts.get(payment.merchant, account).await;
+        let account = account.ok().flatten().ok_or(NotSent::NotConfigured)?;
+        let window = Duration::from_millis(u64::try_from(facts.send_window_ms).unwrap_or(0));
+        let known = self.purchase.as_ref().map(|purchase| &purchase.facts);
+        calls::prepare(payment, id, account, known, &self.engine.wire, window)
+    }
+
+    async fn account_of(&self, id: CallId) -> Option<Arc<crate::Account>> {
+        let attempt = self.payment.attempt_of(id)?;
+        let account = self.payment.candidate(attempt)?.account;
+        self.engine.accounts.get(self.payment.merchant, account).await.ok().flatten()
+    }
+
+    async fn commit(&self, draft: &Draft) -> Result<(), CommitError> {
+        let engine = &self.engine;
+        let change = Change {
+            payment: &draft.payment,
+            id: new_id(engine.clock.as_ref()),
+            events: &draft.events,
+            timers: &draft.timers,
+            publish: engine.config.publish_events,
+        };
+        let mut set = change.write_set()?;
+        if let Some(claim) = &self.claim {
+            let is_first = self.mine.is_empty();
+            let subject = self.mine.first().or(draft.planned.first()).copied();
+            let nothing_attempted = nothing_was_attempted(&draft.payment, subject);
+            if is_first
+                && !nothing_attempted
+                && let Some(call) = draft.planned.first()
+            {
+                set.push(Write::ClaimKey(IdempotencyRow {
+                    merchant: draft.payment.merchant,
+                    key: claim.key.clone(),
+                    fingerprint: claim.fingerprint.clone(),
+                    payment: draft.payment.id,
+                    call: call.to_string(),
+                    created_at: draft.payment.updated_at,
+                    expires_at: claim.expires_at,
+                }));
+            }
+            if !is_first && nothing_attempted {
+                let (merchant, key) = (draft.payment.merchant, claim.key.clone());
+                set.push(Write::ReleaseKey { merchant, key });
+            }
+        }
+        commit::commit(engine.store.as_ref(), &draft.payment, change.id, set).await
+    }
+
+    fn report(&self, ended: bool) {
+        let call = self.mine.first().copied();
+        let done = ended
+            || match call {
+                Some(CallId::Attempt(_)) => match self.payment.verdict() {
+                    Verdict::Running | Verdict::InDoubt(_) => false,
+                    Verdict::Approved(_) | Verdict::Failed(_) => true,
+                },
+                Some(id) => self.payment.call(id).is_some_and(baton_flow::Call::is_concluded),
+                None => false,
+            };
+        self.progress.send_replace(Progress {
+            payment: Arc::new(self.payment.clone()),
+            call,
+            done,
+            provider: self.provider,
+        });
+    }
+}
+
+/// A step that is decided and not yet durable.
+struct Draft {
+    payment: Payment,
+    events: Vec<Event>,
+    timers: Vec<baton_flow::Timer>,
+    effects: VecDeque<Effect>,
+    prepared: HashMap<CallId, Prepared>,
+    planned: Vec<CallId>,
+}
+
+/// Whether a request ended with every call not sent or refused: then its idempotency key is released, so
+/// that "try again" can be obeyed.
+fn nothing_was_attempted(payment: &Payment, subject: Option<CallId>) -> bool {
+    let harmless = |call: &baton_flow::Call| {
+        matches!(
+            &call.state,
+            CallState::Final { outcome: Outcome::NotSent { .. } | Outcome::Refused { .. }, .. }
+        )
+    };
+    match subject {
+        Some(CallId::Attempt(_)) => payment.attempts.iter().all(harmless),
+        Some(id) => payment.call(id).is_some_and(harmless),
+        None => false,
+    }
+}
