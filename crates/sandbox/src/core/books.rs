@@ -133,10 +133,6 @@ impl Books {
         self.now_ms = now_ms;
     }
 
-    pub(crate) fn now_ms(&self) -> i64 {
-        self.now_ms
-    }
-
     fn stamp(&self) -> Stamp {
         Stamp { id: self.ids.next(self.now_ms), now_ms: self.now_ms }
     }
@@ -327,11 +323,16 @@ impl Books {
         result
     }
 
-    /// Announces that a cancel by reference found no payment.
-    pub(crate) fn announce_cancel_failed(&mut self, reference: String, merchant_account: String) {
+    /// Announces that a cancel by reference found no payment; returns the announcement's id.
+    pub(crate) fn announce_cancel_failed(
+        &mut self,
+        reference: String,
+        merchant_account: String,
+    ) -> Id {
         let Stamp { id, now_ms } = self.stamp();
         let subject = Subject::Reference { reference, merchant_account };
         self.push_event(Event { id, at_ms: now_ms, kind: EventKind::CancelFailed, subject });
+        id
     }
 
     pub(crate) fn tokenize(&mut self, card: Card) -> Token {

@@ -14,5 +14,5 @@ mod properties;
 pub(crate) use books::{Books, Cancelled, Change, Event, EventKind, KeyState, StoredKey, Subject};
 pub(crate) use card::{Brand, Card, CardError, Token};
 pub(crate) use payment::{
-    Ask, Attempt, Kind, NewPayment, Operation, Payment, Refusal, Settings, Status, Verdict,
+    Ask, Attempt, Kind, NewPayment, Operation, Payment, Refusal, Route, Settings, Status, Verdict,
 };

@@ -129,6 +129,9 @@ pub(crate) struct Settings {
     pub(crate) cancellation_reason: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) merchant_account: Option<String>,
+    /// A sale that its dialect may still cancel.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub(crate) capture_delayed: bool,
     /// The stored card that a Stripe intent will be confirmed with.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) token: Option<Id>,

@@ -126,9 +126,13 @@ fn redacted(value: &Value) -> Value {
     match value {
         Value::Object(map) => Value::Object(
             map.iter()
-                .filter(|(name, _)| !matches!(name.as_str(), "cvv" | "cvc" | "securityCode"))
+                .filter(|(name, _)| {
+                    !matches!(name.as_str(), "cvv" | "cvc" | "encryptedSecurityCode")
+                })
                 .map(|(name, value)| match (name.as_str(), value) {
-                    ("number", Value::String(number)) => (name.clone(), shortened(number).into()),
+                    ("number" | "encryptedCardNumber", Value::String(number)) => {
+                        (name.clone(), shortened(number).into())
+                    }
                     _ => (name.clone(), redacted(value)),
                 })
                 .collect(),

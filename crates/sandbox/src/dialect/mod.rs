@@ -88,7 +88,7 @@ impl Dialect {
     pub(crate) fn key_in_progress(self, key: &str) -> Reply {
         match self {
             Dialect::Own => own::key_in_progress(),
-            Dialect::Stripe => stripe::key_in_progress(""),
+            Dialect::Stripe => stripe::key_in_progress(),
             Dialect::Adyen => adyen::key_in_progress(key),
         }
     }
