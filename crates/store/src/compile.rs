@@ -1,7 +1,8 @@
 //! A write set as statements: the same list, in the same order, for every database.
 //!
 //! Guarantees: what no backend could keep alike is refused here, before any is asked (a NUL in a text, a
-//! version that is no positive `bigint`, a payment without the event that guards it).
+//! version that is no positive `bigint`, a key too long for an index, a payment without the event that guards
+//! it).
 
 use std::fmt;
 
@@ -13,6 +14,10 @@ use crate::rows::{
 };
 use crate::sql::{self, Query};
 use crate::store::CommitError;
+
+/// How long a key may be that is part of an index. PostgreSQL's indexes take 2,704 bytes in a row, of which a
+/// reference has two keys and three ids.
+pub const MAX_KEY_BYTES: usize = 1000;
 
 /// A parameter or a column.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -83,6 +88,9 @@ pub(crate) fn compile(set: WriteSet) -> Result<Vec<Statement>, CommitError> {
 }
 
 fn statement(write: Write) -> Result<Statement, CommitError> {
+    if keys(&write).iter().any(|key| key.len() > MAX_KEY_BYTES) {
+        return Err(CommitError::Invalid(format!("a key is longer than {MAX_KEY_BYTES} bytes")));
+    }
     let rank = write.rank();
     let (query, params) = match write {
         Write::Payment(row) => (&sql::PAYMENT_PUT, payment(row)?),
@@ -112,6 +120,25 @@ fn statement(write: Write) -> Result<Statement, CommitError> {
         return Err(CommitError::Invalid("a text holds a NUL character".into()));
     }
     Ok(statement)
+}
+
+/// What a write puts into an index.
+fn keys(write: &Write) -> Vec<&[u8]> {
+    match write {
+        Write::ClearTimer { call, .. } => vec![call.as_bytes()],
+        Write::SetTimer(row) => vec![row.call.as_bytes()],
+        Write::ClaimKey(row) => vec![row.key.as_bytes()],
+        Write::ReleaseKey { key, .. } => vec![key.as_bytes()],
+        Write::Reference(row) => vec![row.value.as_bytes(), row.call.as_bytes()],
+        Write::Merchant(row) => vec![row.name.as_bytes()],
+        Write::Account(row) => vec![row.name.as_bytes()],
+        Write::ApiKey(row) => vec![&row.hash],
+        Write::Payment(_)
+        | Write::Event(_)
+        | Write::Outbox(_)
+        | Write::RemoveAccount { .. }
+        | Write::RevokeApiKey { .. } => vec![],
+    }
 }
 
 fn payment(row: PaymentRow) -> Result<Vec<Value>, CommitError> {

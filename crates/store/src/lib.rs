@@ -19,6 +19,7 @@ mod sql;
 mod sqlite;
 mod store;
 
+pub use compile::MAX_KEY_BYTES;
 pub use memory::MemoryStore;
 pub use open::{OpenError, OpenOptions, open};
 pub use rows::{

@@ -20,8 +20,9 @@ use super::link::{self, Failure, Link, Target};
 use crate::compile::{Statement, Value};
 use crate::store::CommitError;
 
-/// How many sets share a transaction at most.
-const BATCH: usize = 32;
+/// How many sets share a transaction at most. Measured with 64 clients and four writers on two cores: 6,500
+/// sets a second, against 4,500 with 32, because larger batches leave the other writers without work.
+const BATCH: usize = 16;
 /// How long a batch may take; above the server's own time-out for one statement.
 const TIMEOUT: Duration = Duration::from_secs(20);
 const MIN_BACKOFF: Duration = Duration::from_millis(50);

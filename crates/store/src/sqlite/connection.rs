@@ -18,9 +18,10 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// More statements than there are.
 const STATEMENTS: usize = 64;
 
-/// What an operator sees; read on a reader's connection, where `synchronous` would say nothing.
-pub(super) static SETTINGS: [Query; 3] = [
+/// What an operator sees.
+pub(super) static SETTINGS: [Query; 4] = [
     Query { text: "pragma journal_mode", key: 0, guard: false },
+    Query { text: "pragma synchronous", key: 0, guard: false },
     Query { text: "pragma page_size", key: 0, guard: false },
     Query { text: "pragma page_count", key: 0, guard: false },
 ];
@@ -90,6 +91,11 @@ impl Connection {
             transaction.commit()
         };
         run().map_err(|error| OpenError::Migration(error.to_string()))
+    }
+
+    /// Runs a statement without parameters and rows.
+    pub(super) fn execute(&self, text: &str) -> rusqlite::Result<()> {
+        self.raw.prepare_cached(text)?.execute([]).map(drop)
     }
 
     /// Runs statements; returns the rows of all.

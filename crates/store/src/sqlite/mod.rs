@@ -129,13 +129,13 @@ impl Backend for Sqlite {
     }
 
     async fn settings(&self) -> Result<(String, Vec<(String, String)>), StoreError> {
-        let mut settings = Vec::new();
-        for query in &connection::SETTINGS {
-            let rows = self.query(Statement::new(query, vec![])).await?;
-            let value = rows.into_iter().flatten().next();
-            let name = query.text.trim_start_matches("pragma ").to_owned();
-            settings.push((name, value.map(connection::show).unwrap_or_default()));
-        }
+        // The writer's settings: a reader has some of its own, and promises nothing.
+        let statements = connection::SETTINGS.iter().map(|query| Statement::new(query, vec![]));
+        let rows = self.write(statements.collect()).await;
+        let rows = rows.map_err(|error| StoreError::Unavailable(error.to_string()))?;
+        let values = rows.into_iter().flatten().map(connection::show);
+        let names = connection::SETTINGS.iter().map(|query| query.text.replace("pragma ", ""));
+        let settings = names.zip(values).collect();
         Ok((rusqlite::version().to_owned(), settings))
     }
 }

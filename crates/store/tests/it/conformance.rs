@@ -5,8 +5,8 @@ use std::io::Write as _;
 use std::sync::Arc;
 
 use baton_store::{
-    AccountRow, CommitError, Guard, PaymentRow, ReferenceKind, ReferenceRow, Store, TimerRow,
-    Write, WriteSet,
+    AccountRow, CommitError, Guard, MAX_KEY_BYTES, PaymentRow, ReferenceKind, ReferenceRow, Store,
+    TimerRow, Write, WriteSet,
 };
 use baton_types::{BootId, EventId, PaymentId};
 use futures_util::future::join_all;
@@ -187,7 +187,7 @@ async fn a_key_is_claimed_once_until_it_is_released_or_swept(store: Arc<dyn Stor
 }
 
 async fn guards_are_checked_before_anything_else_and_in_one_order(store: Arc<dyn Store>) {
-    let mut all = vec![
+    let taken = vec![
         Write::Outbox(outbox(1, id(1), 1, 0)),
         Write::ClaimKey(key("a", id(1), 100)),
         Write::Event(event(id(1), 1, 1)),
@@ -195,27 +195,23 @@ async fn guards_are_checked_before_anything_else_and_in_one_order(store: Arc<dyn
         Write::Account(account(1, 1, "one")),
         Write::Merchant(named_merchant(1, "default")),
     ];
-    assert_eq!(store.commit(set(all.clone())).await, Ok(()));
-    // The other account has the name of the first.
-    all[4] = Write::Account(account(2, 2, "one"));
-    let expected =
+    assert_eq!(store.commit(set(taken.clone())).await, Ok(()));
+    let mut again = taken;
+    // To write the same account again is no conflict; to give another one its name is.
+    again[4] = Write::Account(account(2, 2, "one"));
+    // The guard of the set's last write, then of the one before, and so on: a set is checked by table.
+    let order =
         [Guard::Merchant, Guard::AccountName, Guard::ApiKey, Guard::Version, Guard::IdempotencyKey];
-    for guard in expected {
-        let error = CommitError::Conflict(guard);
-        assert_eq!(store.commit(set(all.clone())).await, Err(error));
-        all.pop();
-        if guard == Guard::Version {
-            // Sets are sorted by table, not by their own order.
-            all.reverse();
-        } else if guard == Guard::ApiKey {
-            all.swap(0, 2);
-            all.swap(1, 2);
-            all.rotate_left(1);
-        }
+    for guard in order {
+        let expected = Err(CommitError::Conflict(guard));
+        assert_eq!(store.commit(set(again.clone())).await, expected);
+        let reversed = set(again.iter().rev().cloned());
+        assert_eq!(store.commit(reversed).await, expected);
+        again.pop();
     }
     // To repeat an outbox row's id is not a race but a bug.
-    let outbox = set([Write::Outbox(outbox(1, id(9), 1, 0))]);
-    assert!(matches!(store.commit(outbox).await, Err(CommitError::Invalid(_))));
+    let expected = Err(CommitError::Invalid("outbox_id".into()));
+    assert_eq!(store.commit(set(again)).await, expected);
 }
 
 async fn an_invalid_set_is_refused_with_a_reason(store: Arc<dyn Store>) {
@@ -225,6 +221,7 @@ async fn an_invalid_set_is_refused_with_a_reason(store: Arc<dyn Store>) {
         key.scopes = vec![scope.into()];
         Write::ApiKey(key)
     };
+    let long = "k".repeat(MAX_KEY_BYTES + 1);
     let refused = [
         (vec![Write::Payment(payment(id(1), 1, "lonely"))], "event"),
         (vec![Write::Payment(payment(id(1), 2, "")), Write::Event(event(id(1), 1, 1))], "event"),
@@ -236,6 +233,11 @@ async fn an_invalid_set_is_refused_with_a_reason(store: Arc<dyn Store>) {
         (vec![Write::SetTimer(timer(id(1), "call\0", 0, "node", boot))], "NUL"),
         (vec![Write::Reference(reference("\0", None, id(1), 0))], "NUL"),
         (vec![Write::Account(account(1, 1, "\0"))], "NUL"),
+        (vec![Write::ClaimKey(key(&long, id(1), 0))], "longer"),
+        (vec![Write::Reference(reference(&long, None, id(1), 0))], "longer"),
+        (vec![Write::SetTimer(timer(id(1), &long, 0, "node", boot))], "longer"),
+        (vec![Write::Account(account(1, 1, &long))], "longer"),
+        (vec![Write::ApiKey(api_key(1, long.as_bytes()))], "longer"),
         (vec![bad_scope("two words")], "scope"),
         (vec![bad_scope("")], "scope"),
     ];
@@ -247,6 +249,27 @@ async fn an_invalid_set_is_refused_with_a_reason(store: Arc<dyn Store>) {
         assert!(why.contains(reason), "{why} does not name {reason}");
     }
     assert_eq!(store.merchants().await, Ok(vec![]));
+
+    // The longest keys that are accepted fit every index, also if they cannot be compressed.
+    let mut state = 1_u64;
+    let letters = std::iter::repeat_with(|| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        char::from(b' ' + u8::try_from(state >> 33 & 63).unwrap())
+    });
+    let longest: String = letters.take(MAX_KEY_BYTES).collect();
+    let mut row = reference(&longest, Some(id(1)), id(1), 0);
+    row.call = longest.clone();
+    let writes = [
+        Write::Reference(row.clone()),
+        Write::ClaimKey(key(&longest, id(1), 0)),
+        Write::SetTimer(timer(id(1), &longest, 0, "node", boot)),
+        Write::Account(account(1, 1, &longest)),
+        Write::Merchant(named_merchant(1, &longest)),
+        Write::ApiKey(api_key(1, longest.as_bytes())),
+    ];
+    assert_eq!(store.commit(set(writes)).await, Ok(()));
+    let found = store.find_reference(merchant(), ReferenceKind::Provider, None, &longest).await;
+    assert_eq!(found, Ok(vec![row]));
 }
 
 async fn a_call_has_one_timer(store: Arc<dyn Store>) {

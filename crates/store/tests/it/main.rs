@@ -12,8 +12,8 @@
 )]
 
 mod conformance;
-//mod crash;
-//mod memory;
-//mod opening;
-//mod property;
+mod crash;
+mod memory;
+mod opening;
+mod property;
 mod support;

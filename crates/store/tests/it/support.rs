@@ -174,11 +174,17 @@ pub async fn open_postgres() -> Option<Opened> {
 /// The URL of a new, empty database; none without a server. The server is thrown away as a whole.
 pub async fn postgres_database() -> Option<String> {
     let url = std::env::var(POSTGRES).ok()?;
-    let (client, connection) = tokio_postgres::connect(&url, tokio_postgres::NoTls).await.unwrap();
-    tokio::spawn(connection);
+    let client = postgres_client(&url).await;
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_nanos();
     let name = format!("test_{}_{now}", std::process::id());
     client.batch_execute(&format!("create database {name}")).await.unwrap();
     let (server, _) = url.rsplit_once('/').unwrap();
     Some(format!("{server}/{name}"))
+}
+
+/// A connection of the test's own.
+pub async fn postgres_client(url: &str) -> tokio_postgres::Client {
+    let (client, connection) = tokio_postgres::connect(url, tokio_postgres::NoTls).await.unwrap();
+    tokio::spawn(connection);
+    client
 }
