@@ -1,0 +1,129 @@
+//! Subcommands and their flags.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::config::{self, Config, Flags};
+use crate::{demo, doctor, keys, sandbox, server};
+
+/// Baton, a payment orchestrator: one API in front of many payment providers, with failover that cannot
+/// double charge.
+#[derive(Debug, Parser)]
+#[command(name = "baton", version, about, max_term_width = 100)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Show what it does: a server and a sandbox in a temporary folder, and a narrated tour.
+    Demo(demo::Demo),
+    /// Run the server.
+    Serve(server::Serve),
+    /// Run the sandbox provider alone: a payment provider to test against.
+    Sandbox(sandbox::Sandbox),
+    /// Make, list and revoke API keys.
+    Keys(keys::Keys),
+    /// Bring the database's schema up to date.
+    Migrate(Migrate),
+    /// Check configuration, database and accounts.
+    Doctor(doctor::Doctor),
+}
+
+/// Where configuration comes from; common to all commands that open the database.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Common {
+    /// The configuration file [default: baton.toml, if it is there]
+    #[arg(long, short, value_name = "FILE", env = "BATON_CONFIG")]
+    config: Option<PathBuf>,
+    /// Where this node keeps its files [default: baton-data]
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+    /// sqlite:PATH or postgres://… [default: a SQLite file in the data folder; also DATABASE_URL]
+    #[arg(long, value_name = "URL")]
+    database_url: Option<String>,
+}
+
+impl Common {
+    pub(crate) fn load(&self, listen: Option<SocketAddr>) -> Result<Config, String> {
+        config::load(Flags {
+            file: self.config.clone(),
+            listen,
+            data_dir: self.data_dir.clone(),
+            database_url: self.database_url.clone(),
+        })
+    }
+}
+
+/// How a command reports.
+#[derive(Clone, Copy, Debug, Args)]
+pub(crate) struct Report {
+    /// Print JSON for scripts.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// When to use colours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Colour {
+    /// On a terminal.
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
+
+#[derive(Debug, Args)]
+struct Migrate {
+    #[command(flatten)]
+    common: Common,
+    #[command(flatten)]
+    report: Report,
+}
+
+/// Runs a command.
+///
+/// # Errors
+/// A sentence for the person at the terminal.
+pub(crate) async fn run(cli: Cli) -> Result<ExitCode, String> {
+    match cli.command {
+        Command::Demo(command) => demo::run(command).await,
+        Command::Serve(command) => server::run(command).await,
+        Command::Sandbox(command) => sandbox::run(command).await,
+        Command::Keys(command) => keys::run(command).await,
+        Command::Migrate(command) => migrate(command).await,
+        Command::Doctor(command) => doctor::run(command).await,
+    }
+}
+
+async fn migrate(command: Migrate) -> Result<ExitCode, String> {
+    let config = command.common.load(None)?;
+    let store = crate::node::open_store(&config, true).await?;
+    let info = store.describe().await.map_err(|error| error.to_string())?;
+    if command.report.json {
+        let shown = serde_json::json!({
+            "backend": info.backend,
+            "version": info.version,
+            "schema_version": info.schema_version,
+        });
+        println!("{shown}");
+    } else {
+        println!("{} {}: schema version {}", info.backend, info.version, info.schema_version);
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_command_line_holds_together() {
+        super::Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,335 @@
+//! Configuration: defaults, then a TOML file, then the environment, then flags. Unknown keys are refused.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use baton_engine::{Credentials, EngineConfig};
+use baton_types::Secret;
+use baton_wire::{Breaker, WireConfig};
+use figment::Figment;
+use figment::error::Kind;
+use figment::providers::{Env, Format as _, Toml};
+use serde::Deserialize;
+
+/// Prefix of environment variables; `BATON_WIRE__ANSWER_TIMEOUT_MS` is `wire.answer_timeout_ms`.
+const PREFIX: &str = "BATON_";
+
+/// Variables with the prefix that are not configuration of the server: our own tests use them.
+const NOT_OURS: [&str; 2] = ["test_postgres_url", "specs_dir"];
+
+/// The whole configuration.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Config {
+    /// Where the server listens.
+    pub(crate) listen: SocketAddr,
+    /// Where this node keeps its files.
+    pub(crate) data_dir: PathBuf,
+    /// `sqlite:PATH` or `postgres://…`; a SQLite file in the data folder if absent.
+    pub(crate) database_url: Option<Secret>,
+    /// Whether `serve` brings the database's schema up to date.
+    pub(crate) auto_migrate: bool,
+    /// This node's name; made once and kept in the data folder if absent.
+    pub(crate) node: Option<String>,
+    /// The operator's key for `/admin/v1`.
+    pub(crate) admin_api_key: Option<Secret>,
+    /// How long a stopping server waits for payments in flight.
+    pub(crate) shutdown_timeout_ms: u64,
+    pub(crate) log: Log,
+    pub(crate) payments: Payments,
+    pub(crate) wire: Wire,
+    pub(crate) store: StoreOptions,
+    pub(crate) events: Events,
+    /// Accounts of the default merchant.
+    pub(crate) accounts: Vec<Account>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Log {
+    /// `error`, `warn`, `info`, `debug` or `trace`, or directives like `info,baton_wire=debug`.
+    pub(crate) level: String,
+    pub(crate) format: LogFormat,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum LogFormat {
+    Json,
+    Text,
+}
+
+/// Times of the payment protocol, in milliseconds.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Payments {
+    pub(crate) caller_wait_ms: u64,
+    pub(crate) failover_window_ms: u32,
+    pub(crate) send_window_ms: u32,
+    pub(crate) idempotency_hours: u32,
+    pub(crate) repeat_wait_ms: u64,
+}
+
+/// Calls to providers.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Wire {
+    pub(crate) connect_timeout_ms: u64,
+    pub(crate) answer_timeout_ms: u64,
+    pub(crate) max_in_flight: usize,
+    pub(crate) breaker_failures: u32,
+    pub(crate) breaker_open_ms: u64,
+}
+
+/// Connections to the database.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct StoreOptions {
+    pub(crate) writers: usize,
+    pub(crate) readers: usize,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Events {
+    /// Where events go.
+    pub(crate) sink: Sink,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Sink {
+    /// One log line each.
+    Log,
+    /// Nowhere: none are written.
+    Off,
+}
+
+/// A gateway account.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Account {
+    pub(crate) name: String,
+    pub(crate) gateway: String,
+    #[serde(default)]
+    pub(crate) base_url: Option<String>,
+    /// Moves no real money; usable with sandbox keys only.
+    #[serde(default)]
+    pub(crate) test: bool,
+    /// Its secrets, by the names that `baton doctor` lists.
+    #[serde(default)]
+    pub(crate) credentials: HashMap<String, Secret>,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
+            data_dir: PathBuf::from("baton-data"),
+            database_url: None,
+            auto_migrate: true,
+            node: None,
+            admin_api_key: None,
+            shutdown_timeout_ms: 30_000,
+            log: Log::default(),
+            payments: Payments::default(),
+            wire: Wire::default(),
+            store: StoreOptions::default(),
+            events: Events::default(),
+            accounts: Vec::new(),
+        }
+    }
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self { level: "info".to_owned(), format: LogFormat::Json }
+    }
+}
+
+impl Default for Payments {
+    fn default() -> Self {
+        Self {
+            caller_wait_ms: 25_000,
+            failover_window_ms: 30_000,
+            send_window_ms: 5_000,
+            idempotency_hours: 24,
+            repeat_wait_ms: 10_000,
+        }
+    }
+}
+
+impl Default for Wire {
+    fn default() -> Self {
+        Self {
+            connect_timeout_ms: 1_500,
+            answer_timeout_ms: 60_000,
+            max_in_flight: 1_024,
+            breaker_failures: 5,
+            breaker_open_ms: 10_000,
+        }
+    }
+}
+
+impl Default for StoreOptions {
+    fn default() -> Self {
+        Self { writers: 4, readers: 2 }
+    }
+}
+
+impl Default for Events {
+    fn default() -> Self {
+        Self { sink: Sink::Log }
+    }
+}
+
+/// What flags say; they win over everything else.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Flags {
+    pub(crate) file: Option<PathBuf>,
+    pub(crate) listen: Option<SocketAddr>,
+    pub(crate) data_dir: Option<PathBuf>,
+    pub(crate) database_url: Option<String>,
+}
+
+/// Reads the configuration.
+///
+/// # Errors
+/// What is wrong, where it stands, and for an unknown key the nearest known one.
+pub(crate) fn load(flags: Flags) -> Result<Config, String> {
+    let mut figment = Figment::new();
+    match &flags.file {
+        Some(file) if !file.is_file() => {
+            return Err(format!("the configuration file {} does not exist", file.display()));
+        }
+        Some(file) => figment = figment.merge(Toml::file_exact(file)),
+        None if Path::new("baton.toml").is_file() => {
+            figment = figment.merge(Toml::file_exact("baton.toml"));
+        }
+        None => {}
+    }
+    figment = figment
+        .merge(Env::raw().only(&["DATABASE_URL"]))
+        .merge(Env::prefixed(PREFIX).ignore(&NOT_OURS).split("__"));
+    let mut config: Config = figment.extract().map_err(|error| explain(&error))?;
+    if let Some(listen) = flags.listen {
+        config.listen = listen;
+    }
+    if let Some(data_dir) = flags.data_dir {
+        config.data_dir = data_dir;
+    }
+    if let Some(url) = flags.database_url {
+        config.database_url = Some(Secret::new(url));
+    }
+    config.check()?;
+    Ok(config)
+}
+
+/// A configuration error as a sentence. Values are not repeated: they may be secrets.
+fn explain(error: &figment::Error) -> String {
+    let place = |error: &figment::Error| {
+        let path = error.path.join(".");
+        let from = error.metadata.as_ref().map(|metadata| metadata.name.to_string());
+        match (path.is_empty(), from) {
+            (true, None) => String::new(),
+            (false, None) => format!(" ({path})"),
+            (true, Some(from)) => format!(" (in {from})"),
+            (false, Some(from)) => format!(" ({path}, in {from})"),
+        }
+    };
+    let each = error.clone().into_iter().map(|error| match &error.kind {
+        Kind::UnknownField(name, known) => {
+            let distance = |word: &&&str| strsim::damerau_levenshtein(word, name);
+            let nearest = known.iter().min_by_key(distance);
+            let hint = nearest.map(|word| format!("; did you mean {word}?")).unwrap_or_default();
+            format!("unknown configuration key {name}{}{hint}", place(&error))
+        }
+        Kind::InvalidType(_, wanted) => {
+            format!("a configuration value must be {wanted}{}", place(&error))
+        }
+        Kind::MissingField(name) => format!("missing configuration key {name}{}", place(&error)),
+        Kind::Message(_)
+        | Kind::InvalidValue(..)
+        | Kind::InvalidLength(..)
+        | Kind::UnknownVariant(..)
+        | Kind::DuplicateField(_)
+        | Kind::ISizeOutOfRange(_)
+        | Kind::USizeOutOfRange(_)
+        | Kind::Unsupported(_)
+        | Kind::UnsupportedKey(..) => format!("{}{}", error.kind, place(&error)),
+    });
+    each.collect::<Vec<_>>().join("\n")
+}
+
+impl Config {
+    fn check(&self) -> Result<(), String> {
+        let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-');
+        for (at, account) in self.accounts.iter().enumerate() {
+            let name = account.name.as_str();
+            if !(3..=64).contains(&name.len()) || !name.bytes().all(plain) {
+                return Err(format!(
+                    "accounts[{at}].name must be 3 to 64 letters, digits, - and _, and is {name:?}"
+                ));
+            }
+            if self.accounts.iter().take(at).any(|other| other.name == account.name) {
+                return Err(format!("accounts[{at}].name: {name} is there twice"));
+            }
+        }
+        Ok(())
+    }
+
+    /// The database's URL.
+    pub(crate) fn store_url(&self) -> String {
+        match &self.database_url {
+            Some(url) => url.expose().to_owned(),
+            None => format!("sqlite:{}", self.data_dir.join("baton.db").display()),
+        }
+    }
+
+    /// How the database is opened.
+    pub(crate) fn store_options(&self, migrate: bool) -> baton_store::OpenOptions {
+        baton_store::OpenOptions {
+            migrate,
+            writers: self.store.writers,
+            readers: self.store.readers,
+            ..baton_store::OpenOptions::default()
+        }
+    }
+
+    pub(crate) fn engine(&self, node: String) -> EngineConfig {
+        EngineConfig {
+            node,
+            caller_wait_ms: self.payments.caller_wait_ms,
+            failover_window_ms: i64::from(self.payments.failover_window_ms),
+            send_window_ms: i64::from(self.payments.send_window_ms),
+            idempotency_ms: i64::from(self.payments.idempotency_hours).saturating_mul(3_600_000),
+            repeat_wait_ms: self.payments.repeat_wait_ms,
+            publish_events: self.events.sink != Sink::Off,
+        }
+    }
+
+    pub(crate) fn wire(&self) -> WireConfig {
+        WireConfig {
+            connect_timeout: Duration::from_millis(self.wire.connect_timeout_ms),
+            answer_timeout: Duration::from_millis(self.wire.answer_timeout_ms),
+            max_in_flight: self.wire.max_in_flight,
+            max_idle_per_origin: self.wire.max_in_flight.min(256),
+            breaker: Breaker {
+                failures: self.wire.breaker_failures,
+                open_for: Duration::from_millis(self.wire.breaker_open_ms),
+            },
+            ..WireConfig::default()
+        }
+    }
+
+    /// Takes the accounts' secrets out.
+    pub(crate) fn take_credentials(&mut self) -> Credentials {
+        let taken = self
+            .accounts
+            .iter_mut()
+            .map(|account| (account.name.clone(), std::mem::take(&mut account.credentials)));
+        taken.collect()
+    }
+}

@@ -1,0 +1,189 @@
+//! `baton doctor`: is everything there that a server needs?
+
+use std::collections::HashSet;
+use std::os::unix::fs::PermissionsExt as _;
+use std::process::ExitCode;
+
+use baton_connect::Connector;
+use baton_store::Store;
+use clap::Args;
+use serde::Serialize;
+
+use crate::cli::{Colour, Common, Report};
+use crate::config::{Account, Config};
+use crate::node;
+use crate::style::Style;
+
+#[derive(Debug, Args)]
+pub(crate) struct Doctor {
+    #[command(flatten)]
+    common: Common,
+    #[command(flatten)]
+    report: Report,
+}
+
+/// One thing that was looked at.
+#[derive(Serialize)]
+struct Finding {
+    check: String,
+    state: State,
+    detail: String,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum State {
+    Good,
+    Warning,
+    Bad,
+}
+
+fn finding(check: impl Into<String>, state: State, detail: impl Into<String>) -> Finding {
+    Finding { check: check.into(), state, detail: detail.into() }
+}
+
+/// Looks at everything and reports; fails if anything is bad.
+///
+/// # Errors
+/// The configuration cannot be read at all.
+pub(crate) async fn run(command: Doctor) -> Result<ExitCode, String> {
+    let config = command.common.load(None)?;
+    let mut found = vec![finding("configuration", State::Good, "every key is known")];
+    found.extend(folder(&config));
+    found.extend(database(&config).await);
+    found.extend(accounts(&config)?);
+    let bad = found.iter().any(|finding| finding.state == State::Bad);
+    if command.report.json {
+        println!("{}", serde_json::json!({ "ok": !bad, "findings": found }));
+    } else {
+        let style = Style::new(Colour::Auto);
+        for Finding { check, state, detail } in &found {
+            let mark = match state {
+                State::Good => style.green("good   "),
+                State::Warning => style.yellow("warning"),
+                State::Bad => style.red("bad    "),
+            };
+            println!("{mark}  {check}: {detail}");
+        }
+    }
+    Ok(if bad { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+fn folder(config: &Config) -> Vec<Finding> {
+    const CHECK: &str = "data folder";
+    if let Err(error) = node::make_data_dir(config) {
+        return vec![finding(CHECK, State::Bad, error)];
+    }
+    let shown = config.data_dir.display();
+    match std::fs::metadata(&config.data_dir) {
+        Err(error) => vec![finding(CHECK, State::Bad, format!("{shown}: {error}"))],
+        Ok(metadata) if metadata.permissions().mode() & 0o077 != 0 => {
+            let detail = format!("{shown} can be read by other users; chmod 700 it");
+            vec![finding(CHECK, State::Warning, detail)]
+        }
+        Ok(_) => vec![finding(CHECK, State::Good, format!("{shown}, for this user only"))],
+    }
+}
+
+async fn database(config: &Config) -> Vec<Finding> {
+    const CHECK: &str = "database";
+    let store = match node::open_store(config, false).await {
+        Ok(store) => store,
+        Err(error) => {
+            let hint = "baton migrate makes or updates the schema";
+            return vec![finding(CHECK, State::Bad, format!("{error} ({hint})"))];
+        }
+    };
+    let info = match store.describe().await {
+        Ok(info) => info,
+        Err(error) => return vec![finding(CHECK, State::Bad, error.to_string())],
+    };
+    let mut found = vec![finding(
+        CHECK,
+        State::Good,
+        format!("{} {}, schema version {}", info.backend, info.version, info.schema_version),
+    )];
+    let settings: Vec<String> =
+        info.settings.iter().map(|(name, value)| format!("{name} {value}")).collect();
+    found.push(finding("durability", State::Good, settings.join(", ")));
+    let held = format!(
+        "{} payments, {} calls running or in doubt, {} events to publish",
+        info.payments, info.timers, info.outbox
+    );
+    found.push(finding("contents", State::Good, held));
+    found.extend(keys(store.as_ref()).await);
+    found
+}
+
+async fn keys(store: &dyn Store) -> Option<Finding> {
+    let merchants = store.merchants().await.ok()?;
+    let mut valid = 0_usize;
+    for merchant in &merchants {
+        let keys = store.api_keys(merchant.id).await.ok()?;
+        valid = valid.saturating_add(keys.iter().filter(|key| key.revoked_at.is_none()).count());
+    }
+    Some(if valid == 0 {
+        finding("API keys", State::Warning, "none; make one with: baton keys create --sandbox")
+    } else {
+        finding("API keys", State::Good, format!("{valid} not revoked"))
+    })
+}
+
+fn accounts(config: &Config) -> Result<Vec<Finding>, String> {
+    let connectors = baton_connectors::all().map_err(|error| error.to_string())?;
+    if config.accounts.is_empty() {
+        let detail = "none configured; every merchant has test-success and test-failure";
+        return Ok(vec![finding("accounts", State::Warning, detail)]);
+    }
+    let look = |account: &Account| {
+        let check = format!("account {}", account.name);
+        let known = connectors
+            .iter()
+            .find(|connector| connector.manifest().gateway_name == account.gateway);
+        match known {
+            None => {
+                let names: Vec<&str> =
+                    connectors.iter().map(|c| c.manifest().gateway_name.as_str()).collect();
+                let detail =
+                    format!("no gateway {}; there are {}", account.gateway, names.join(", "));
+                finding(check, State::Bad, detail)
+            }
+            Some(connector) => match problem(account, connector.as_ref()) {
+                Some(detail) => finding(check, State::Bad, detail),
+                None => finding(check, State::Good, account.gateway.clone()),
+            },
+        }
+    };
+    Ok(config.accounts.iter().map(look).collect())
+}
+
+/// What would keep an account from being called.
+fn problem(account: &Account, connector: &dyn Connector) -> Option<String> {
+    let manifest = connector.manifest();
+    let given: HashSet<&str> = account.credentials.keys().map(String::as_str).collect();
+    let wanted = manifest.credentials.iter();
+    if let Some(missing) =
+        wanted.clone().find(|field| !field.optional && !given.contains(field.name.as_str()))
+    {
+        return Some(format!(
+            "the credential {} is missing: {}",
+            missing.name, missing.description
+        ));
+    }
+    let known: HashSet<&str> = wanted.map(|field| field.name.as_str()).collect();
+    if let Some(unknown) = given.difference(&known).next() {
+        return Some(format!("{} has no credential {unknown}", account.gateway));
+    }
+    let policy = if account.test {
+        baton_wire::Policy::PlainHttpAllowed
+    } else {
+        baton_wire::Policy::HttpsOnly
+    };
+    match account.base_url.as_deref().or(manifest.base_url.as_deref()) {
+        None if manifest.mock => None,
+        None => Some("it needs a base_url".to_owned()),
+        Some(url) => baton_wire::BaseUrl::parse(url, policy)
+            .err()
+            .map(|error| format!("its base_url cannot be used: {error}")),
+    }
+}

@@ -1,0 +1,85 @@
+//! What a node has on its disk: its folder, its lock, its name; and how it opens the database.
+
+use std::fs::{self, File, TryLockError};
+use std::io::Write as _;
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::Path;
+use std::sync::Arc;
+
+use baton_engine::{Clock, SystemClock};
+use baton_store::Store;
+
+use crate::config::Config;
+
+/// Makes the data folder, for this user only.
+///
+/// # Errors
+/// It cannot be made.
+pub(crate) fn make_data_dir(config: &Config) -> Result<(), String> {
+    let dir = &config.data_dir;
+    let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(dir);
+    made.map_err(|error| format!("the data folder {} cannot be made: {error}", dir.display()))
+}
+
+/// Takes the data folder for one server. Two servers with one name would take each other's calls for
+/// abandoned.
+///
+/// # Errors
+/// Another server has it.
+pub(crate) fn lock(config: &Config) -> Result<File, String> {
+    let path = config.data_dir.join("lock");
+    let describe = |error: &dyn std::fmt::Display| {
+        format!("the data folder {} cannot be locked: {error}", config.data_dir.display())
+    };
+    let file = open_private(&path).map_err(|error| describe(&error))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(describe(&"another server is running in it")),
+        Err(TryLockError::Error(error)) => Err(describe(&error)),
+    }
+}
+
+/// The node's name: as configured, or made once and kept.
+///
+/// # Errors
+/// The file cannot be read or written.
+pub(crate) fn name(config: &Config) -> Result<String, String> {
+    if let Some(name) = &config.node {
+        return Ok(name.clone());
+    }
+    let path = config.data_dir.join("node");
+    if let Ok(name) = fs::read_to_string(&path)
+        && !name.trim().is_empty()
+    {
+        return Ok(name.trim().to_owned());
+    }
+    let name = format!("node-{}", random_hex());
+    let written = open_private(&path).and_then(|mut file| {
+        file.set_len(0)?;
+        file.write_all(name.as_bytes())?;
+        file.sync_all()
+    });
+    written.map_err(|error| format!("{} cannot be written: {error}", path.display()))?;
+    Ok(name)
+}
+
+fn random_hex() -> String {
+    let mut bytes = [0_u8; 4];
+    SystemClock.random(&mut bytes);
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn open_private(path: &Path) -> std::io::Result<File> {
+    let mut options = fs::OpenOptions::new();
+    options.create(true).truncate(false).read(true).write(true).mode(0o600).open(path)
+}
+
+/// Opens the database that the configuration names.
+///
+/// # Errors
+/// It cannot be opened, or its schema is not the one that this program needs.
+pub(crate) async fn open_store(config: &Config, migrate: bool) -> Result<Arc<dyn Store>, String> {
+    make_data_dir(config)?;
+    let opened = baton_store::open(&config.store_url(), config.store_options(migrate)).await;
+    opened.map_err(|error| error.to_string())
+}

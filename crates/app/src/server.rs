@@ -1,0 +1,264 @@
+//! `baton serve`: puts the parts together, listens, and stops without leaving payments behind.
+
+use std::fs::File;
+use std::net::SocketAddr;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::serve::ListenerExt as _;
+use baton_api::App;
+use baton_engine::merchants::{self, AccountSpec};
+use baton_engine::{Engine, LogSink, Parts, SystemClock};
+use baton_sandbox::{Books, Sync};
+use baton_store::Store;
+use baton_types::Secret;
+use baton_wire::Wire;
+use clap::Args;
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use tracing_subscriber::EnvFilter;
+
+use crate::cli::{Common, Report};
+use crate::config::{Account, Config, LogFormat};
+use crate::{node, signals};
+
+/// The sandbox accounts that `--dev` configures: one for each role in a failover.
+const DEV_ACCOUNTS: [&str; 4] = ["sandbox", "sandbox-a", "sandbox-b", "sandbox-c"];
+
+#[derive(Debug, Args)]
+pub(crate) struct Serve {
+    /// Where to listen [default: 127.0.0.1:8080]
+    #[arg(long, value_name = "ADDRESS")]
+    listen: Option<SocketAddr>,
+    /// For development: start a sandbox provider too, configure accounts at it, and make an admin key
+    /// if none is configured.
+    #[arg(long)]
+    dev: bool,
+    /// With --dev: use the sandbox at this address instead of starting one.
+    #[arg(long, value_name = "URL", requires = "dev")]
+    sandbox_url: Option<String>,
+    #[command(flatten)]
+    common: Common,
+    #[command(flatten)]
+    report: Report,
+}
+
+/// How a development server differs from a plain one.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Dev {
+    /// A sandbox that runs already.
+    pub(crate) sandbox_url: Option<String>,
+}
+
+/// A server that is up.
+pub(crate) struct Running {
+    /// Where it listens.
+    pub(crate) addr: SocketAddr,
+    /// The engine, for keys.
+    pub(crate) engine: Engine,
+    /// The sandbox's address, with `--dev`.
+    pub(crate) sandbox_url: Option<String>,
+    /// The admin key, if this start made it.
+    made_admin_key: Option<Secret>,
+    app: Arc<App>,
+    stop: CancellationToken,
+    served: JoinHandle<std::io::Result<()>>,
+    sandbox: Option<baton_sandbox::Running>,
+    shutdown_timeout: Duration,
+    _lock: File,
+}
+
+/// Runs until it is told to stop.
+///
+/// # Errors
+/// It cannot start.
+pub(crate) async fn run(command: Serve) -> Result<ExitCode, String> {
+    let config = command.common.load(command.listen)?;
+    start_log(config.log.format, &config.log.level)?;
+    let dev = command.dev.then(|| Dev { sandbox_url: command.sandbox_url.clone() });
+    let running = start(config, dev).await?;
+    announce(&running, command.report.json);
+    signals::stop().await;
+    let left = running.shut_down().await;
+    Ok(if left == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn announce(running: &Running, json: bool) {
+    let url = format!("http://{}", running.addr);
+    let admin_key = running.made_admin_key.as_ref().map(Secret::expose);
+    if json {
+        let shown = serde_json::json!({
+            "url": url,
+            "sandbox_url": running.sandbox_url,
+            "admin_api_key": admin_key,
+        });
+        println!("{shown}");
+        return;
+    }
+    println!("Baton listens on {url}");
+    if let Some(sandbox) = &running.sandbox_url {
+        println!("The sandbox listens on {sandbox}; accounts: {}", DEV_ACCOUNTS.join(", "));
+    }
+    if let Some(key) = admin_key {
+        println!("Admin key, made for this run (set BATON_ADMIN_API_KEY to choose it): {key}");
+    }
+    println!("Make a key with: baton keys create --sandbox");
+}
+
+/// Sets up the log: one line per event on standard error.
+///
+/// # Errors
+/// The level is none, or a log has been set up before.
+pub(crate) fn start_log(format: LogFormat, level: &str) -> Result<(), String> {
+    let filter =
+        EnvFilter::try_new(level).map_err(|error| format!("log.level {level:?}: {error}"))?;
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let result = match format {
+        LogFormat::Json => builder
+            .json()
+            .flatten_event(true)
+            .with_current_span(true)
+            .with_span_list(false)
+            .try_init(),
+        LogFormat::Text => builder.try_init(),
+    };
+    result.map_err(|error| error.to_string())
+}
+
+/// Starts a server.
+///
+/// # Errors
+/// What is in the way, in a sentence.
+pub(crate) async fn start(mut config: Config, dev: Option<Dev>) -> Result<Running, String> {
+    node::make_data_dir(&config)?;
+    let lock = node::lock(&config)?;
+    let node_name = node::name(&config)?;
+    let listener = TcpListener::bind(config.listen).await;
+    let listener =
+        listener.map_err(|error| format!("{} cannot be listened on: {error}", config.listen))?;
+    let addr = listener.local_addr().map_err(|error| error.to_string())?;
+
+    let mut made_admin_key = None;
+    let (mut sandbox, mut sandbox_url) = (None, None);
+    if let Some(dev) = dev {
+        (sandbox, sandbox_url) = start_sandbox(&config, dev).await?;
+        config.accounts.extend(sandbox_url.iter().flat_map(|url| dev_accounts(url)));
+        if config.admin_api_key.is_none() {
+            let key = baton_engine::keys::generate(&SystemClock, "ak_");
+            made_admin_key = Some(Secret::new(key.expose().to_owned()));
+            config.admin_api_key = Some(key);
+        }
+    }
+
+    let store = node::open_store(&config, config.auto_migrate).await?;
+    declare_accounts(&config, store.as_ref()).await?;
+    let engine = Engine::new(Parts {
+        config: config.engine(node_name),
+        store,
+        wire: Wire::new(config.wire()).map_err(|error| error.to_string())?,
+        clock: Arc::new(SystemClock),
+        connectors: baton_connectors::all().map_err(|error| error.to_string())?,
+        credentials: config.take_credentials(),
+        sink: Arc::new(LogSink),
+    });
+    engine.start();
+
+    let app = App::new(engine.clone(), config.admin_api_key.take());
+    let stop = CancellationToken::new();
+    let router = baton_api::router(Arc::clone(&app));
+    let listener = listener.tap_io(|connection| {
+        if let Err(error) = connection.set_nodelay(true) {
+            tracing::debug!(%error, "a connection keeps its delay");
+        }
+    });
+    let signal = stop.clone().cancelled_owned();
+    #[allow(clippy::disallowed_methods, reason = "the server itself is what shutdown waits for")]
+    let served =
+        tokio::spawn(
+            async move { axum::serve(listener, router).with_graceful_shutdown(signal).await },
+        );
+    tracing::info!(%addr, version = env!("CARGO_PKG_VERSION"), "listening");
+    Ok(Running {
+        addr,
+        engine,
+        sandbox_url,
+        made_admin_key,
+        app,
+        stop,
+        served,
+        sandbox,
+        shutdown_timeout: Duration::from_millis(config.shutdown_timeout_ms),
+        _lock: lock,
+    })
+}
+
+impl Running {
+    /// Stops accepting, finishes what is in flight, and says how many payments were left to the next
+    /// start.
+    pub(crate) async fn shut_down(self) -> usize {
+        tracing::info!("stopping");
+        self.app.stop();
+        self.stop.cancel();
+        let deadline = self.shutdown_timeout;
+        if tokio::time::timeout(deadline, self.served).await.is_err() {
+            tracing::warn!("connections were still open when the time was up");
+        }
+        let left = self.engine.shut_down(deadline).await;
+        if left > 0 {
+            tracing::warn!(left, "payments in flight are left to the next start");
+        }
+        if let Some(sandbox) = self.sandbox {
+            sandbox.shutdown().await;
+        }
+        tracing::info!("stopped");
+        left
+    }
+}
+
+async fn start_sandbox(
+    config: &Config,
+    dev: Dev,
+) -> Result<(Option<baton_sandbox::Running>, Option<String>), String> {
+    if let Some(url) = dev.sandbox_url {
+        return Ok((None, Some(url.trim_end_matches('/').to_owned())));
+    }
+    let path = config.data_dir.join("sandbox-books.ndjson");
+    let sandbox = baton_sandbox::Config {
+        listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+        books: Books::File { path, sync: Sync::Always },
+        dedup: true,
+    };
+    let running = baton_sandbox::start(sandbox).await.map_err(|error| error.to_string())?;
+    let url = format!("http://{}", running.addr());
+    Ok((Some(running), Some(url)))
+}
+
+fn dev_accounts(sandbox_url: &str) -> impl Iterator<Item = Account> {
+    DEV_ACCOUNTS.into_iter().map(move |name| Account {
+        name: name.to_owned(),
+        gateway: "Sandbox".to_owned(),
+        base_url: Some(format!("{sandbox_url}/sandbox/{name}")),
+        test: true,
+        // The sandbox wants a key and takes any.
+        credentials: [("ApiKey".to_owned(), Secret::new("sandbox".to_owned()))].into(),
+    })
+}
+
+/// Writes the configured accounts to the database; secrets stay in memory.
+async fn declare_accounts(config: &Config, store: &dyn Store) -> Result<(), String> {
+    let describe = |error: baton_engine::EngineError| error.to_string();
+    let merchant = merchants::ensure(store, &SystemClock, merchants::DEFAULT).await;
+    let merchant = merchant.map_err(describe)?;
+    for account in &config.accounts {
+        let spec = AccountSpec {
+            name: account.name.clone(),
+            gateway: account.gateway.clone(),
+            base_url: account.base_url.clone(),
+            test: account.test,
+        };
+        merchants::put_account(store, &SystemClock, merchant, &spec).await.map_err(describe)?;
+    }
+    Ok(())
+}
