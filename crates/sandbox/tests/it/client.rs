@@ -99,10 +99,31 @@ impl Sandbox {
         self.send("POST", path, &headers, &body.to_string()).await
     }
 
+    /// A form to Stripe's dialect, or a GET without one.
+    pub(crate) async fn stripe(&self, path: &str, key: Option<&str>, form: Option<&str>) -> Seen {
+        let mut headers = vec![("authorization", "Bearer sk_test_1")];
+        headers.extend(key.map(|key| ("idempotency-key", key)));
+        let method = if form.is_some() { "POST" } else { "GET" };
+        self.send(method, &format!("/stripe/acme/v1{path}"), &headers, form.unwrap_or("")).await
+    }
+
+    pub(crate) async fn adyen(&self, path: &str, key: Option<&str>, body: Value) -> Seen {
+        let mut headers = vec![("x-api-key", "secret")];
+        headers.extend(key.map(|key| ("idempotency-key", key)));
+        self.send("POST", &format!("/adyen/acme/v71{path}"), &headers, &body.to_string()).await
+    }
+
     pub(crate) async fn admin(&self, method: &str, path: &str, body: Value) -> Seen {
         let body = if body.is_null() { String::new() } else { body.to_string() };
         self.send(method, path, &[], &body).await
     }
+}
+
+/// The path of a payment's challenge page.
+#[track_caller]
+pub(crate) fn challenge_of(payment: &Value) -> String {
+    let url = payment["next_action"]["url"].as_str().expect("no challenge");
+    url.strip_prefix("http://sandbox.test").expect("another host").to_owned()
 }
 
 pub(crate) fn request(method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> String {

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::client::{CARD, Sandbox, Seen, payment, request};
+use crate::client::{CARD, Sandbox, Seen, challenge_of, payment, request};
 
 const PAYMENTS: &str = "/sandbox/acme/payments";
 
@@ -180,8 +180,7 @@ async fn special_outcomes_by_amount() {
     let amount = amount_of("challenge that the shopper has abandoned");
     let (_, left) = sandbox.post(PAYMENTS, payment("r", amount, true, CARD)).await;
     assert_eq!(left["status"], "action_required");
-    let path =
-        left["next_action"]["url"].as_str().unwrap()["http://sandbox.test".len()..].to_owned();
+    let path = challenge_of(&left);
     assert_eq!(sandbox.send("POST", &path, &[], "outcome=approve").await.status, 410);
     for amount in [amount_of("pending, approved"), amount_of("pending, declined")] {
         let (_, paid) = sandbox.post(PAYMENTS, payment("r", amount, false, CARD)).await;

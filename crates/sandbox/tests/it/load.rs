@@ -13,7 +13,11 @@ const SECONDS: u64 = 5;
 
 #[test]
 #[ignore = "a measurement of some seconds"]
-#[allow(clippy::disallowed_methods, reason = "measures with the real clock, on threads of its own")]
+#[allow(
+    clippy::disallowed_methods,
+    clippy::print_stdout,
+    reason = "measures with the real clock, on threads of its own, for a person to read"
+)]
 fn load_of_sales_with_every_answer_on_the_disk() {
     let server = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
     let server = server.unwrap();

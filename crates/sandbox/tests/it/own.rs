@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::client::{CARD, Sandbox, payment};
+use crate::client::{CARD, Sandbox, challenge_of, payment};
 
 const PAYMENTS: &str = "/sandbox/acme/payments";
 
@@ -233,8 +233,7 @@ async fn a_challenge_is_completed_on_its_page() {
     for (button, status, answer) in outcomes {
         let (_, paid) = sandbox.post(PAYMENTS, payment("r", 100, true, "4000002500003155")).await;
         assert_eq!(paid["status"], "action_required");
-        let url = paid["next_action"]["url"].as_str().unwrap();
-        let path = url.strip_prefix("http://sandbox.test").unwrap();
+        let path = &challenge_of(&paid);
         let page = sandbox.send("GET", path, &[], "").await;
         assert!(page.body.contains("<form") && page.status == 200);
         let pressed = sandbox.send("POST", path, &[], &format!("outcome={button}")).await;
@@ -247,8 +246,7 @@ async fn a_challenge_is_completed_on_its_page() {
     body["return_url"] = json!("http://shop.test/back?x=1");
     let (_, paid) = sandbox.post(PAYMENTS, body).await;
     let id = paid["id"].as_str().unwrap();
-    let path =
-        paid["next_action"]["url"].as_str().unwrap()["http://sandbox.test".len()..].to_owned();
+    let path = challenge_of(&paid);
     let back = sandbox.send("POST", &path, &[], "outcome=approve").await;
     assert_eq!(back.status, 303);
     let expected = format!("http://shop.test/back?x=1&payment={id}");
