@@ -43,7 +43,7 @@ mod tests {
         let form = "amount=10&card[number]=42&card[exp][y]=1&expand[]=a&expand[]=b&t[0]=c&x[=y&x=z";
         let expected = json!({
             "amount": "10", "card": {"number": "42", "exp": {"y": "1"}},
-            "expand": {"0": "a", "1": "b"}, "t": {"0": "c"}, "x": {"0": "y"},
+            "expand": {"0": "a", "1": "b"}, "t": {"0": "c"}, "x": "y",
         });
         assert_eq!(nested(&parse_form(form)), expected);
     }
