@@ -9,6 +9,7 @@ use serde::de::DeserializeOwned;
 #[derive(Deserialize)]
 struct Payment {
     id: String,
+    reference: String,
     status: String,
     amount: Amount,
     authorized: i64,
@@ -31,13 +32,14 @@ struct Decline {
     message: Option<String>,
 }
 
-/// A capture, void or refund. A void has no amount.
+/// A capture, void or refund.
 #[derive(Deserialize)]
 struct Modification {
     id: String,
+    reference: String,
     status: String,
-    amount: Option<Amount>,
-    decline: Option<Decline>,
+    amount: Amount,
+    failure: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -61,25 +63,27 @@ struct FailureBody {
     message: Option<String>,
 }
 
+/// What an answer has to repeat to be about what was asked.
+struct Asked<'a> {
+    manifest: &'a Manifest,
+    reference: &'a str,
+    amount: Option<Money>,
+}
+
 pub(super) fn outcome(manifest: &Manifest, operation: &Operation, reply: &HttpReply) -> Outcome {
     if !matches!(reply.status, 200 | 201) {
         return failure(reply);
     }
+    let asked = |reference| Asked { manifest, reference, amount: operation.amount() };
     let read = match operation {
-        Operation::Authorize(_) => {
-            parse::<Payment>(reply).and_then(|p| payment(manifest, &p, false))
+        Operation::Authorize(purchase) => asked(&purchase.reference).purchase(reply, false),
+        Operation::Charge(purchase) => asked(&purchase.reference).purchase(reply, true),
+        Operation::Capture { reference, .. }
+        | Operation::Refund { reference, .. }
+        | Operation::Void { reference, .. } => {
+            parse(reply).and_then(|made| asked(reference).modification(&made))
         }
-        Operation::Charge(_) => parse::<Payment>(reply).and_then(|p| payment(manifest, &p, true)),
-        Operation::Capture { .. } | Operation::Refund { .. } => {
-            parse::<Modification>(reply).and_then(|m| modification(manifest, &m, true))
-        }
-        Operation::Void { .. } => {
-            parse::<Modification>(reply).and_then(|m| modification(manifest, &m, false))
-        }
-        Operation::Tokenize { .. } => parse::<Token>(reply).map(|made| Outcome::Approved {
-            amount: None,
-            answer: Answer { token: identifier(&made.token), ..Answer::default() },
-        }),
+        Operation::Tokenize { .. } => parse(reply).and_then(|made| token(&made)),
     };
     read.unwrap_or(Outcome::Unknown { why: Doubt::Unreadable })
 }
@@ -88,21 +92,19 @@ pub(super) fn finding(manifest: &Manifest, look_up: &LookUp, reply: &HttpReply) 
     if reply.status != 200 {
         return Finding::Inconclusive;
     }
+    let asked = Asked { manifest, reference: &look_up.reference, amount: look_up.amount };
     let found = match look_up.subject {
-        Subject::Authorize => find(reply, |p: &Payment| payment_finding(manifest, p, false)),
-        Subject::Charge => find(reply, |p: &Payment| payment_finding(manifest, p, true)),
-        Subject::Capture(_) | Subject::Refund(_) => {
-            find(reply, |m: &Modification| modification(manifest, m, true).map(as_found))
-        }
-        Subject::Void(_) => {
-            find(reply, |m: &Modification| modification(manifest, m, false).map(as_found))
+        Subject::Authorize => find(reply, |paid| asked.payment_finding(paid, false)),
+        Subject::Charge => find(reply, |paid| asked.payment_finding(paid, true)),
+        Subject::Capture(_) | Subject::Refund(_) | Subject::Void(_) => {
+            find(reply, |made| Some(Finding::Found { outcome: asked.modification(made)? }))
         }
         Subject::Tokenize => None,
     };
     found.unwrap_or(Finding::Inconclusive)
 }
 
-/// The most telling of the listed: an approval if there is one, else the newest.
+/// The most telling of the listed: what took money, then what still can, then the newest.
 fn find<T: DeserializeOwned>(
     reply: &HttpReply,
     read: impl Fn(&T) -> Option<Finding>,
@@ -112,74 +114,108 @@ fn find<T: DeserializeOwned>(
         return Some(Finding::NotFound);
     }
     let found = list.data.iter().map(read).collect::<Option<Vec<Finding>>>()?;
-    let approved = |f: &&Finding| matches!(f, Finding::Found { outcome: Outcome::Approved { .. } });
-    found.iter().find(approved).or(found.first()).cloned()
+    let rank = |finding: &Finding| match finding {
+        Finding::Found { outcome: Outcome::Approved { .. } } => 0,
+        Finding::Found { outcome } if outcome.is_open() => 1,
+        Finding::Found { .. } | Finding::Voided | Finding::NotFound | Finding::Inconclusive => 2,
+    };
+    found.into_iter().min_by_key(rank)
 }
 
-fn as_found(outcome: Outcome) -> Finding {
-    Finding::Found { outcome }
-}
-
-fn payment_finding(manifest: &Manifest, paid: &Payment, sale: bool) -> Option<Finding> {
-    if paid.voided {
-        return Some(Finding::Voided);
+impl Asked<'_> {
+    fn purchase(&self, reply: &HttpReply, sale: bool) -> Option<Outcome> {
+        let paid: Payment = parse(reply)?;
+        if paid.voided {
+            return None;
+        }
+        self.payment(&paid, sale)
     }
-    payment(manifest, paid, sale).map(as_found)
-}
 
-fn payment(manifest: &Manifest, paid: &Payment, sale: bool) -> Option<Outcome> {
-    let answer = Answer {
-        reference: identifier(&paid.id),
-        authorization_code: paid.auth_code.as_deref().and_then(identifier),
-        code: identifier(&paid.status),
-        ..Answer::default()
-    };
-    answer.reference.as_ref()?;
-    Some(match paid.status.as_str() {
-        "authorized" | "captured" => {
-            let units = if sale { paid.captured } else { paid.authorized };
-            let amount = Amount { value: units, currency: paid.amount.currency.clone() };
-            Outcome::Approved { amount: Some(money(manifest, &amount)?), answer }
+    fn payment_finding(&self, paid: &Payment, sale: bool) -> Option<Finding> {
+        if paid.voided {
+            // Whatever it was before, it holds nothing now.
+            return self.is_about(&paid.reference, &paid.amount).then_some(Finding::Voided);
         }
-        "declined" => declined(paid.decline.as_ref()?, answer),
-        "pending" => Outcome::Pending { answer },
-        "action_required" => Outcome::ActionRequired { answer },
-        _ => return None,
-    })
-}
+        Some(Finding::Found { outcome: self.payment(paid, sale)? })
+    }
 
-fn modification(manifest: &Manifest, made: &Modification, amounted: bool) -> Option<Outcome> {
-    let answer = Answer {
-        reference: identifier(&made.id),
-        code: identifier(&made.status),
-        ..Answer::default()
-    };
-    answer.reference.as_ref()?;
-    Some(match made.status.as_str() {
-        "succeeded" => {
-            let amount = match (&made.amount, amounted) {
-                (Some(amount), true) => Some(money(manifest, amount)?),
-                (None, true) => return None,
-                (_, false) => None,
-            };
-            Outcome::Approved { amount, answer }
+    fn payment(&self, paid: &Payment, sale: bool) -> Option<Outcome> {
+        if !self.is_about(&paid.reference, &paid.amount) {
+            return None;
         }
-        "pending" => Outcome::Pending { answer },
-        "failed" => declined(made.decline.as_ref()?, answer),
-        _ => return None,
-    })
+        let answer = Answer {
+            reference: Some(identifier(&paid.id)?),
+            authorization_code: paid.auth_code.as_deref().and_then(identifier),
+            code: identifier(&paid.status),
+            ..Answer::default()
+        };
+        let approved = |units: i64, answer| {
+            let currency = Currency::parse(&paid.amount.currency).ok()?;
+            let amount = self.manifest.from_provider_units(units, currency)?;
+            amount.is_positive().then_some(Outcome::Approved { amount: Some(amount), answer })
+        };
+        match (paid.status.as_str(), sale) {
+            ("captured", true) => approved(paid.captured, answer),
+            // A hold that was captured since was approved too.
+            ("authorized" | "captured", false) => approved(paid.authorized, answer),
+            ("declined", _) => {
+                let Decline { code, by, message: words } = paid.decline.as_ref()?;
+                let by = match by.as_str() {
+                    "issuer" => DeclinedBy::Issuer,
+                    "provider_risk" => DeclinedBy::ProviderRisk,
+                    "provider" => DeclinedBy::ProviderOther,
+                    _ => return None,
+                };
+                let message = words.as_deref().and_then(message);
+                Some(declined(by, code, Answer { message, ..answer }))
+            }
+            ("pending", _) => Some(Outcome::Pending { answer }),
+            ("action_required", _) => Some(Outcome::ActionRequired { answer }),
+            _ => None,
+        }
+    }
+
+    fn modification(&self, made: &Modification) -> Option<Outcome> {
+        if !self.is_about(&made.reference, &made.amount) {
+            return None;
+        }
+        let answer = Answer {
+            reference: Some(identifier(&made.id)?),
+            code: identifier(&made.status),
+            ..Answer::default()
+        };
+        match (made.status.as_str(), &made.failure) {
+            ("succeeded", None) => Some(Outcome::Approved { amount: self.amount, answer }),
+            // It does not say who refused: the code's usual source stands in.
+            ("failed", Some(code)) => {
+                let by = DeclineCode::parse(code).unwrap_or(DeclineCode::Unmapped).info().by;
+                Some(declined(by, code, answer))
+            }
+            _ => None,
+        }
+    }
+
+    /// Whether an answer carries our reference, and the amount where one was asked.
+    fn is_about(&self, reference: &str, amount: &Amount) -> bool {
+        let echoed = |asked| {
+            let currency = Currency::parse(&amount.currency).ok()?;
+            Some(self.manifest.from_provider_units(amount.value, currency)? == asked)
+        };
+        reference == self.reference && self.amount.is_none_or(|asked| echoed(asked) == Some(true))
+    }
 }
 
-fn declined(decline: &Decline, mut answer: Answer) -> Outcome {
-    let by = match decline.by.as_str() {
-        "issuer" => DeclinedBy::Issuer,
-        "provider_risk" => DeclinedBy::ProviderRisk,
-        _ => DeclinedBy::ProviderOther,
-    };
-    answer.code = identifier(&decline.code);
-    answer.message = decline.message.as_deref().and_then(message);
-    let code = DeclineCode::parse(&decline.code).unwrap_or(DeclineCode::Unmapped);
-    Outcome::Declined { by, code, answer }
+fn declined(by: DeclinedBy, code: &str, answer: Answer) -> Outcome {
+    Outcome::Declined {
+        by,
+        code: DeclineCode::parse(code).unwrap_or(DeclineCode::Unmapped),
+        answer: Answer { code: identifier(code), ..answer },
+    }
+}
+
+fn token(made: &Token) -> Option<Outcome> {
+    let token = Some(identifier(&made.token)?);
+    Some(Outcome::Approved { amount: None, answer: Answer { token, ..Answer::default() } })
 }
 
 /// Statuses that the sandbox documents as "nothing was attempted"; any other leaves doubt.
@@ -190,9 +226,18 @@ fn failure(reply: &HttpReply) -> Outcome {
     let why = match (reply.status, error.code.as_str()) {
         (401 | 403, _) => Refused::Credentials,
         (429, _) => Refused::RateLimited,
+        (400 | 404, _)
+        | (
+            409,
+            "reference_cancelled"
+            | "not_capturable"
+            | "amount_exceeds_capturable"
+            | "not_voidable"
+            | "not_refundable"
+            | "amount_exceeds_refundable",
+        ) => Refused::Validation,
         (409, "idempotency_in_progress") => return Outcome::Unknown { why: Doubt::InProgress },
-        (422, _) => return Outcome::Unknown { why: Doubt::UndocumentedStatus },
-        (400 | 404 | 409, _) => Refused::Validation,
+        // Another request was executed under our key (422), a 5xx, or nothing that is documented.
         _ => return Outcome::Unknown { why: Doubt::UndocumentedStatus },
     };
     Outcome::Refused {
@@ -206,11 +251,7 @@ fn failure(reply: &HttpReply) -> Outcome {
     }
 }
 
-fn money(manifest: &Manifest, amount: &Amount) -> Option<Money> {
-    let currency = Currency::parse(&amount.currency).ok()?;
-    manifest.from_provider_units(amount.value, currency)
-}
-
 fn parse<T: DeserializeOwned>(reply: &HttpReply) -> Option<T> {
-    serde_json::from_slice(&reply.body).ok()
+    // As text first: serde does not look at the bytes of what it skips.
+    serde_json::from_str(std::str::from_utf8(&reply.body).ok()?).ok()
 }
