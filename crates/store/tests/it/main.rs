@@ -15,5 +15,6 @@ mod conformance;
 mod crash;
 mod memory;
 mod opening;
+mod postgres;
 mod property;
 mod support;
