@@ -6,5 +6,9 @@
     reason = "a failed expectation is a failed test"
 )]
 
+mod diagram;
 mod given;
+mod golden;
+mod properties;
 mod table;
+mod watch;
