@@ -16,8 +16,8 @@ use serde::Deserialize;
 /// Prefix of environment variables; `BATON_WIRE__ANSWER_TIMEOUT_MS` is `wire.answer_timeout_ms`.
 const PREFIX: &str = "BATON_";
 
-/// Variables with the prefix that are not configuration of the server: our own tests use them.
-const NOT_OURS: [&str; 2] = ["test_postgres_url", "specs_dir"];
+/// Variables with the prefix that are no keys: one names the file, our own tests use the others.
+const NO_KEYS: [&str; 4] = ["config", "kills", "specs_dir", "test_postgres_url"];
 
 /// The whole configuration.
 #[derive(Debug, Deserialize)]
@@ -212,7 +212,7 @@ pub(crate) fn load(flags: Flags) -> Result<Config, String> {
     }
     figment = figment
         .merge(Env::raw().only(&["DATABASE_URL"]))
-        .merge(Env::prefixed(PREFIX).ignore(&NOT_OURS).split("__"));
+        .merge(Env::prefixed(PREFIX).ignore(&NO_KEYS).split("__"));
     let mut config: Config = figment.extract().map_err(|error| explain(&error))?;
     if let Some(listen) = flags.listen {
         config.listen = listen;
