@@ -4,10 +4,11 @@
 //! answers. Lines that arrive while the disk is busy share the next fsync. With [`Sync::Always`] nobody is
 //! told of a change before its line is on the disk, neither the one who asked for it nor a later reader.
 //! A torn last line (a crash in mid-write) is cut off with a warning; any other damage refuses the start.
-//! After a failed write nothing is confirmed any more. Leaves out: compaction.
+//! After a failed write nothing is confirmed any more. The file is locked: one sandbox at a time. Leaves
+//! out: compaction.
 
 use std::fs::{File, OpenOptions};
-use std::io::{BufRead, BufReader, Seek, SeekFrom, Write};
+use std::io::{self, BufRead, BufReader, Seek, SeekFrom, Write};
 use std::path::Path;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -79,6 +80,9 @@ impl Journal {
     ) -> Result<Journal, StartError> {
         let mut options = OpenOptions::new();
         let mut file = options.read(true).write(true).create(true).truncate(false).open(path)?;
+        // Two writers would tear each other's lines.
+        file.try_lock().map_err(io::Error::from)?;
+        sync_directory_of(path)?;
         let good = read_lines(&file, path, replay)?;
         file.set_len(good)?;
         file.seek(SeekFrom::Start(good))?;
@@ -138,6 +142,14 @@ impl Journal {
 impl Shared {
     fn lock(&self) -> MutexGuard<'_, Buffer> {
         self.buffer.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Without this a crash of the machine could lose a new file with everything in it.
+fn sync_directory_of(path: &Path) -> io::Result<()> {
+    match path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+        Some(parent) => File::open(parent)?.sync_all(),
+        None => File::open(".")?.sync_all(),
     }
 }
 

@@ -164,9 +164,6 @@ pub(crate) struct Payment {
     pub(crate) status: Status,
     #[serde(default, skip_serializing_if = "is_false")]
     pub(crate) voided: bool,
-    /// A final capture released what it left.
-    #[serde(default, skip_serializing_if = "is_false")]
-    pub(crate) closed: bool,
     pub(crate) authorized: i64,
     pub(crate) captured: i64,
     pub(crate) refunded: i64,
@@ -241,7 +238,6 @@ impl Payment {
             sale: new.sale,
             status: Status::Created,
             voided: false,
-            closed: false,
             authorized: 0,
             captured: 0,
             refunded: 0,
@@ -255,7 +251,7 @@ impl Payment {
     /// What a capture can still take.
     pub(crate) fn capturable(&self) -> i64 {
         match self.status {
-            Status::Authorized if !self.voided && !self.closed => self.authorized - self.captured,
+            Status::Authorized if !self.voided => self.authorized - self.captured,
             Status::Authorized
             | Status::Captured
             | Status::Created
@@ -378,7 +374,6 @@ impl Payment {
         }
         if ask.decline.is_none() {
             self.captured += amount;
-            self.closed = last;
             if last || self.captured == self.authorized {
                 self.status = Status::Captured;
             }

@@ -48,6 +48,28 @@ async fn everything_answered_is_there_after_a_restart() {
 }
 
 #[tokio::test]
+async fn what_is_answered_is_already_in_the_file_and_the_file_has_one_owner() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("books.ndjson");
+    let sandbox = Sandbox::on_file(&path).await;
+    for place in 0..50 {
+        let reference = format!("r{place}");
+        let (_, paid) = sandbox.post(PAYMENTS, payment(&reference, 100, true, CARD)).await;
+        let id = paid["id"].as_str().unwrap().strip_prefix("sp_").unwrap().to_owned();
+        let copy = std::fs::read_to_string(&path).unwrap();
+        let line = copy.lines().last().unwrap();
+        assert!(copy.ends_with('\n') && line.contains(&id), "answered before it was written");
+    }
+    let config = Config {
+        listen: ([127, 0, 0, 1], 0).into(),
+        books: Books::File { path: path.clone(), sync: Sync::Always },
+        dedup: true,
+    };
+    assert!(matches!(start(config).await, Err(StartError::Io(_))), "the file is in use");
+    sandbox.stop().await;
+}
+
+#[tokio::test]
 async fn a_torn_last_line_is_cut_off_and_other_damage_refuses_the_start() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("books.ndjson");
@@ -88,8 +110,13 @@ async fn a_reset_forgets_everything_for_good() {
     let path = dir.path().join("books.ndjson");
     let sandbox = Sandbox::on_file(&path).await;
     let first = sandbox.post_key(PAYMENTS, Some("k"), payment("r", 100, true, CARD)).await.json();
+    // A request of before the reset that is carried out after it.
+    let action = json!({"fault": {"commit": {"late": {"after_ms": 200}}, "answer": {"status": {"status": 504}}}});
+    sandbox.admin("POST", "/admin/rules", json!({"action": action, "times": 1})).await;
+    assert_eq!(sandbox.post(PAYMENTS, payment("late", 100, true, CARD)).await.0, 504);
     assert_eq!(sandbox.admin("DELETE", "/admin/books", Value::Null).await.status, 204);
     let second = sandbox.post_key(PAYMENTS, Some("k"), payment("r", 100, true, CARD)).await.json();
+    tokio::time::sleep(std::time::Duration::from_millis(400)).await;
     assert_ne!(first["id"], second["id"]);
     sandbox.stop().await;
     let sandbox = Sandbox::on_file(&path).await;
