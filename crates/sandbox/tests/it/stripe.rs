@@ -193,6 +193,10 @@ async fn a_cancelled_intent_is_a_fence() {
     }
     let summary = sandbox.get("/admin/books/summary").await;
     assert_eq!((&summary["captured"], &summary["held"]), (&json!({}), &json!({})));
+    let sold = intent(&sandbox, "amount=500&confirm=true&payment_method=pm_card_visa").await;
+    assert_eq!(act(&sandbox, &sold, "cancel", "").await.status, 400, "a sale is refunded instead");
+    let summary = sandbox.get("/admin/books/summary").await;
+    assert_eq!(summary["captured"], json!({"USD": 500}));
 }
 
 #[tokio::test]
