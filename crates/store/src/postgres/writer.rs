@@ -213,3 +213,41 @@ fn rolled_back(index: Option<usize>, error: &Error) -> Outcome {
         (Failure::Lost, _) => Outcome::InDoubt(why),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sql::{EVENT_INSERT, KEY_INSERT, Query, TIMER_PUT};
+
+    fn job(statements: &[(&'static Query, u8, [&str; 3])]) -> Job {
+        let statement = |(query, rank, key): &(&'static Query, u8, [&str; 3])| Statement {
+            query,
+            params: key.map(Value::from).to_vec(),
+            rank: *rank,
+        };
+        let (done, _) = oneshot::channel();
+        Job { statements: statements.iter().map(statement).collect(), done }
+    }
+
+    #[test]
+    fn sets_that_could_meet_at_a_guard_never_share_a_transaction() {
+        let (event, key, timer) = (&EVENT_INSERT, &KEY_INSERT, &TIMER_PUT);
+        let mut waiting = vec![
+            job(&[(event, 3, ["m", "p", "1"]), (timer, 6, ["m", "p", "a"])]),
+            // The same version, and twice within the set: that is for the database to refuse.
+            job(&[(event, 3, ["m", "p", "1"]), (event, 3, ["m", "p", "1"])]),
+            // The same timer and another version.
+            job(&[(event, 3, ["m", "p", "2"]), (timer, 6, ["m", "p", "a"])]),
+            // The same key as the last, whatever the rest of the row.
+            job(&[(key, 4, ["m", "k", "one"])]),
+            job(&[(key, 4, ["m", "k", "two"])]),
+            job(&[(key, 4, ["n", "k", "one"])]),
+        ];
+        let sizes: Vec<_> = std::iter::from_fn(|| {
+            let batch = batch(&mut waiting);
+            (!batch.is_empty()).then_some((batch.len(), waiting.len()))
+        })
+        .collect();
+        assert_eq!(sizes, [(4, 2), (2, 0)]);
+    }
+}

@@ -90,7 +90,7 @@ impl Connection {
             }
             transaction.commit()
         };
-        run().map_err(|error| OpenError::Migration(error.to_string()))
+        run().map_err(|error| OpenError::Migration(describe(&error)))
     }
 
     /// Runs a statement without parameters and rows.
@@ -119,15 +119,28 @@ impl Connection {
 }
 
 fn history(raw: &rusqlite::Connection) -> rusqlite::Result<Vec<(i64, String)>> {
-    if !raw.table_exists(None, "schema_history")? {
+    // A query, because `table_exists` trusts the schema as it was when the connection last looked.
+    let exists =
+        "select count(*) from sqlite_master where type = 'table' and name = 'schema_history'";
+    if raw.query_row(exists, [], |row| row.get::<_, i64>(0))? == 0 {
         return Ok(Vec::new());
     }
     let mut query = raw.prepare(READ_HISTORY)?;
     query.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect()
 }
 
+/// An error's text, without the statement that it may carry along.
+pub(super) fn describe(error: &rusqlite::Error) -> String {
+    if let rusqlite::Error::SqlInputError { msg, .. } = error {
+        msg.clone()
+    } else {
+        error.to_string()
+    }
+}
+
+#[allow(clippy::needless_pass_by_value, reason = "given to map_err")]
 fn unavailable(error: rusqlite::Error) -> OpenError {
-    OpenError::Unavailable(error.to_string())
+    OpenError::Unavailable(describe(&error))
 }
 
 /// `$1` is a *name* in SQLite, numbered by where it first appears; `?1` is a number.

@@ -91,7 +91,8 @@ fn read(reader: &mut Connection, questions: &Mutex<mpsc::Receiver<Job<StoreError
     loop {
         let question = questions.lock().unwrap_or_else(PoisonError::into_inner).blocking_recv();
         let Some(Job { statements, done }) = question else { return };
-        let rows = reader.run(&statements).map_err(|e| StoreError::Unavailable(e.to_string()));
+        let rows =
+            reader.run(&statements).map_err(|e| StoreError::Unavailable(connection::describe(&e)));
         // Whoever asked may have given up.
         let _unheard = done.send(rows);
     }

@@ -61,7 +61,7 @@ fn commit(connection: &mut Connection, group: &mut Vec<Job<CommitError>>) {
             }
         }
         Err(error) => {
-            let why = error.to_string();
+            let why = connection::describe(&error);
             tracing::error!(error = why, "a group of commits failed");
             for job in group.drain(..) {
                 let _unheard = job.done.send(Err(CommitError::Unavailable(why.clone())));
@@ -149,7 +149,7 @@ fn refusal(error: &rusqlite::Error) -> Option<CommitError> {
     }
     match error.sqlite_error_code() {
         Some(ErrorCode::ConstraintViolation | ErrorCode::TooBig | ErrorCode::TypeMismatch) => {
-            Some(CommitError::Invalid(error.to_string()))
+            Some(CommitError::Invalid(connection::describe(error)))
         }
         _ => None,
     }

@@ -4,19 +4,21 @@
 //! acknowledged before it is safe, and [`MemoryStore::power_loss`] takes back what was not synced, as a disk
 //! does that lies about its cache. Faults are asked for one at a time and hit the next commits in order.
 
-use std::collections::{BTreeMap, VecDeque};
-use std::ops::RangeBounds;
+mod tables;
+
+use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
-use baton_types::{AccountId, ApiKeyId, BootId, EventId, MerchantId, PaymentId, Timestamp};
+use baton_types::{AccountId, BootId, EventId, MerchantId, PaymentId, Timestamp};
 
+use self::tables::{TABLES, Tables};
 use crate::compile::compile;
 use crate::rows::{
     AccountRow, ApiKeyRow, EventRow, IdempotencyRow, MerchantRow, OutboxRow, PaymentRow,
-    ReferenceKind, ReferenceRow, TimerRow, Write, WriteSet,
+    ReferenceKind, ReferenceRow, TimerRow, WriteSet,
 };
-use crate::store::{CommitError, Guard, MAX_REFERENCES, Store, StoreError, StoreInfo};
+use crate::store::{CommitError, MAX_REFERENCES, Store, StoreError, StoreInfo};
 
 /// When a commit survives [`MemoryStore::power_loss`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -90,222 +92,6 @@ impl MemoryStore {
 struct State {
     tables: Tables,
     faults: VecDeque<Fault>,
-}
-
-/// A map that remembers how to take back what was done since it was last settled.
-#[derive(Debug)]
-struct Table<K, V> {
-    rows: BTreeMap<K, V>,
-    undo: Vec<(K, Option<V>)>,
-}
-
-impl<K, V> Default for Table<K, V> {
-    fn default() -> Self {
-        Self { rows: BTreeMap::new(), undo: Vec::new() }
-    }
-}
-
-impl<K: Ord + Clone, V: Clone> Table<K, V> {
-    fn put(&mut self, key: K, row: V) {
-        let before = self.rows.insert(key.clone(), row);
-        self.undo.push((key, before));
-    }
-
-    fn remove(&mut self, key: &K) {
-        if let Some(row) = self.rows.remove(key) {
-            self.undo.push((key.clone(), Some(row)));
-        }
-    }
-
-    /// Inserts a row that must be new.
-    fn insert(&mut self, key: K, row: V, taken: CommitError) -> Result<(), CommitError> {
-        if self.rows.contains_key(&key) {
-            return Err(taken);
-        }
-        self.put(key, row);
-        Ok(())
-    }
-
-    fn get(&self, key: &K) -> Option<V> {
-        self.rows.get(key).cloned()
-    }
-
-    fn range(&self, range: impl RangeBounds<K>) -> Vec<V> {
-        self.rows.range(range).map(|(_, row)| row.clone()).collect()
-    }
-
-    fn filter(&self, keep: impl Fn(&V) -> bool) -> Vec<V> {
-        self.rows.values().filter(|row| keep(row)).cloned().collect()
-    }
-}
-
-/// What [`Tables`] does to all its tables alike.
-trait Undo {
-    fn mark(&self) -> usize;
-    fn undo_to(&mut self, mark: usize);
-    fn settle(&mut self);
-}
-
-impl<K: Ord, V> Undo for Table<K, V> {
-    fn mark(&self) -> usize {
-        self.undo.len()
-    }
-
-    fn undo_to(&mut self, mark: usize) {
-        for (key, before) in self.undo.drain(mark..).rev() {
-            match before {
-                Some(row) => self.rows.insert(key, row),
-                None => self.rows.remove(&key),
-            };
-        }
-    }
-
-    fn settle(&mut self) {
-        self.undo.clear();
-    }
-}
-
-type ReferenceKey = (MerchantId, ReferenceKind, String, Option<AccountId>, PaymentId, String);
-
-#[derive(Debug, Default)]
-struct Tables {
-    merchants: Table<MerchantId, MerchantRow>,
-    accounts: Table<(MerchantId, AccountId), AccountRow>,
-    api_keys: Table<ApiKeyId, ApiKeyRow>,
-    events: Table<(MerchantId, PaymentId, u64), EventRow>,
-    idempotency: Table<(MerchantId, String), IdempotencyRow>,
-    payments: Table<(MerchantId, PaymentId), PaymentRow>,
-    timers: Table<(MerchantId, PaymentId, String), TimerRow>,
-    outbox: Table<EventId, OutboxRow>,
-    references: Table<ReferenceKey, ReferenceRow>,
-}
-
-const TABLES: usize = 9;
-
-impl Tables {
-    fn all(&mut self) -> [&mut dyn Undo; TABLES] {
-        [
-            &mut self.merchants,
-            &mut self.accounts,
-            &mut self.api_keys,
-            &mut self.events,
-            &mut self.idempotency,
-            &mut self.payments,
-            &mut self.timers,
-            &mut self.outbox,
-            &mut self.references,
-        ]
-    }
-
-    fn undo_to(&mut self, marks: [usize; TABLES]) {
-        for (table, mark) in self.all().into_iter().zip(marks) {
-            table.undo_to(mark);
-        }
-    }
-
-    fn settle(&mut self) {
-        for table in self.all() {
-            table.settle();
-        }
-    }
-
-    fn commit(&mut self, set: WriteSet) -> Result<(), CommitError> {
-        let mut writes = set.writes;
-        writes.sort_by_key(Write::rank);
-        let marks = self.all().map(|table| table.mark());
-        let result = writes.into_iter().try_for_each(|write| self.apply(write));
-        if result.is_err() {
-            self.undo_to(marks);
-        }
-        result
-    }
-
-    fn apply(&mut self, write: Write) -> Result<(), CommitError> {
-        match write {
-            Write::Payment(row) => self.payments.put((row.merchant, row.id), row),
-            Write::Event(row) => {
-                let key = (row.merchant, row.payment, row.version);
-                return self.events.insert(key, row, CommitError::Conflict(Guard::Version));
-            }
-            Write::Outbox(row) => {
-                let taken = CommitError::Invalid("outbox_id".into());
-                return self.outbox.insert(row.id, row, taken);
-            }
-            Write::SetTimer(row) => {
-                self.timers.put((row.merchant, row.payment, row.call.clone()), row);
-            }
-            Write::ClearTimer { merchant, payment, call } => {
-                self.timers.remove(&(merchant, payment, call));
-            }
-            Write::ClaimKey(row) => {
-                let key = (row.merchant, row.key.clone());
-                let taken = CommitError::Conflict(Guard::IdempotencyKey);
-                return self.idempotency.insert(key, row, taken);
-            }
-            Write::ReleaseKey { merchant, key } => self.idempotency.remove(&(merchant, key)),
-            Write::Reference(row) => self.add_reference(row),
-            Write::Merchant(row) => return self.add_merchant(row),
-            Write::Account(row) => return self.put_account(row),
-            Write::RemoveAccount { merchant, id, at } => {
-                let row = self.accounts.get(&(merchant, id)).filter(|row| row.removed_at.is_none());
-                if let Some(row) = row {
-                    let row = AccountRow { removed_at: Some(at), updated_at: at, ..row };
-                    self.accounts.put((merchant, id), row);
-                }
-            }
-            Write::ApiKey(row) => return self.add_api_key(row),
-            Write::RevokeApiKey { id, at } => {
-                let row = self.api_keys.get(&id).filter(|row| row.revoked_at.is_none());
-                if let Some(row) = row {
-                    self.api_keys.put(id, ApiKeyRow { revoked_at: Some(at), ..row });
-                }
-            }
-        }
-        Ok(())
-    }
-
-    fn add_reference(&mut self, row: ReferenceRow) {
-        let (value, call) = (row.value.clone(), row.call.clone());
-        let key = (row.merchant, row.kind, value, row.account, row.payment, call);
-        if !self.references.rows.contains_key(&key) {
-            self.references.put(key, row);
-        }
-    }
-
-    fn add_merchant(&mut self, row: MerchantRow) -> Result<(), CommitError> {
-        let taken = CommitError::Conflict(Guard::Merchant);
-        if self.merchants.rows.values().any(|other| other.name == row.name) {
-            return Err(taken);
-        }
-        self.merchants.insert(row.id, row, taken)
-    }
-
-    fn put_account(&mut self, row: AccountRow) -> Result<(), CommitError> {
-        let before = self.accounts.get(&(row.merchant, row.id));
-        let row = match before {
-            Some(AccountRow { number, created_at, .. }) => AccountRow { number, created_at, ..row },
-            None => row,
-        };
-        let others =
-            || self.accounts.rows.values().filter(|o| o.merchant == row.merchant && o.id != row.id);
-        if others().any(|other| other.number == row.number) {
-            return Err(CommitError::Conflict(Guard::AccountNumber));
-        }
-        let live = |row: &AccountRow| row.removed_at.is_none();
-        if live(&row) && others().any(|other| live(other) && other.name == row.name) {
-            return Err(CommitError::Conflict(Guard::AccountName));
-        }
-        self.accounts.put((row.merchant, row.id), row);
-        Ok(())
-    }
-
-    fn add_api_key(&mut self, row: ApiKeyRow) -> Result<(), CommitError> {
-        let taken = CommitError::Conflict(Guard::ApiKey);
-        if self.api_keys.rows.values().any(|other| other.hash == row.hash) {
-            return Err(taken);
-        }
-        self.api_keys.insert(row.id, row, taken)
-    }
 }
 
 /// The first `limit` rows in the order of a key.
