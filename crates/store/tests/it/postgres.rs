@@ -176,7 +176,6 @@ async fn sessions_that_are_killed_under_load_break_no_promise() {
             }
         }
     }
-    println!("{committed} committed, {doubtful} in doubt, {failed} failed");
     assert!(committed > 100, "the store did not come back");
     assert!(doubtful + failed > 0, "nothing was interrupted");
 }
