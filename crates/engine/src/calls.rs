@@ -4,12 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use baton_connect::{
-    Call, Decoded, HttpCall, LookUp, Operation, Parent, Purchase, Question, Source, Subject,
+    Call, Decoded, HttpCall, HttpReply, LookUp, Operation, Parent, Purchase, Question, Source,
+    Subject,
 };
 use baton_flow::{CallId, CallState, OrderKind, Payment};
 use baton_types::outcome::{Doubt, Finding, NotSent, Outcome};
 use baton_types::{CardNumber, Cvv};
-use baton_wire::{Exchange, Wire};
+use baton_wire::{Exchange, Target, Wire};
 use tokio::time::Instant;
 
 use crate::Account;
@@ -179,6 +180,9 @@ fn unless_money_may_have_moved(outcome: Outcome, money_call_ran: bool) -> Outcom
     outcome
 }
 
+/// How long a look-up may take from plan to answer. It can be abandoned at any time, and others wait.
+const LOOK_UP_FOR: Duration = Duration::from_secs(10);
+
 /// Asks the provider about a call that is open. Moves no money.
 pub(crate) async fn look_up(
     payment: &Payment,
@@ -193,20 +197,10 @@ pub(crate) async fn look_up(
     let finding = match connector.look_up(&question, &account.cx) {
         None => Finding::Inconclusive,
         Some(Question::Immediate(finding)) => finding,
-        Some(Question::Http(call)) => {
-            match (&account.target, call.fill(&account.secrets(None, None))) {
-                (Some(target), Ok(filled)) => {
-                    let send_by = started.checked_add(Duration::from_secs(5)).unwrap_or(started);
-                    match wire.exchange(target, filled, send_by).await.exchange {
-                        Exchange::Reply(reply) => {
-                            connector.read_look_up(&question, &account.cx, &reply)
-                        }
-                        Exchange::NotSent(_) | Exchange::Lost(_) => Finding::Inconclusive,
-                    }
-                }
-                (None, _) | (_, Err(_)) => Finding::Inconclusive,
-            }
-        }
+        Some(Question::Http(call)) => match ask(account, &call, wire).await {
+            Some(reply) => connector.read_look_up(&question, &account.cx, &reply),
+            None => Finding::Inconclusive,
+        },
     };
     let shown = match &finding {
         Finding::Found { outcome } => outcome.class(),
@@ -224,6 +218,18 @@ pub(crate) async fn look_up(
         "look-up"
     );
     finding
+}
+
+async fn ask(account: &Account, call: &HttpCall, wire: &Wire) -> Option<HttpReply> {
+    let filled = call.fill(&account.secrets(None, None)).ok()?;
+    // A provider that fails to take payments may well answer questions; the schedule bounds them.
+    let target = Target { breaker: false, ..account.target.clone()? };
+    let send_by = Instant::now().checked_add(LOOK_UP_FOR)?;
+    let exchange = wire.exchange(&target, filled, send_by);
+    match tokio::time::timeout(LOOK_UP_FOR, exchange).await.ok()?.exchange {
+        Exchange::Reply(reply) => Some(reply),
+        Exchange::NotSent(_) | Exchange::Lost(_) => None,
+    }
 }
 
 fn question(payment: &Payment, id: CallId) -> Option<LookUp> {

@@ -1,12 +1,14 @@
 //! Turns a step into one write set, and makes it durable.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
-use baton_flow::{CallId, CallState, Event, Payment, Timer, snapshot};
+use baton_flow::{CallId, CallState, Event, Owner, Payment, Timer, snapshot};
 use baton_store::{
-    CommitError, EventRow, Guard, OutboxRow, PaymentRow, ReferenceKind, ReferenceRow, Store,
+    CommitError, EventRow, OutboxRow, PaymentRow, ReferenceKind, ReferenceRow, Store, StoreError,
     TimerRow, Write, WriteSet,
 };
+use baton_types::outcome::Finding;
 use baton_types::{AccountId, EventId, Timestamp};
 use serde::Serialize;
 
@@ -21,6 +23,8 @@ pub(crate) struct Change<'a> {
     pub(crate) timers: &'a [Timer],
     /// Whether events are also published.
     pub(crate) publish: bool,
+    /// The process that commits: the timers that it sets are its own, whoever planned the calls.
+    pub(crate) owner: &'a Owner,
 }
 
 /// What is published of a commit. Consumers order by payment and version.
@@ -115,8 +119,8 @@ impl Change<'_> {
                         .to_owned(),
                     due_at,
                     attempt: u32::try_from(call.checks.len()).unwrap_or(u32::MAX),
-                    node: call.owner.node.clone(),
-                    boot: call.owner.boot,
+                    node: self.owner.node.clone(),
+                    boot: self.owner.boot,
                 }),
                 None => Write::ClearTimer {
                     merchant: payment.merchant,
@@ -148,7 +152,9 @@ impl Change<'_> {
                 Event::Planned { call, account, reference, .. } => {
                     push(ReferenceKind::Attempt, Some(*account), reference, *call);
                 }
-                Event::Concluded { call, outcome } | Event::InDoubt { call, outcome } => {
+                Event::Concluded { call, outcome }
+                | Event::InDoubt { call, outcome }
+                | Event::Checked { call, finding: Finding::Found { outcome } } => {
                     let reference = outcome.answer().and_then(|a| a.reference.as_deref());
                     if let (Some(value), Some(account)) = (reference, self.account_of(*call)) {
                         push(ReferenceKind::Provider, Some(account), value, *call);
@@ -171,37 +177,40 @@ fn encode(value: &impl Serialize) -> Result<String, CommitError> {
     serde_json::to_string(value).map_err(|error| CommitError::Invalid(error.to_string()))
 }
 
-/// Commits a write set whose event is `id`, and settles a lost acknowledgement by asking again.
+/// How long to wait before a commit is tried again whose acknowledgement was lost.
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// Commits the set that `build` makes, whose event is `id`, and settles a lost acknowledgement by asking
+/// again.
 ///
 /// A set that was perhaps committed is sent once more: if it was, its own event stands in the way, and
-/// the event's id tells that it is ours.
+/// the event's id tells that it is ours. Until that is settled nothing is returned: every answer would be
+/// a guess, and the one that is wrong sends a call twice or forgets one.
 pub(crate) async fn commit(
     store: &dyn Store,
     payment: &Payment,
     id: EventId,
-    set: WriteSet,
+    build: impl Fn() -> Result<WriteSet, CommitError>,
 ) -> Result<(), CommitError> {
     let mut was_in_doubt = false;
     loop {
-        match store.commit(set.clone()).await {
+        match store.commit(build()?).await {
             Err(CommitError::InDoubt) => {
                 was_in_doubt = true;
                 tracing::warn!(payment = %payment.id, "the acknowledgement of a commit was lost");
-                tokio::time::sleep(std::time::Duration::from_millis(50)).await;
             }
-            Err(CommitError::Conflict(Guard::Version | Guard::IdempotencyKey)) if was_in_doubt => {
-                let stands = store.event(payment.merchant, payment.id, payment.version).await;
-                return match stands {
-                    Ok(Some(event)) if event.id == id => Ok(()),
-                    Ok(_) => Err(CommitError::Conflict(Guard::Version)),
-                    Err(error) => Err(CommitError::Unavailable(error.to_string())),
-                };
+            Err(CommitError::Conflict(guard)) if was_in_doubt => {
+                match store.event(payment.merchant, payment.id, payment.version).await {
+                    Ok(Some(event)) if event.id == id => return Ok(()),
+                    Ok(_) => return Err(CommitError::Conflict(guard)),
+                    Err(StoreError::Unavailable(_)) => {}
+                    Err(StoreError::Corrupt(why)) => return Err(CommitError::Invalid(why)),
+                }
             }
             // While in doubt, "unavailable" says only that this try was not committed.
-            Err(CommitError::Unavailable(_)) if was_in_doubt => {
-                tokio::time::sleep(std::time::Duration::from_millis(200)).await;
-            }
+            Err(CommitError::Unavailable(_)) if was_in_doubt => {}
             result @ (Ok(()) | Err(_)) => return result,
         }
+        tokio::time::sleep(PAUSE).await;
     }
 }

@@ -1,18 +1,15 @@
 //! The engine's front: what a request can ask for.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use baton_connect::{CardFacts, Connector, Source};
-use baton_flow::{
-    CallId, Candidate, DoubtMode, Facts, Input, Order, OrderKind, Owner, Payment, RetryDeclines,
-    snapshot,
-};
-use baton_store::{ReferenceKind, Store};
-use baton_types::{AccountId, BootId, Card, MaskedCard, MerchantId, Money, PaymentId};
+use baton_flow::{CallId, Candidate, DoubtMode, Input, Order, OrderKind, Payment, RetryDeclines};
+use baton_store::Store;
+use baton_types::{Card, MaskedCard, MerchantId, Money, PaymentId};
 use baton_wire::Wire;
 use tokio::sync::watch;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::Instrument as _;
@@ -20,6 +17,7 @@ use tracing::Instrument as _;
 use crate::accounts::{Account, Accounts, Credentials};
 use crate::calls::PurchaseFacts;
 use crate::error::EngineError;
+use crate::inner::{Inner, Running};
 use crate::metrics::Metrics;
 use crate::relay::EventSink;
 use crate::task::{Claim, Progress, PurchaseSecrets, Stopped, Task};
@@ -74,20 +72,6 @@ pub struct Parts {
     pub credentials: Credentials,
     /// Where events go.
     pub sink: Arc<dyn EventSink>,
-}
-
-pub(crate) struct Inner {
-    pub(crate) config: EngineConfig,
-    pub(crate) store: Arc<dyn Store>,
-    pub(crate) wire: Wire,
-    pub(crate) clock: Arc<dyn Clock>,
-    pub(crate) accounts: Accounts,
-    pub(crate) metrics: Metrics,
-    pub(crate) sink: Arc<dyn EventSink>,
-    pub(crate) boot: BootId,
-    pub(crate) tracker: TaskTracker,
-    pub(crate) stopping: CancellationToken,
-    running: Mutex<HashMap<PaymentId, watch::Receiver<Progress>>>,
 }
 
 /// Who asks.
@@ -155,49 +139,7 @@ pub struct Answered {
 /// The engine. Cheap to clone.
 #[derive(Clone)]
 pub struct Engine {
-    inner: Arc<Inner>,
-}
-
-impl Inner {
-    pub(crate) fn facts(&self, live: bool) -> Facts {
-        Facts {
-            now: self.clock.now(),
-            owner: Owner { node: self.config.node.clone(), boot: self.boot },
-            send_window_ms: self.config.send_window_ms,
-            live,
-        }
-    }
-
-    pub(crate) async fn load(
-        &self,
-        merchant: MerchantId,
-        id: PaymentId,
-    ) -> Result<Option<Payment>, EngineError> {
-        let Some(row) = self.store.payment(merchant, id).await? else { return Ok(None) };
-        let payment = snapshot::decode(row.schema, &row.snapshot).map_err(|error| {
-            tracing::error!(payment = %id, %error, "a stored payment cannot be read");
-            EngineError::Internal
-        })?;
-        Ok(Some(payment))
-    }
-
-    pub(crate) fn is_running(&self, id: PaymentId) -> bool {
-        self.running().contains_key(&id)
-    }
-
-    fn running(&self) -> std::sync::MutexGuard<'_, HashMap<PaymentId, watch::Receiver<Progress>>> {
-        self.running.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// Keeps a payment in the list of running ones for as long as its task lives, however that ends.
-struct Running(Arc<Inner>, PaymentId);
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        self.0.running().remove(&self.1);
-        self.0.metrics.in_flight.dec();
-    }
+    pub(crate) inner: Arc<Inner>,
 }
 
 impl Engine {
@@ -279,6 +221,9 @@ impl Engine {
         idempotency: Option<Idempotency>,
     ) -> Result<Answered, EngineError> {
         let accounts = self.named(caller, &purchase.accounts).await?;
+        if accounts.is_empty() {
+            return Err(EngineError::UnknownAccount { index: 0 });
+        }
         let now = self.inner.clock.now();
         let card_facts = purchase.card.as_ref().map(|card| CardFacts {
             masked: card.masked(),
@@ -362,15 +307,21 @@ impl Engine {
     /// # Errors
     /// Nothing is known under this reference.
     pub async fn status(&self, caller: Caller, target: &Target) -> Result<Answered, EngineError> {
+        const PATIENCE: Duration = Duration::from_secs(5);
         let (payment, call) = self.find(caller, target).await?;
-        let mut payment = payment;
-        if payment.has_open_calls() && !self.inner.is_running(payment.id) {
-            let patience = Duration::from_secs(5);
-            let resolve = crate::resolver::resolve_open_calls(&self.inner, &payment);
-            let _ = tokio::time::timeout(patience, resolve).await;
-            payment = self.reload(&payment).await?;
+        let mut payment = Arc::new(payment);
+        if payment.has_open_calls()
+            && let Some(running) = Running::enter_if_idle(&self.inner, payment.id)
+        {
+            let (engine, open) = (Arc::clone(&self.inner), Arc::clone(&payment));
+            // A task of its own: a void that it may owe is not broken off when the reader leaves.
+            let resolve = self.inner.tracker.spawn(async move {
+                let _running = running;
+                crate::resolver::resolve_open_calls(&engine, &open).await;
+            });
+            let _ = tokio::time::timeout(PATIENCE, resolve).await;
+            payment = Arc::new(self.reload(&payment).await?);
         }
-        let payment = Arc::new(payment);
         Ok(Answered { payment, call, replayed: false, provider: Duration::ZERO })
     }
 
@@ -399,24 +350,18 @@ impl Engine {
         idempotency: Option<Idempotency>,
     ) -> Result<Answered, EngineError> {
         let inner = &self.inner;
-        let (id, merchant) = (payment.id, payment.merchant);
+        let merchant = payment.merchant;
         let claim = idempotency.as_ref().map(|idempotency| Claim {
             key: idempotency.key.clone(),
             fingerprint: idempotency.fingerprint.clone(),
             expires_at: inner.clock.now().plus_millis(inner.config.idempotency_ms),
         });
-        let is_new = payment.version == 0;
         let (mut task, seen) = Task::live(Arc::clone(inner), payment, secrets, claim);
         // From the first commit on the work must go on even if the caller hangs up: it is one task.
         let (ready, began) = tokio::sync::oneshot::channel();
-        let engine = Arc::clone(inner);
-        let registered = seen.clone();
+        let in_flight = inner.metrics.request();
         let work = async move {
-            engine.metrics.in_flight.inc();
-            let _running = Running(Arc::clone(&engine), id);
-            if is_new {
-                engine.running().insert(id, registered);
-            }
+            let _in_flight = in_flight;
             match task.begin(input).await {
                 Ok(effects) => {
                     let _ = ready.send(Ok(()));
@@ -428,29 +373,22 @@ impl Engine {
             }
         };
         inner.tracker.spawn(work.instrument(tracing::Span::current()));
-        match began.await {
-            Ok(Ok(())) => self.wait(seen, false).await,
-            Ok(Err(Stopped::Refused(refusal))) => {
+        let started = Instant::now();
+        let patience = Duration::from_millis(inner.config.caller_wait_ms);
+        match tokio::time::timeout(patience, began).await {
+            Ok(Ok(Ok(()))) => answer(seen, patience.saturating_sub(started.elapsed())).await,
+            Ok(Ok(Err(Stopped::Refused(refusal)))) => {
                 self.replay_or(merchant, idempotency, EngineError::Refused(refusal)).await
             }
-            Ok(Err(Stopped::KeyTaken)) => {
-                self.replay_or(merchant, idempotency, EngineError::Internal).await
+            // If the key is free again by now, nothing came of the request that had it.
+            Ok(Ok(Err(Stopped::KeyTaken))) => {
+                self.replay_or(merchant, idempotency, EngineError::Unavailable).await
             }
-            Ok(Err(Stopped::Store(error))) => Err(error),
-            Err(_) => Err(EngineError::Internal),
+            Ok(Ok(Err(Stopped::Store(error)))) => Err(error),
+            Ok(Err(_)) => Err(EngineError::Internal),
+            // The database has not said whether the plan is durable.
+            Err(_) => Err(EngineError::StillRunning),
         }
-    }
-
-    async fn wait(
-        &self,
-        mut seen: watch::Receiver<Progress>,
-        replayed: bool,
-    ) -> Result<Answered, EngineError> {
-        let patience = Duration::from_millis(self.inner.config.caller_wait_ms);
-        let _ = tokio::time::timeout(patience, seen.wait_for(|progress| progress.done)).await;
-        let progress = seen.borrow().clone();
-        let call = progress.call.ok_or(EngineError::Internal)?;
-        Ok(Answered { payment: progress.payment, call, replayed, provider: progress.provider })
     }
 
     /// The stored answer to an earlier request with the same key, or the error if there is none.
@@ -486,76 +424,6 @@ impl Engine {
         }
     }
 
-    async fn named(
-        &self,
-        caller: Caller,
-        names: &[String],
-    ) -> Result<Vec<Arc<Account>>, EngineError> {
-        let known = self.inner.accounts.of(caller.merchant).await?;
-        let mut found = Vec::with_capacity(names.len());
-        for (index, name) in names.iter().enumerate() {
-            let account = known
-                .iter()
-                .find(|account| account.row.name == *name && account.row.removed_at.is_none())
-                .ok_or(EngineError::UnknownAccount { index })?;
-            if account.row.test != caller.sandbox {
-                return Err(EngineError::WrongMode { index, test: account.row.test });
-            }
-            found.push(Arc::clone(account));
-        }
-        Ok(found)
-    }
-
-    /// The payment that a reference means, and the call that carries it.
-    async fn find(
-        &self,
-        caller: Caller,
-        target: &Target,
-    ) -> Result<(Payment, CallId), EngineError> {
-        let account = match &target.account {
-            Some(name) => {
-                let named = self.named(caller, std::slice::from_ref(name)).await?;
-                named.first().map(|account| account.row.id)
-            }
-            None => None,
-        };
-        let (id, call) = self.resolve_reference(caller, target, account).await?;
-        let payment = self.inner.load(caller.merchant, id).await?.ok_or(EngineError::NotFound)?;
-        let at_account = |id: AccountId| {
-            payment.order.candidates.iter().any(|candidate| candidate.account == id)
-        };
-        if account.is_some_and(|id| !at_account(id)) {
-            return Err(EngineError::NotFound);
-        }
-        Ok((payment, call))
-    }
-
-    async fn resolve_reference(
-        &self,
-        caller: Caller,
-        target: &Target,
-        account: Option<AccountId>,
-    ) -> Result<(PaymentId, CallId), EngineError> {
-        let store = &self.inner.store;
-        let rows = match (&target.reference, &target.merchant_ref) {
-            (Some(reference), _) => {
-                if let Ok(id) = PaymentId::parse(reference) {
-                    return Ok((id, CallId::Attempt(1)));
-                }
-                let kind = ReferenceKind::Provider;
-                store.find_reference(caller.merchant, kind, account, reference).await?
-            }
-            (None, Some(reference)) => {
-                let kind = ReferenceKind::Merchant;
-                store.find_reference(caller.merchant, kind, None, reference).await?
-            }
-            (None, None) => return Err(EngineError::NotFound),
-        };
-        let row = rows.first().ok_or(EngineError::NotFound)?;
-        let call = row.call.parse().map_err(|_| EngineError::Internal)?;
-        Ok((row.payment, call))
-    }
-
     async fn reload(&self, payment: &Payment) -> Result<Payment, EngineError> {
         let fresh = self.inner.load(payment.merchant, payment.id).await?;
         fresh.ok_or(EngineError::Internal)
@@ -576,6 +444,17 @@ fn candidate(account: &Account) -> Candidate {
         replay_ms: idempotency
             .map(|claim| i64::from(claim.retention_hours).saturating_mul(3_600_000)),
     }
+}
+
+/// What the task has come to by the time that its caller has waited.
+async fn answer(
+    mut seen: watch::Receiver<Progress>,
+    patience: Duration,
+) -> Result<Answered, EngineError> {
+    let _ = tokio::time::timeout(patience, seen.wait_for(|progress| progress.done)).await;
+    let Progress { payment, call, provider, .. } = seen.borrow().clone();
+    let call = call.ok_or(EngineError::Internal)?;
+    Ok(Answered { payment, call, replayed: false, provider })
 }
 
 /// Whether the request behind a call is still being worked on; a doubt that has been told is not.

@@ -32,7 +32,7 @@ pub enum EngineError {
     Refused(Refusal),
     /// The idempotency key was used for another request.
     KeyReused,
-    /// The request with this idempotency key is still running.
+    /// The request, or an earlier one with this idempotency key, is still running; it may yet succeed.
     StillRunning,
     /// The database cannot be reached; nothing was done, and trying again is safe.
     Unavailable,
@@ -58,7 +58,7 @@ impl std::fmt::Display for EngineError {
             Self::Refused(refusal) => refusal.fmt(f),
             Self::KeyReused => f.write_str("the idempotency key has been used for another request"),
             Self::StillRunning => {
-                f.write_str("a request with this idempotency key is still running")
+                f.write_str("the request is still running; ask for its status later")
             }
             Self::Unavailable => f.write_str("the database cannot be reached; try again"),
             Self::Internal => f.write_str("an internal error; the log says more"),

@@ -17,6 +17,8 @@ mod clock;
 mod commit;
 mod engine;
 mod error;
+mod find;
+mod inner;
 pub mod keys;
 pub mod merchants;
 mod metrics;

@@ -28,7 +28,16 @@ pub struct Metrics {
     calls: Family<CallLabels, Counter>,
     call_seconds: Family<GatewayLabels, Histogram>,
     /// Requests whose task has not ended.
-    pub(crate) in_flight: Gauge,
+    in_flight: Gauge,
+}
+
+/// A request in flight, until it is dropped.
+pub(crate) struct InFlight(Gauge);
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
 }
 
 impl Metrics {
@@ -60,6 +69,11 @@ impl Metrics {
             "Requests that move money and have not ended",
             self.in_flight.clone(),
         );
+    }
+
+    pub(crate) fn request(&self) -> InFlight {
+        self.in_flight.inc();
+        InFlight(self.in_flight.clone())
     }
 
     pub(crate) fn provider_call(

@@ -9,7 +9,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use baton_store::OutboxRow;
 
-use crate::engine::Inner;
+use crate::inner::Inner;
 use crate::resolver::paused;
 
 const LEASE_MS: i64 = 30_000;

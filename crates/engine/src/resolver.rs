@@ -3,6 +3,7 @@
 //! It asks providers; it never repeats a request. A plan without an answer becomes unknown and is only
 //! looked up, even though it may never have left: whoever could have told is gone.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,7 +12,7 @@ use baton_store::TimerRow;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
-use crate::engine::Inner;
+use crate::inner::Inner;
 use crate::task::{Stopped, Task};
 
 /// How often due timers are looked for.
@@ -19,6 +20,9 @@ const POLL: Duration = Duration::from_millis(1_000);
 
 /// How long a leased timer belongs to this node.
 const LEASE_MS: i64 = 120_000;
+
+/// How soon after a look-up a call is looked up again because somebody reads it.
+const READ_PAUSE_MS: i64 = 1_000;
 
 /// Timers taken at once, and look-ups under way at once.
 const BATCH: u32 = 64;
@@ -28,14 +32,12 @@ pub(crate) fn start(engine: &Arc<Inner>) {
     let worker = Arc::clone(engine);
     engine.tracker.spawn(async move {
         recover(&worker).await;
-        let stopping = worker.stopping.clone();
-        while !paused(&stopping, POLL).await {
-            let now = worker.clock.now();
-            let (node, boot) = (worker.config.node.clone(), worker.boot);
-            let lease_until = now.plus_millis(LEASE_MS);
-            match worker.store.lease_timers(now, lease_until, &node, boot, BATCH).await {
-                Ok(rows) => resolve_all(&worker, rows).await,
-                Err(error) => tracing::warn!(%error, "due timers cannot be read"),
+        loop {
+            // As long as batches come full, there is more.
+            let pause =
+                if resolve_due(&worker).await < BATCH as usize { POLL } else { Duration::ZERO };
+            if paused(&worker.stopping, pause).await {
+                return;
             }
         }
     });
@@ -46,6 +48,7 @@ pub(crate) fn start(engine: &Arc<Inner>) {
 /// Waits; true when the engine stops meanwhile.
 pub(crate) async fn paused(stopping: &CancellationToken, pause: Duration) -> bool {
     tokio::select! {
+        biased;
         () = stopping.cancelled() => true,
         () = tokio::time::sleep(pause) => false,
     }
@@ -53,7 +56,7 @@ pub(crate) async fn paused(stopping: &CancellationToken, pause: Duration) -> boo
 
 /// Takes up what an earlier run of this node left behind, without waiting for its timers.
 async fn recover(engine: &Arc<Inner>) {
-    let mut found = 0_usize;
+    let mut seen = HashSet::new();
     loop {
         let rows =
             engine.store.timers_of_other_boots(&engine.config.node, engine.boot, BATCH).await;
@@ -67,24 +70,34 @@ async fn recover(engine: &Arc<Inner>) {
                 continue;
             }
         };
-        if rows.is_empty() {
+        // What is resolved loses its timer or gets one of this run. A timer that could not be handled
+        // stays as it is and comes due by itself.
+        let known = seen.len();
+        seen.extend(rows.iter().map(|row| (row.payment, row.call.clone())));
+        if seen.len() == known || engine.stopping.is_cancelled() {
             break;
         }
-        found = found.saturating_add(rows.len());
-        let before = rows.len();
         resolve_all(engine, rows).await;
-        // A timer that could not be handled now stays as it is and comes due by itself.
-        let left = engine
-            .store
-            .timers_of_other_boots(&engine.config.node, engine.boot, BATCH)
-            .await
-            .map_or(0, |rows| rows.len());
-        if left >= before || engine.stopping.is_cancelled() {
-            break;
-        }
     }
-    if found > 0 {
-        tracing::info!(calls = found, "took up calls that an earlier run left behind");
+    if !seen.is_empty() {
+        tracing::info!(calls = seen.len(), "took up calls that an earlier run left behind");
+    }
+}
+
+/// Resolves a batch of what is due; returns how many there were.
+async fn resolve_due(engine: &Arc<Inner>) -> usize {
+    let now = engine.clock.now();
+    let (node, lease_until) = (&engine.config.node, now.plus_millis(LEASE_MS));
+    match engine.store.lease_timers(now, lease_until, node, engine.boot, BATCH).await {
+        Ok(rows) => {
+            let count = rows.len();
+            resolve_all(engine, rows).await;
+            count
+        }
+        Err(error) => {
+            tracing::warn!(%error, "due timers cannot be read");
+            0
+        }
     }
 }
 
@@ -113,11 +126,15 @@ async fn resolve(engine: &Arc<Inner>, row: &TimerRow) {
     }
 }
 
-/// Looks up every open call of a payment whose owner is gone.
+/// Looks up every open call of a payment that no task works on, unless that was done a moment ago.
 pub(crate) async fn resolve_open_calls(engine: &Arc<Inner>, payment: &Payment) {
+    let now = engine.clock.now();
     let open: Vec<CallId> = payment
         .calls()
         .filter(|(_, call)| matches!(call.state, baton_flow::CallState::Open { .. }))
+        .filter(|(_, call)| {
+            call.checks.last().is_none_or(|check| now.since(check.at) >= READ_PAUSE_MS)
+        })
         .map(|(id, _)| id)
         .collect();
     for id in open {

@@ -15,15 +15,19 @@ use tokio::sync::watch;
 
 use crate::calls::{self, Prepared, PurchaseFacts};
 use crate::commit::{self, Change};
-use crate::engine::Inner;
 use crate::error::EngineError;
+use crate::inner::{Inner, Running};
 use crate::new_id;
+use crate::resolver::paused;
 
 /// How often a step is decided again because another writer was first.
 const CONFLICTS_MAX: usize = 20;
 
 /// How long an answer is tried to be recorded before the task leaves it to the resolver.
 const RECORD_FOR: Duration = Duration::from_secs(60);
+
+/// The shortest pause between two look-ups by the request's own task, in milliseconds.
+const LOOK_UP_PAUSE_MS: u64 = 100;
 
 /// What those who wait for a task can see of it.
 #[derive(Clone, Debug)]
@@ -53,7 +57,8 @@ pub(crate) struct PurchaseSecrets {
 
 pub(crate) struct Task {
     engine: Arc<Inner>,
-    payment: Payment,
+    running: Running,
+    payment: Arc<Payment>,
     /// Whether a request waits for this task; the resolver's tasks are not live.
     live: bool,
     purchase: Option<PurchaseSecrets>,
@@ -98,13 +103,15 @@ impl Task {
         claim: Option<Claim>,
         live: bool,
     ) -> (Self, watch::Receiver<Progress>) {
+        let payment = Arc::new(payment);
         let (progress, seen) = watch::channel(Progress {
-            payment: Arc::new(payment.clone()),
+            payment: Arc::clone(&payment),
             call: None,
             done: false,
             provider: Duration::ZERO,
         });
         let task = Self {
+            running: Running::enter(&engine, payment.id),
             engine,
             payment,
             live,
@@ -188,8 +195,8 @@ impl Task {
         if !self.live {
             return None;
         }
-        let until = self.payment.order.failover_until;
         loop {
+            let until = self.payment.order.failover_until;
             let now = self.engine.clock.now();
             let (id, call) = self.mine.iter().find_map(|id| {
                 self.payment.call(*id).filter(|call| !call.is_concluded()).map(|c| (*id, c))
@@ -198,10 +205,16 @@ impl Task {
             if now >= until || at >= until {
                 return None;
             }
-            let wait = u64::try_from(at.since(now)).unwrap_or(0);
-            tokio::time::sleep(Duration::from_millis(wait)).await;
-            // It may have been resolved elsewhere meanwhile, by another node or by a status request.
+            // A look-up that cannot be made leaves no check behind, and is due again at once.
+            let wait = u64::try_from(at.since(now)).unwrap_or(0).max(LOOK_UP_PAUSE_MS);
+            if paused(&self.engine.stopping, Duration::from_millis(wait)).await {
+                return None;
+            }
             self.reload().await;
+            if self.payment.call(id).is_some_and(baton_flow::Call::is_concluded) {
+                // Another node has resolved it; only this task can try the next account.
+                return Some(Input::Due { call: id });
+            }
             if let Some(input) = self.look_up(id).await {
                 return Some(input);
             }
@@ -210,7 +223,7 @@ impl Task {
 
     async fn reload(&mut self) {
         if let Ok(Some(fresh)) = self.engine.load(self.payment.merchant, self.payment.id).await {
-            self.payment = fresh;
+            self.payment = Arc::new(fresh);
         }
     }
 
@@ -236,12 +249,21 @@ impl Task {
     /// Decides, prepares what was planned, and commits all of it at once. A plan that cannot be sent from
     /// here (no such operation, breaker open) is concluded in the same commit, and the next one planned.
     async fn advance(&mut self, input: Input) -> Result<VecDeque<Effect>, Stopped> {
+        let turn = Arc::clone(&self.running.turn);
+        let mut latest = turn.lock().await;
+        if let Some(latest) = latest.as_ref()
+            && latest.version > self.payment.version
+        {
+            self.payment = Arc::clone(latest);
+        }
         for _ in 0..CONFLICTS_MAX {
             let mut draft = self.decide(input.clone()).await?;
-            draft.payment.version = draft.payment.version.saturating_add(1);
+            let version = self.payment.version.saturating_add(1);
+            Arc::make_mut(&mut draft.payment).version = version;
             match self.commit(&draft).await {
                 Ok(()) => {
                     self.payment = draft.payment;
+                    *latest = Some(Arc::clone(&self.payment));
                     self.prepared.extend(draft.prepared);
                     self.mine.extend(draft.planned);
                     return Ok(draft.effects);
@@ -249,7 +271,7 @@ impl Task {
                 Err(CommitError::Conflict(Guard::Version)) if self.payment.version > 0 => {
                     let fresh = self.engine.load(self.payment.merchant, self.payment.id).await;
                     match fresh.map_err(Stopped::Store)? {
-                        Some(fresh) => self.payment = fresh,
+                        Some(fresh) => self.payment = Arc::new(fresh),
                         None => return Err(Stopped::Store(EngineError::Internal)),
                     }
                 }
@@ -264,7 +286,7 @@ impl Task {
     async fn decide(&self, input: Input) -> Result<Draft, Stopped> {
         let facts = self.engine.facts(self.live);
         let mut draft = Draft {
-            payment: self.payment.clone(),
+            payment: Arc::clone(&self.payment),
             events: Vec::new(),
             timers: Vec::new(),
             effects: VecDeque::new(),
@@ -274,7 +296,7 @@ impl Task {
         let mut inputs = VecDeque::from([input]);
         while let Some(input) = inputs.pop_front() {
             let step = baton_flow::step(&draft.payment, input, &facts).map_err(Stopped::Refused)?;
-            draft.payment = step.next;
+            draft.payment = Arc::new(step.next);
             draft.events.extend(step.events);
             draft.timers.extend(step.timers);
             for effect in step.effects {
@@ -283,7 +305,7 @@ impl Task {
                     match self.prepare(&draft.payment, id, &facts).await {
                         Ok(prepared) => {
                             if let Some(template) = prepared.template() {
-                                draft.payment.attach_template(id, template);
+                                Arc::make_mut(&mut draft.payment).attach_template(id, template);
                             }
                             draft.prepared.insert(id, prepared);
                         }
@@ -323,38 +345,41 @@ impl Task {
 
     async fn commit(&self, draft: &Draft) -> Result<(), CommitError> {
         let engine = &self.engine;
+        let owner = engine.owner();
         let change = Change {
             payment: &draft.payment,
             id: new_id(engine.clock.as_ref()),
             events: &draft.events,
             timers: &draft.timers,
             publish: engine.config.publish_events,
+            owner: &owner,
         };
-        let mut set = change.write_set()?;
-        if let Some(claim) = &self.claim {
-            let is_first = self.mine.is_empty();
-            let subject = self.mine.first().or(draft.planned.first()).copied();
-            let nothing_attempted = nothing_was_attempted(&draft.payment, subject);
-            if is_first
-                && !nothing_attempted
-                && let Some(call) = draft.planned.first()
-            {
-                set.push(Write::ClaimKey(IdempotencyRow {
-                    merchant: draft.payment.merchant,
-                    key: claim.key.clone(),
-                    fingerprint: claim.fingerprint.clone(),
-                    payment: draft.payment.id,
-                    call: call.to_string(),
-                    created_at: draft.payment.updated_at,
-                    expires_at: claim.expires_at,
-                }));
-            }
-            if !is_first && nothing_attempted {
-                let (merchant, key) = (draft.payment.merchant, claim.key.clone());
-                set.push(Write::ReleaseKey { merchant, key });
-            }
+        let build = || {
+            let mut set = change.write_set()?;
+            set.writes.extend(self.idempotency(draft));
+            Ok(set)
+        };
+        commit::commit(engine.store.as_ref(), &draft.payment, change.id, build).await
+    }
+
+    /// The idempotency key is claimed with the first plan, and given back when nothing was attempted.
+    fn idempotency(&self, draft: &Draft) -> Option<Write> {
+        let claim = self.claim.as_ref()?;
+        let subject = *self.mine.first().or(draft.planned.first())?;
+        let (merchant, key) = (draft.payment.merchant, claim.key.clone());
+        match (self.mine.is_empty(), nothing_was_attempted(&draft.payment, subject)) {
+            (true, false) => Some(Write::ClaimKey(IdempotencyRow {
+                merchant,
+                key,
+                fingerprint: claim.fingerprint.clone(),
+                payment: draft.payment.id,
+                call: subject.to_string(),
+                created_at: draft.payment.updated_at,
+                expires_at: claim.expires_at,
+            })),
+            (false, true) => Some(Write::ReleaseKey { merchant, key }),
+            (true, true) | (false, false) => None,
         }
-        commit::commit(engine.store.as_ref(), &draft.payment, change.id, set).await
     }
 
     fn report(&self, ended: bool) {
@@ -369,7 +394,7 @@ impl Task {
                 None => false,
             };
         self.progress.send_replace(Progress {
-            payment: Arc::new(self.payment.clone()),
+            payment: Arc::clone(&self.payment),
             call,
             done,
             provider: self.provider,
@@ -379,7 +404,7 @@ impl Task {
 
 /// A step that is decided and not yet durable.
 struct Draft {
-    payment: Payment,
+    payment: Arc<Payment>,
     events: Vec<Event>,
     timers: Vec<baton_flow::Timer>,
     effects: VecDeque<Effect>,
@@ -389,7 +414,7 @@ struct Draft {
 
 /// Whether a request ended with every call not sent or refused: then its idempotency key is released, so
 /// that "try again" can be obeyed.
-fn nothing_was_attempted(payment: &Payment, subject: Option<CallId>) -> bool {
+fn nothing_was_attempted(payment: &Payment, subject: CallId) -> bool {
     let harmless = |call: &baton_flow::Call| {
         matches!(
             &call.state,
@@ -397,8 +422,9 @@ fn nothing_was_attempted(payment: &Payment, subject: Option<CallId>) -> bool {
         )
     };
     match subject {
-        Some(CallId::Attempt(_)) => payment.attempts.iter().all(harmless),
-        Some(id) => payment.call(id).is_some_and(harmless),
-        None => false,
+        CallId::Attempt(_) => payment.attempts.iter().all(harmless),
+        CallId::Capture(_) | CallId::Void(_) | CallId::Refund(_) => {
+            payment.call(subject).is_some_and(harmless)
+        }
     }
 }

@@ -1,0 +1,24 @@
+//! The whole way of a request without its HTTP: engine, connectors, sockets and store, against the
+//! simulated provider on loopback.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::disallowed_methods,
+    clippy::wildcard_enum_match_arm,
+    clippy::explicit_write,
+    reason = "a failed expectation is a failed test"
+)]
+
+mod canary;
+mod concurrency;
+mod crash;
+mod failover;
+mod idempotency;
+mod operations;
+mod order;
+mod probe;
+mod provider;
+mod world;
