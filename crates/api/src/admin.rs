@@ -2,29 +2,30 @@
 
 use std::sync::Arc;
 
-use aws_lc_rs::constant_time::verify_slices_are_equal;
-use axum::Router;
+use axum::Extension;
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse as _, Response};
-use axum::routing::{delete, get};
 use baton_engine::keys::{self, NewKey, Scope};
-use baton_engine::{EngineError, merchants};
+use baton_engine::{Caller, EngineError};
 use baton_store::ApiKeyRow;
 use baton_types::{ApiKeyId, MerchantId, Timestamp};
-use http::{HeaderMap, StatusCode};
+use http::StatusCode;
 use serde::Serialize;
 use serde_json::json as value;
 
 use crate::App;
-use crate::auth::{authenticate, presented};
 use crate::body::{Json, JsonBody};
 use crate::error::{json, validation};
 use crate::fields::{FieldError, Fields};
+use crate::route::{Access, Route};
 
-pub(crate) fn routes() -> Router<Arc<App>> {
-    Router::new()
-        .route("/admin/v1/api-keys", get(list).post(create))
-        .route("/admin/v1/api-keys/{id}", delete(revoke))
+pub(crate) fn routes() -> Vec<Route> {
+    let access = Access::Key(Scope::Admin);
+    vec![
+        Route::get("/admin/v1/api-keys", access, list),
+        Route::post("/admin/v1/api-keys", access, create),
+        Route::delete("/admin/v1/api-keys/{id}", access, revoke),
+    ]
 }
 
 /// A key as it is listed: never its text.
@@ -55,20 +56,6 @@ impl From<&ApiKeyRow> for KeyView {
     }
 }
 
-/// Either the operator's own key from the configuration, which acts for the default merchant, or a
-/// merchant's key with the admin scope.
-async fn administrator(app: &App, headers: &HeaderMap) -> Result<MerchantId, Response> {
-    let (given, wanted) = (presented(headers), app.admin_key.as_ref());
-    if let (Some(given), Some(wanted)) = (given, wanted)
-        && verify_slices_are_equal(given.as_bytes(), wanted.expose().as_bytes()).is_ok()
-    {
-        let store = app.engine.store().as_ref();
-        let found = merchants::ensure(store, app.engine.clock(), merchants::DEFAULT).await;
-        return found.map_err(|error| failure(&error));
-    }
-    Ok(authenticate(app, headers, Scope::Admin).await?.merchant)
-}
-
 fn failure(error: &EngineError) -> Response {
     match error {
         EngineError::NotFound => StatusCode::NOT_FOUND.into_response(),
@@ -84,12 +71,8 @@ fn failure(error: &EngineError) -> Response {
     }
 }
 
-async fn list(State(app): State<Arc<App>>, headers: HeaderMap) -> Response {
-    let merchant = match administrator(&app, &headers).await {
-        Ok(merchant) => merchant,
-        Err(response) => return response,
-    };
-    match app.engine.store().api_keys(merchant).await {
+async fn list(State(app): State<Arc<App>>, Extension(caller): Extension<Caller>) -> Response {
+    match app.engine.store().api_keys(caller.merchant).await {
         Ok(rows) => {
             let keys: Vec<KeyView> = rows.iter().map(KeyView::from).collect();
             json(StatusCode::OK, &value!({ "data": keys }))
@@ -100,14 +83,10 @@ async fn list(State(app): State<Arc<App>>, headers: HeaderMap) -> Response {
 
 async fn create(
     State(app): State<Arc<App>>,
-    headers: HeaderMap,
+    Extension(caller): Extension<Caller>,
     JsonBody(body): JsonBody,
 ) -> Response {
-    let merchant = match administrator(&app, &headers).await {
-        Ok(merchant) => merchant,
-        Err(response) => return response,
-    };
-    let new = match read_new_key(&body, merchant) {
+    let new = match read_new_key(&body, caller.merchant, app.engine.clock().now()) {
         Ok(new) => new,
         Err(error) => return validation(StatusCode::BAD_REQUEST, &error),
     };
@@ -121,9 +100,9 @@ async fn create(
     }
 }
 
-fn read_new_key(body: &[u8], merchant: MerchantId) -> Result<NewKey, FieldError> {
+fn read_new_key(body: &[u8], merchant: MerchantId, now: Timestamp) -> Result<NewKey, FieldError> {
     let mut fields = Fields::of_body(Json::parse(body)?)?;
-    let name = fields.plain_text("name", 100)?.unwrap_or_else(|| "unnamed".to_owned());
+    let name = fields.kept_text("name", 100)?.unwrap_or_else(|| "unnamed".to_owned());
     let sandbox = fields.boolean("sandbox")?.ok_or_else(|| {
         fields.error("sandbox", "It is required: true for test accounts, false for live ones.")
     })?;
@@ -141,21 +120,20 @@ fn read_new_key(body: &[u8], merchant: MerchantId) -> Result<NewKey, FieldError>
             fields.error("expires_at", "It must be a time like 2027-01-31T00:00:00Z.")
         })?),
     };
+    if expires_at.is_some_and(|expires| expires <= now) {
+        return Err(fields.error("expires_at", "It must lie in the future."));
+    }
     Ok(NewKey { merchant, name, scopes, sandbox, expires_at })
 }
 
 async fn revoke(
     State(app): State<Arc<App>>,
-    headers: HeaderMap,
+    Extension(caller): Extension<Caller>,
     Path(id): Path<String>,
 ) -> Response {
-    let merchant = match administrator(&app, &headers).await {
-        Ok(merchant) => merchant,
-        Err(response) => return response,
-    };
     let Ok(id) = ApiKeyId::parse(&id) else { return StatusCode::NOT_FOUND.into_response() };
     let store = app.engine.store().as_ref();
-    match keys::revoke(store, app.engine.clock(), merchant, id).await {
+    match keys::revoke(store, app.engine.clock(), caller.merchant, id).await {
         Ok(()) => StatusCode::NO_CONTENT.into_response(),
         Err(error) => failure(&error),
     }

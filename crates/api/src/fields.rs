@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use zeroize::Zeroizing;
 
 use crate::body::{BodyError, Json};
+use crate::pan::holds_card_number;
 
 /// A field that is not as it should be. Never holds the value.
 #[derive(Debug, PartialEq, Eq)]
@@ -30,6 +31,19 @@ impl From<BodyError> for FieldError {
     fn from(error: BodyError) -> Self {
         Self { field: error.path.unwrap_or_default(), message: error.message }
     }
+}
+
+/// What is said of a text that would be stored and holds a card number.
+pub(crate) const HOLDS_CARD_NUMBER: &str =
+    "It holds a card number, which may stand in card.cardNumber only.";
+
+/// An error's text as a sentence.
+pub(crate) fn sentence(error: impl std::fmt::Display) -> String {
+    let text = error.to_string();
+    let mut chars = text.chars();
+    let capital: String = chars.next().into_iter().flat_map(char::to_uppercase).collect();
+    let stop = if text.ends_with('.') { "" } else { "." };
+    format!("{capital}{}{stop}", chars.as_str())
 }
 
 /// An object of a body and its path.
@@ -117,6 +131,19 @@ impl Fields {
     ) -> Result<Option<String>, FieldError> {
         let text = self.text(name, max)?;
         Ok(text.map(|text| text.trim().to_owned()).filter(|text| !text.is_empty()))
+    }
+
+    /// A plain text that is going to be stored: it must not hold a card number.
+    pub(crate) fn kept_text(
+        &mut self,
+        name: &str,
+        max: usize,
+    ) -> Result<Option<String>, FieldError> {
+        let text = self.plain_text(name, max)?;
+        match text {
+            Some(text) if holds_card_number(&text) => Err(self.error(name, HOLDS_CARD_NUMBER)),
+            text => Ok(text),
+        }
     }
 
     /// A number, as it was written.

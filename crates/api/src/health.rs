@@ -2,22 +2,22 @@
 
 use std::sync::Arc;
 
-use axum::Router;
 use axum::extract::State;
 use axum::response::{IntoResponse as _, Response};
-use axum::routing::get;
 use http::{StatusCode, header};
 use serde_json::json;
 use tokio::time::Instant;
 
 use crate::App;
 use crate::error::json;
+use crate::route::{Access, Route};
 
-pub(crate) fn routes() -> Router<Arc<App>> {
-    Router::new()
-        .route("/health", get(|| async { "health is good" }))
-        .route("/health/ready", get(ready))
-        .route("/metrics", get(metrics))
+pub(crate) fn routes() -> Vec<Route> {
+    vec![
+        Route::get("/health", Access::Public, || async { "health is good" }),
+        Route::get("/health/ready", Access::Public, ready),
+        Route::get("/metrics", Access::Public, metrics),
+    ]
 }
 
 /// Ready when the database answers and the server is not shutting down.

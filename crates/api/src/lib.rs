@@ -1,7 +1,8 @@
 //! HTTP: both API families, the admin API, health and metrics. Handlers translate, nothing else.
 //!
-//! Only this crate knows status codes and JSON names. Absent here: what a request means (`baton-engine`),
-//! listening and TLS (the application).
+//! Only this crate knows status codes and JSON names. Every route is in [`routes`] with the scope that its
+//! key needs; the key is checked before anything of the body is read. Absent here: what a request means
+//! (`baton-engine`), listening and TLS (the application).
 
 mod admin;
 mod auth;
@@ -11,20 +12,24 @@ mod fields;
 mod gateway;
 mod health;
 mod metrics;
+mod pan;
 mod respond;
+mod route;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
-use axum::response::{IntoResponse as _, Response};
+use axum::middleware::from_fn_with_state;
+use axum::response::Response;
 use baton_engine::Engine;
 use baton_engine::keys::Keyring;
 use baton_types::Secret;
 use http::StatusCode;
 
 pub use admin::KeyView;
+pub use route::{Access, Route};
 
 /// Largest body of a request, in bytes.
 const BODY_MAX: usize = 64 * 1024;
@@ -58,14 +63,20 @@ impl App {
 }
 
 /// Every route of the server.
+#[must_use]
+pub fn routes() -> Vec<Route> {
+    [gateway::routes(), admin::routes(), health::routes()].into_iter().flatten().collect()
+}
+
+/// The server's routes as a service.
 pub fn router(app: Arc<App>) -> Router {
-    Router::new()
-        .merge(gateway::routes())
-        .merge(admin::routes())
-        .merge(health::routes())
+    let add = |router: Router<Arc<App>>, route: Route| route.add_to(router, &app);
+    routes()
+        .into_iter()
+        .fold(Router::new(), add)
         .fallback(unknown_route)
         .method_not_allowed_fallback(wrong_method)
-        .layer(axum::middleware::from_fn_with_state(Arc::clone(&app), respond::observe))
+        .layer(from_fn_with_state(Arc::clone(&app), respond::observe))
         .layer(DefaultBodyLimit::max(BODY_MAX))
         .with_state(app)
 }
@@ -77,5 +88,5 @@ async fn unknown_route() -> Response {
 
 async fn wrong_method() -> Response {
     let error = fields::FieldError::new("", "The route does not take this method.");
-    error::validation(StatusCode::METHOD_NOT_ALLOWED, &error).into_response()
+    error::validation(StatusCode::METHOD_NOT_ALLOWED, &error)
 }

@@ -9,49 +9,50 @@ mod result;
 use std::sync::Arc;
 
 use aws_lc_rs::digest;
-use axum::Router;
+use axum::Extension;
 use axum::extract::State;
-use axum::response::{IntoResponse as _, Response};
-use axum::routing::{delete, post, put};
+use axum::response::Response;
 use baton_engine::keys::Scope;
 use baton_engine::{Answered, Caller, EngineError, Idempotency};
 use http::{HeaderMap, HeaderValue, StatusCode};
+use serde::Serialize;
 
-use crate::auth::authenticate;
-use crate::body::{Hide, Json, JsonBody};
+use crate::body::{Json, JsonBody};
 use crate::error::{json, validation};
-use crate::fields::{FieldError, Fields};
+use crate::fields::{FieldError, Fields, HOLDS_CARD_NUMBER, sentence};
+use crate::pan::holds_card_number;
+use crate::route::{Access, Route};
 use crate::{App, respond};
 use request::{AccountsForm, Changing, Making};
 use result::{OperationResult, OperationType};
 
+/// The header of an idempotency key.
+const IDEMPOTENCY_KEY: &str = "Idempotency-Key";
+
 /// Longest idempotency key, in characters.
 const KEY_MAX: usize = 255;
 
-pub(crate) fn routes() -> Router<Arc<App>> {
-    let make = |making: Making| {
-        post(move |State(app): State<Arc<App>>, headers: HeaderMap, body: JsonBody| async move {
-            operate(&app, &headers, &body.0, Operation::Make(making)).await
-        })
-    };
-    let change = |changing: Changing| {
-        move |State(app): State<Arc<App>>, headers: HeaderMap, body: JsonBody| async move {
-            operate(&app, &headers, &body.0, Operation::Change(changing)).await
+pub(crate) fn routes() -> Vec<Route> {
+    let access = Access::Key(Scope::Gateway);
+    let run = |operation: Operation| {
+        move |State(app): State<Arc<App>>,
+              Extension(caller): Extension<Caller>,
+              headers: HeaderMap,
+              JsonBody(body): JsonBody| async move {
+            operate(&app, caller, &headers, &body, operation).await
         }
     };
-    Router::new()
-        .route("/PaymentGateway/charge", make(Making::Charge))
-        .route("/PaymentGateway/authorize", make(Making::Authorize))
-        .route("/PaymentGateway/tokenize", make(Making::Tokenize))
-        .route("/PaymentGateway/capture", put(change(Changing::Capture)))
-        .route("/PaymentGateway/refund", put(change(Changing::Refund)))
-        .route("/PaymentGateway/void", delete(change(Changing::Void)))
-        .route(
-            "/PaymentGateway/status",
-            post(|State(app): State<Arc<App>>, headers: HeaderMap, body: JsonBody| async move {
-                operate(&app, &headers, &body.0, Operation::Status).await
-            }),
-        )
+    let make = |making| run(Operation::Make(making));
+    let change = |changing| run(Operation::Change(changing));
+    vec![
+        Route::post("/PaymentGateway/charge", access, make(Making::Charge)),
+        Route::post("/PaymentGateway/authorize", access, make(Making::Authorize)),
+        Route::post("/PaymentGateway/tokenize", access, make(Making::Tokenize)),
+        Route::put("/PaymentGateway/capture", access, change(Changing::Capture)),
+        Route::put("/PaymentGateway/refund", access, change(Changing::Refund)),
+        Route::delete("/PaymentGateway/void", access, change(Changing::Void)),
+        Route::post("/PaymentGateway/status", access, run(Operation::Status)),
+    ]
 }
 
 #[derive(Clone, Copy)]
@@ -93,14 +94,16 @@ impl From<EngineError> for Fault {
     }
 }
 
-async fn operate(app: &App, headers: &HeaderMap, body: &[u8], operation: Operation) -> Response {
-    let caller = match authenticate(app, headers, Scope::Gateway).await {
-        Ok(key) => Caller { merchant: key.merchant, sandbox: key.sandbox },
-        Err(response) => return response,
-    };
-    let now = app.engine.clock().now();
+async fn operate(
+    app: &App,
+    caller: Caller,
+    headers: &HeaderMap,
+    body: &[u8],
+    operation: Operation,
+) -> Response {
     match answer(app, headers, body, operation, caller).await {
         Ok(answered) => {
+            let now = app.engine.clock().now();
             let result = match operation {
                 Operation::Status => OperationResult::of_status(&answered, now),
                 Operation::Make(_) | Operation::Change(_) => OperationResult::of(&answered, now),
@@ -124,19 +127,18 @@ async fn answer(
     operation: Operation,
     caller: Caller,
 ) -> Result<Answered, Fault> {
-    let json = Json::parse(body).map_err(FieldError::from)?;
+    let fields = Fields::of_body(Json::parse(body).map_err(FieldError::from)?)?;
     let engine = &app.engine;
     match operation {
         Operation::Make(making) => {
-            let key = idempotency(headers, operation, &json)?;
-            let now = engine.clock().now();
-            let request = request::make(Fields::of_body(json)?, making, now)?;
+            let request = request::make(fields, making, engine.clock().now())?;
+            let key = idempotency(headers, operation, &request.asked())?;
             let answered = engine.purchase(caller, request.purchase, key).await;
             answered.map_err(|error| Fault::Engine(error, Some(request.form)))
         }
         Operation::Change(changing) => {
-            let key = idempotency(headers, operation, &json)?;
-            let request = request::change(Fields::of_body(json)?, changing)?;
+            let request = request::change(fields, changing)?;
+            let key = idempotency(headers, operation, &request.asked())?;
             let (target, amount) = (&request.target, request.amount);
             Ok(match changing {
                 Changing::Capture => engine.capture(caller, target, amount, key).await?,
@@ -144,46 +146,34 @@ async fn answer(
                 Changing::Refund => engine.refund(caller, target, amount, key).await?,
             })
         }
-        Operation::Status => {
-            let target = request::status(Fields::of_body(json)?)?;
-            Ok(engine.status(caller, &target).await?)
-        }
+        Operation::Status => Ok(engine.status(caller, &request::status(fields)?).await?),
     }
 }
 
 /// The client's idempotency key with a fingerprint of what it stands for.
 ///
-/// The body enters without CVVs, and card numbers as their first six and last four digits: the hash then
-/// says nothing that is not stored anyway, and every node computes the same one without a shared secret.
+/// Two requests are the same if they ask for the same, however they are written. What is hashed is what
+/// was understood, never the body: a body may hold a CVV or a card number in a place that nobody reads,
+/// and neither may be kept, not even as a hash (PCI DSS 3.3.1, 3.5.1). Every node computes the same
+/// fingerprint without a shared secret.
 fn idempotency(
     headers: &HeaderMap,
     operation: Operation,
-    body: &Json,
-) -> Result<Option<Idempotency>, FieldError> {
-    const HEADER: &str = "Idempotency-Key";
-    let Some(value) = headers.get(HEADER) else { return Ok(None) };
-    let wrong =
-        || FieldError::new(HEADER, format!("It must be 1 to {KEY_MAX} visible characters."));
-    let key = value.to_str().map_err(|_| wrong())?.trim();
+    asked: &impl Serialize,
+) -> Result<Option<Idempotency>, Fault> {
+    let Some(value) = headers.get(IDEMPOTENCY_KEY) else { return Ok(None) };
+    let wrong = |message| FieldError::new(IDEMPOTENCY_KEY, message);
+    let key = value.to_str().unwrap_or_default().trim();
     if key.is_empty() || key.len() > KEY_MAX {
-        return Err(wrong());
+        return Err(wrong(format!("It must be 1 to {KEY_MAX} visible characters.")).into());
     }
-    let mut canonical = String::from(operation.answers().as_str());
-    body.canonical(&mut canonical, &|name, value| match (name, value) {
-        ("cvv", _) => Hide::Leave,
-        ("cardnumber", Json::Text(number)) => Hide::Instead(truncated(number)),
-        _ => Hide::Show,
-    });
-    let canonical = zeroize::Zeroizing::new(canonical);
-    let hash = digest::digest(&digest::SHA256, canonical.as_bytes());
+    if holds_card_number(key) {
+        return Err(wrong(HOLDS_CARD_NUMBER.to_owned()).into());
+    }
+    let text = serde_json::to_vec(&(operation.answers(), asked));
+    let text = text.map_err(|_| EngineError::Internal)?;
+    let hash = digest::digest(&digest::SHA256, &text);
     Ok(Some(Idempotency { key: key.to_owned(), fingerprint: hash.as_ref().to_vec() }))
-}
-
-/// The first six and last four digits of a card number, as may be stored.
-fn truncated(number: &str) -> String {
-    let digits: Vec<char> = number.chars().filter(char::is_ascii_digit).collect();
-    let last = digits.len().saturating_sub(4).max(6);
-    digits.iter().take(6).chain(digits.iter().skip(last)).collect()
 }
 
 fn render(result: &OperationResult) -> Response {
@@ -202,27 +192,20 @@ fn render(result: &OperationResult) -> Response {
 fn explain(fault: &Fault, operation: Operation) -> Response {
     let (error, form) = match fault {
         Fault::Field(error) => return validation(StatusCode::BAD_REQUEST, error),
-        Fault::Engine(error, form) => (error, form),
+        Fault::Engine(error, form) => (error, form.as_ref().unwrap_or(&AccountsForm::Single)),
     };
-    let bad = |field: String| {
-        validation(StatusCode::BAD_REQUEST, &FieldError::new(field, format!("{error}.")))
-    };
+    let wrong = |status, field: &str| validation(status, &FieldError::new(field, sentence(error)));
     match error {
         EngineError::UnknownAccount { index } | EngineError::WrongMode { index, .. } => {
-            bad(form.as_ref().unwrap_or(&AccountsForm::Single).path(*index))
+            wrong(StatusCode::BAD_REQUEST, &form.path(*index))
         }
-        EngineError::OtherCard => bad("card.cardNumber".to_owned()),
-        EngineError::NotTheWhole { .. } => bad("amount".to_owned()),
-        EngineError::KeyReused => {
-            let error = FieldError::new("Idempotency-Key", format!("{error}."));
-            validation(StatusCode::UNPROCESSABLE_ENTITY, &error)
-        }
+        EngineError::OtherCard => wrong(StatusCode::BAD_REQUEST, "card.cardNumber"),
+        EngineError::NotTheWhole { .. } => wrong(StatusCode::BAD_REQUEST, "amount"),
+        EngineError::KeyReused => wrong(StatusCode::UNPROCESSABLE_ENTITY, IDEMPOTENCY_KEY),
         EngineError::NotFound
         | EngineError::Refused(_)
         | EngineError::StillRunning
         | EngineError::Unavailable
-        | EngineError::Internal => {
-            render(&OperationResult::refused(operation.answers(), error)).into_response()
-        }
+        | EngineError::Internal => render(&OperationResult::refused(operation.answers(), error)),
     }
 }

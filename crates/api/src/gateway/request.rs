@@ -2,14 +2,44 @@
 
 use baton_flow::{DoubtMode, OrderKind};
 use baton_types::{Card, CardNumber, Currency, Cvv, Expiry, MaskedCard, Money, Timestamp};
+use serde::Serialize;
 
-use crate::fields::{FieldError, Fields};
+use crate::fields::{FieldError, Fields, sentence};
 
 /// Most accounts that one request may name.
 const ACCOUNTS_MAX: usize = 10;
 
 /// Longest free text that is taken, in characters.
 const TEXT_MAX: usize = 255;
+
+/// Said of `@TOKEN` wherever the contract allows it.
+const NO_TOKENS: &str = "Stored tokens are not available in this version; send the value itself.";
+
+/// The contract's `CardTypes`. Only checked: the brand follows from the number.
+const CARD_TYPES: [&str; 22] = [
+    "Unspecified",
+    "AMEX",
+    "BC",
+    "CartaSi",
+    "Dankort",
+    "Delta",
+    "DinersClub",
+    "Discover",
+    "Electron",
+    "Elo",
+    "enRoute",
+    "Hipercard",
+    "JCB",
+    "Maestro",
+    "MasterCard",
+    "MC_Alaska",
+    "MC_Canada",
+    "Switch",
+    "Troy",
+    "UATP",
+    "UnionPay",
+    "Visa",
+];
 
 /// The operations that make a payment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,10 +85,28 @@ pub(crate) struct MakeRequest {
     pub(crate) form: AccountsForm,
 }
 
+impl MakeRequest {
+    /// What is asked for, to be compared with a repeat: all that has an effect, but for the CVV, and of
+    /// the card number what may be stored.
+    pub(crate) fn asked(&self) -> impl Serialize {
+        let asked = &self.purchase;
+        let card = asked.card.as_ref().map(|card| (card.masked(), &card.holder));
+        let texts = (&asked.provider_token, &asked.merchant_ref, &asked.description);
+        (asked.kind, card, texts, &asked.accounts, asked.doubt)
+    }
+}
+
 /// A capture, void or refund, read and checked.
 pub(crate) struct ChangeRequest {
     pub(crate) target: baton_engine::Target,
     pub(crate) amount: Money,
+}
+
+impl ChangeRequest {
+    /// What is asked for, to be compared with a repeat.
+    pub(crate) fn asked(&self) -> impl Serialize {
+        (&self.target.account, &self.target.reference, &self.target.card, self.amount)
+    }
 }
 
 /// Reads a charge, authorization or tokenization.
@@ -75,7 +123,7 @@ pub(crate) fn make(
     };
     let provider_token = match making {
         Making::Tokenize => None,
-        Making::Charge | Making::Authorize => body.plain_text("userToken", TEXT_MAX)?,
+        Making::Charge | Making::Authorize => body.kept_text("userToken", TEXT_MAX)?,
     };
     let card = match body.object("card")? {
         Some(fields) => Some(card(fields, now)?),
@@ -90,8 +138,8 @@ pub(crate) fn make(
         card,
         provider_token,
         accounts,
-        merchant_ref: body.plain_text("myRef", TEXT_MAX)?,
-        description: body.plain_text("orderDesc", TEXT_MAX)?,
+        merchant_ref: body.kept_text("myRef", TEXT_MAX)?,
+        description: body.kept_text("orderDesc", TEXT_MAX)?,
         doubt: doubt(&mut body)?,
     };
     Ok(MakeRequest { purchase, form })
@@ -139,7 +187,7 @@ fn refuse_what_is_absent(body: &Fields) -> Result<(), FieldError> {
         ),
         ("certificateName", "Client certificates are not available in this version."),
         ("networkTokenBrand", "Network tokens are not available in this version."),
-        ("cardToken", "Stored tokens are not available in this version; send the card number."),
+        ("cardToken", NO_TOKENS),
     ];
     match absent.into_iter().find(|(name, _)| body.has(name)) {
         Some((name, message)) => Err(body.error(name, message)),
@@ -170,10 +218,18 @@ fn card(mut fields: Fields, now: Timestamp) -> Result<Card, FieldError> {
     if expiry.is_past(now) {
         return Err(fields.error("expirationYear", "The card has expired."));
     }
-    let holder = fields.required_text("cardHolderName", TEXT_MAX)?.trim().to_owned();
+    let holder = fields.kept_text("cardHolderName", TEXT_MAX)?;
+    let holder = holder.ok_or_else(|| fields.error("cardHolderName", "It is required."))?;
+    for name in ["ownerID", "issueNumber"] {
+        fields.plain_text(name, TEXT_MAX)?;
+    }
+    if fields.text("cardType", 64)?.is_some_and(|word| !CARD_TYPES.contains(&word.as_str())) {
+        return Err(fields.error("cardType", "It is not one of the contract's card types."));
+    }
     let cvv = match fields.text("cvv", 64)? {
         None => None,
         Some(text) if text.is_empty() => None,
+        Some(text) if text.starts_with('@') => return Err(fields.error("cvv", NO_TOKENS)),
         Some(text) => {
             Some(Cvv::parse(&text).map_err(|error| fields.error("cvv", sentence(error)))?)
         }
@@ -197,8 +253,7 @@ fn shown_card(mut fields: Fields) -> Result<MaskedCard, FieldError> {
 fn number(fields: &mut Fields) -> Result<CardNumber, FieldError> {
     let text = fields.required_text("cardNumber", 64)?;
     if text.starts_with('@') {
-        let message = "Stored tokens are not available in this version; send the card number.";
-        return Err(fields.error("cardNumber", message));
+        return Err(fields.error("cardNumber", NO_TOKENS));
     }
     CardNumber::parse(&text).map_err(|error| fields.error("cardNumber", sentence(error)))
 }
@@ -289,18 +344,10 @@ fn doubt(body: &mut Fields) -> Result<DoubtMode, FieldError> {
         None | Some("resolve_first") => Ok(DoubtMode::ResolveFirst),
         Some("stop") => Ok(DoubtMode::Stop),
         Some("hold_safe") => {
-            let message = "hold_safe is not available in this version: use resolve_first or stop.";
+            let message =
+                "The mode hold_safe is not available in this version; use resolve_first or stop.";
             Err(body.error("outcomeMode", message))
         }
         Some(_) => Err(body.error("outcomeMode", "It must be resolve_first or stop.")),
     }
-}
-
-/// An error's text as a sentence.
-fn sentence(error: impl std::fmt::Display) -> String {
-    let text = error.to_string();
-    let mut chars = text.chars();
-    let capital: String = chars.next().into_iter().flat_map(char::to_uppercase).collect();
-    let stop = if text.ends_with('.') { "" } else { "." };
-    format!("{capital}{}{stop}", chars.as_str())
 }

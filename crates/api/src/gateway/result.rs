@@ -10,11 +10,13 @@ use http::StatusCode;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
+use crate::fields::sentence;
+
 /// The contract's `Payments.OperationResult`, with our additions.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct OperationResult {
-    operation_type: &'static str,
+    operation_type: OperationType,
     operation_result_code: ResultCode,
     operation_result_description: Option<String>,
     authorization_code: Option<String>,
@@ -77,7 +79,7 @@ pub(crate) enum ResultCode {
 }
 
 /// The operation as the contract names it in answers; an authorization answers `PreAuth`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub(crate) enum OperationType {
     Charge,
     PreAuth,
@@ -89,18 +91,6 @@ pub(crate) enum OperationType {
 }
 
 impl OperationType {
-    pub(super) fn as_str(self) -> &'static str {
-        match self {
-            Self::Charge => "Charge",
-            Self::PreAuth => "PreAuth",
-            Self::Capture => "Capture",
-            Self::Void => "Void",
-            Self::Refund => "Refund",
-            Self::Tokenize => "Tokenize",
-            Self::Status => "Status",
-        }
-    }
-
     fn of(payment: &Payment, call: CallId) -> Self {
         match call {
             CallId::Attempt(_) => match payment.order.kind {
@@ -131,10 +121,16 @@ impl OperationResult {
         Self::render(payment, OperationType::of(payment, answered.call), answered.call, now)
     }
 
-    /// The result of a look-up of an earlier operation.
+    /// The result of a look-up of an earlier operation: that operation's result, as it stands now.
     pub(crate) fn of_status(answered: &Answered, now: Timestamp) -> Self {
         let mut result = Self::render(&answered.payment, OperationType::Status, answered.call, now);
-        result.gateway_result_code = Some(answered.payment.status().to_owned());
+        let status = answered.payment.status();
+        if status == "voided" {
+            result.operation_result_description = Some("Approved, and voided since".to_owned());
+        }
+        result.gateway_result_code = Some(status.to_owned());
+        // It is the earlier operation that failed; looking again at once shows nothing new.
+        result.retry_after_s = None;
         result
     }
 
@@ -153,9 +149,9 @@ impl OperationResult {
             | EngineError::KeyReused => (ResultCode::Rejected, "not_allowed"),
         };
         Self {
-            operation_type: operation.as_str(),
+            operation_type: operation,
             operation_result_code: code,
-            operation_result_description: Some(error.to_string()),
+            operation_result_description: Some(sentence(error)),
             authorization_code: None,
             currency: None,
             amount: None,
@@ -180,7 +176,8 @@ impl OperationResult {
 
     fn render(payment: &Payment, operation: OperationType, call: CallId, now: Timestamp) -> Self {
         let conclusion = conclude(payment, call);
-        let answer = conclusion.outcome.and_then(Outcome::answer).cloned().unwrap_or_default();
+        let answered = conclusion.outcome.and_then(Outcome::answer);
+        let answer = answered.cloned().unwrap_or_default();
         let candidate =
             payment.attempt_of(conclusion.shown).and_then(|attempt| payment.candidate(attempt));
         let amount = match conclusion.outcome {
@@ -194,7 +191,7 @@ impl OperationResult {
         let retry_after_s = (conclusion.code == ResultCode::TemporaryFailure)
             .then(|| answer.retry_after_ms.map_or(1, |ms| ms.div_ceil(1000).max(1)));
         Self {
-            operation_type: operation.as_str(),
+            operation_type: operation,
             operation_result_code: conclusion.code,
             operation_result_description: Some(conclusion.description),
             authorization_code: answer.authorization_code,
@@ -213,24 +210,28 @@ impl OperationResult {
             reason: conclusion.reason,
             next_check_at,
             payment_gateway_account_name: candidate.map(|candidate| candidate.label.clone()),
-            gateway_response: conclusion
-                .outcome
+            gateway_response: answered
                 .map(|_| GatewayResponse { code: answer.code, message: answer.message }),
             attempts: attempts(payment),
             retry_after_s,
         }
     }
 
-    /// The status code of a money operation: the body carries the result in every case.
+    /// The status code; the body carries the result in every case.
+    ///
+    /// A look-up that found its transaction has succeeded, whatever became of that: to answer 503 for a
+    /// payment that failed long ago would make clients repeat the look-up for ever.
     pub(crate) fn status(&self) -> StatusCode {
+        if self.operation_type == OperationType::Status && self.transaction_id.is_some() {
+            return StatusCode::OK;
+        }
         match self.operation_result_code {
-            ResultCode::Success | ResultCode::Accepted => {
-                if matches!(self.operation_type, "Tokenize" | "Status") {
-                    StatusCode::OK
-                } else {
-                    StatusCode::ACCEPTED
-                }
+            ResultCode::Success | ResultCode::Accepted
+                if self.operation_type == OperationType::Tokenize =>
+            {
+                StatusCode::OK
             }
+            ResultCode::Success | ResultCode::Accepted => StatusCode::ACCEPTED,
             ResultCode::Rejected | ResultCode::NotImplemented => StatusCode::CONFLICT,
             ResultCode::TemporaryFailure => StatusCode::SERVICE_UNAVAILABLE,
             ResultCode::FatalFailure => StatusCode::INTERNAL_SERVER_ERROR,
@@ -347,20 +348,18 @@ fn failed(shown: CallId, outcome: &Outcome) -> Conclusion<'_> {
             Some("not_supported"),
             "The gateway does not support this operation".to_owned(),
         ),
-        Outcome::NotSent { why } => (
-            ResultCode::TemporaryFailure,
-            Some(why.as_str()),
-            "The gateway could not be reached; nothing was sent".to_owned(),
-        ),
+        Outcome::NotSent { why } => {
+            (ResultCode::TemporaryFailure, Some(why.as_str()), not_sent(*why).to_owned())
+        }
         Outcome::Refused { why, answer } => {
-            let (code, reason) = match why {
-                Refused::Credentials => (ResultCode::FatalFailure, "credentials"),
-                Refused::Validation => (ResultCode::Rejected, "validation"),
-                Refused::RateLimited => (ResultCode::TemporaryFailure, "rate_limited"),
-                Refused::Unavailable => (ResultCode::TemporaryFailure, "unavailable"),
+            let code = match why {
+                Refused::Credentials => ResultCode::FatalFailure,
+                Refused::Validation => ResultCode::Rejected,
+                Refused::RateLimited | Refused::Unavailable => ResultCode::TemporaryFailure,
             };
             let said = answer.message.clone();
-            (code, Some(reason), said.unwrap_or_else(|| "Refused by the gateway".to_owned()))
+            let said = said.unwrap_or_else(|| "Refused by the gateway".to_owned());
+            (code, Some(refusal(*why)), said)
         }
         Outcome::Declined { code, answer, .. } => {
             let said = answer.message.clone();
@@ -465,9 +464,32 @@ fn reason(outcome: &Outcome) -> Option<&'static str> {
         Outcome::NotSent { why } => Some(why.as_str()),
         Outcome::Unknown { why } => Some(why.as_str()),
         Outcome::Declined { code, .. } => Some(code.as_str()),
-        Outcome::Refused { .. }
-        | Outcome::Approved { .. }
-        | Outcome::Pending { .. }
-        | Outcome::ActionRequired { .. } => None,
+        Outcome::Refused { why, .. } => Some(refusal(*why)),
+        Outcome::Approved { .. } | Outcome::Pending { .. } | Outcome::ActionRequired { .. } => None,
+    }
+}
+
+fn not_sent(why: NotSent) -> &'static str {
+    match why {
+        NotSent::NotConfigured | NotSent::NotSupported => {
+            "The account lacks something that this call needs; nothing was sent"
+        }
+        NotSent::BreakerOpen | NotSent::TooManyInFlight | NotSent::TooLate => {
+            "The gateway was not called"
+        }
+        NotSent::DnsFailed
+        | NotSent::ConnectFailed
+        | NotSent::ConnectTimeout
+        | NotSent::TlsFailed
+        | NotSent::ClosedBeforeSending => "The gateway could not be reached; nothing was sent",
+    }
+}
+
+fn refusal(why: Refused) -> &'static str {
+    match why {
+        Refused::Credentials => "credentials",
+        Refused::Validation => "validation",
+        Refused::RateLimited => "rate_limited",
+        Refused::Unavailable => "unavailable",
     }
 }

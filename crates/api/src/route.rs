@@ -1,0 +1,77 @@
+//! One route: its method, its path, who may use it, and its handler.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::handler::Handler;
+use axum::middleware::from_fn_with_state;
+use axum::routing::{MethodFilter, MethodRouter, on};
+use baton_engine::keys::Scope;
+
+use crate::App;
+use crate::auth::require;
+
+/// Who may use a route.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// Anyone who reaches the server.
+    Public,
+    /// Whoever has a key with this scope.
+    Key(Scope),
+}
+
+/// A route. There is no way to serve one without saying who may use it.
+#[derive(Debug)]
+pub struct Route {
+    /// The method, as it is sent.
+    pub method: &'static str,
+    /// The path; `{name}` stands for one segment.
+    pub path: &'static str,
+    /// Who may use it.
+    pub access: Access,
+    handler: MethodRouter<Arc<App>>,
+}
+
+impl Route {
+    pub(crate) fn get<H: Handler<T, Arc<App>>, T: 'static>(
+        path: &'static str,
+        access: Access,
+        handler: H,
+    ) -> Self {
+        Self { method: "GET", path, access, handler: on(MethodFilter::GET, handler) }
+    }
+
+    pub(crate) fn post<H: Handler<T, Arc<App>>, T: 'static>(
+        path: &'static str,
+        access: Access,
+        handler: H,
+    ) -> Self {
+        Self { method: "POST", path, access, handler: on(MethodFilter::POST, handler) }
+    }
+
+    pub(crate) fn put<H: Handler<T, Arc<App>>, T: 'static>(
+        path: &'static str,
+        access: Access,
+        handler: H,
+    ) -> Self {
+        Self { method: "PUT", path, access, handler: on(MethodFilter::PUT, handler) }
+    }
+
+    pub(crate) fn delete<H: Handler<T, Arc<App>>, T: 'static>(
+        path: &'static str,
+        access: Access,
+        handler: H,
+    ) -> Self {
+        Self { method: "DELETE", path, access, handler: on(MethodFilter::DELETE, handler) }
+    }
+
+    pub(crate) fn add_to(self, router: Router<Arc<App>>, app: &Arc<App>) -> Router<Arc<App>> {
+        let handler = match self.access {
+            Access::Public => self.handler,
+            Access::Key(scope) => {
+                self.handler.route_layer(from_fn_with_state((Arc::clone(app), scope), require))
+            }
+        };
+        router.route(self.path, handler)
+    }
+}
