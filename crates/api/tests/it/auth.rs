@@ -1,0 +1,226 @@
+//! Who gets in. The routes come from the server's own table: a new one is tested without being named here.
+
+use std::time::Duration;
+
+use baton_api::{Access, Route};
+use baton_engine::keys::Scope;
+use baton_engine::{Clock as _, SystemClock, merchants};
+
+use crate::client::{self, Seen};
+use crate::server::{OPERATOR, Server};
+use crate::{CHARGE, change, charge};
+
+const CARD: &str = "4111111111111111";
+
+async fn send(server: &Server, route: &Route, headers: &[(&str, &str)]) -> Seen {
+    let path = route.path.replace("{id}", "11111111-1111-1111-1111-111111111111");
+    client::send(server.addr, route.method, &path, headers, b"{}").await
+}
+
+fn other(scope: Scope) -> Scope {
+    match scope {
+        Scope::Gateway => Scope::Admin,
+        Scope::Admin => Scope::Gateway,
+    }
+}
+
+/// A key that was valid, was used, and has been revoked; waits until it is no longer accepted.
+async fn revoked(server: &Server, scope: Scope) -> String {
+    let key = server.make_key(&[scope], true, None).await;
+    let routes = baton_api::routes();
+    let route = routes.iter().find(|route| route.access == Access::Key(scope)).unwrap();
+    let status = async || send(server, route, &[("x-api-key", &key)]).await.status;
+    assert_ne!(status().await, 401);
+    let admin = [("x-api-key", OPERATOR)];
+    let listed = client::send(server.addr, "GET", "/admin/v1/api-keys", &admin, b"").await.json();
+    let rows = listed["data"].as_array().unwrap();
+    let row = rows.iter().find(|row| key.ends_with(row["hint"].as_str().unwrap())).unwrap();
+    let path = format!("/admin/v1/api-keys/{}", row["id"].as_str().unwrap());
+    for _ in 0..2 {
+        let seen = client::send(server.addr, "DELETE", &path, &admin, b"").await;
+        assert_eq!((seen.status, seen.body.as_str()), (204, ""), "{seen:?}");
+    }
+    for _ in 0..50 {
+        if status().await == 401 {
+            return key;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    panic!("still accepted after 5 s");
+}
+
+#[tokio::test]
+async fn no_route_opens_without_a_key_that_is_valid_now_and_has_its_scope() {
+    let server = Server::start().await;
+    let soon = SystemClock.now().plus_millis(1);
+    let mut checked = 0;
+    for route in baton_api::routes() {
+        let Access::Key(scope) = route.access else { continue };
+        let [right, wrong] = [scope, other(scope)].map(|scope| vec![scope]);
+        let right = server.make_key(&right, true, None).await;
+        let wrong = server.make_key(&wrong, true, None).await;
+        let ended = server.make_key(&[scope], true, Some(soon)).await;
+        let cut = right.strip_suffix(|_: char| true).unwrap();
+        let longer = format!("{right}x");
+        tokio::time::sleep(Duration::from_millis(2)).await;
+        let both = server.make_key(&[Scope::Gateway, Scope::Admin], true, None).await;
+        #[rustfmt::skip]
+        let refused: [(&str, &[(&str, &str)]); 9] = [
+            ("none",            &[]),
+            ("empty",           &[("x-api-key", "")]),
+            ("blank",           &[("x-api-key", "  ")]),
+            ("nonsense",        &[("x-api-key", "nonsense")]),
+            ("cut",             &[("x-api-key", cut)]),
+            ("longer",          &[("api-key", &longer)]),
+            ("expired",         &[("x-api-key", &ended)]),
+            ("other scope",     &[("x-api-key", &wrong)]),
+            ("as a bearer",     &[("authorization", &right)]),
+        ];
+        for (what, headers) in refused {
+            let seen = send(&server, &route, headers).await;
+            assert_eq!((seen.status, seen.body.as_str()), (401, ""), "{route:?} {what}\n{seen:?}");
+            assert!(seen.header("x-request-id").is_some(), "{what}");
+        }
+        let operator: &[(&str, &str)] = &[("x-api-key", OPERATOR)];
+        let opens = send(&server, &route, operator).await.status != 401;
+        assert_eq!(opens, scope == Scope::Admin, "the operator's key at {route:?}");
+        for header in ["x-api-key", "X-API-KEY", "api-key", "Api-Key"] {
+            for key in [&right, &both] {
+                let seen = send(&server, &route, &[(header, key)]).await;
+                assert_ne!(seen.status, 401, "{route:?} {header}\n{seen:?}");
+            }
+        }
+        checked += 1;
+    }
+    assert!(checked >= 10, "{checked} routes");
+}
+
+#[tokio::test]
+async fn a_revoked_key_opens_nothing_within_five_seconds() {
+    let server = Server::start().await;
+    for scope in Scope::ALL {
+        let key = revoked(&server, scope).await;
+        for route in baton_api::routes() {
+            if route.access == Access::Public {
+                continue;
+            }
+            let seen = send(&server, &route, &[("x-api-key", &key)]).await;
+            assert_eq!((seen.status, seen.body.as_str()), (401, ""), "{route:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn public_routes_ask_for_no_key_and_there_are_three() {
+    let server = Server::start().await;
+    let mut public = Vec::new();
+    for route in baton_api::routes() {
+        if route.access == Access::Public {
+            assert_eq!(send(&server, &route, &[]).await.status, 200, "{route:?}");
+            public.push(route.path);
+        }
+    }
+    assert_eq!(public, ["/health", "/health/ready", "/metrics"]);
+    server.app.stop();
+    let seen = client::send(server.addr, "GET", "/health/ready", &[], b"").await;
+    assert_eq!((seen.status, &seen.json()["status"]), (503, &"stopping".into()));
+    assert_eq!(client::send(server.addr, "GET", "/health", &[], b"").await.status, 200);
+}
+
+#[tokio::test]
+async fn a_body_is_not_looked_at_before_the_key() {
+    let server = Server::start().await;
+    let large = "x".repeat(100 * 1024);
+    for body in ["", "{", large.as_str(), CHARGE] {
+        let body = body.as_bytes();
+        let seen = client::send(server.addr, "POST", "/PaymentGateway/charge", &[], body).await;
+        assert_eq!((seen.status, seen.body.as_str()), (401, ""));
+    }
+    assert_eq!(server.state().await, (0, 0, 0));
+}
+
+#[tokio::test]
+async fn keys_are_for_accounts_of_their_own_kind() {
+    let server = Server::start().await;
+    let live = server.make_key(&[Scope::Gateway], false, None).await;
+    assert!(live.starts_with("sk_live_"));
+    #[rustfmt::skip]
+    let rows = [
+        (&server.key, "test-success", 202, ""),
+        (&server.key, "acme",         202, ""),
+        (&server.key, "live",         400, "A sandbox API key cannot use a live account."),
+        (&live,       "live",         202, ""),
+        (&live,       "test-success", 400, "A live API key cannot use a test account."),
+        (&live,       "acme",         400, "A live API key cannot use a test account."),
+    ];
+    for (key, account, status, message) in rows {
+        let body = charge("10", "USD", CARD, &[account]);
+        let headers = [("x-api-key", key.as_str())];
+        let path = "/PaymentGateway/charge";
+        let seen = client::send(server.addr, "POST", path, &headers, body.as_bytes()).await;
+        assert_eq!(seen.status, status, "{account} {seen:?}");
+        if status == 400 {
+            let fault = ("paymentGatewayAccountNames[0]".to_owned(), message.to_owned());
+            assert_eq!(seen.fault(), fault);
+        }
+    }
+    assert_eq!(server.stored().await, 3);
+}
+
+#[tokio::test]
+async fn a_sandbox_key_cannot_reach_a_live_payment_nor_a_live_key_a_test_payment() {
+    let server = Server::start().await;
+    let live = server.make_key(&[Scope::Gateway], false, None).await;
+    let make = async |key: &str, account: &str| {
+        let body = charge("10", "USD", CARD, &[account]);
+        let headers = [("x-api-key", key)];
+        let path = "/PaymentGateway/charge";
+        let seen = client::send(server.addr, "POST", path, &headers, body.as_bytes()).await;
+        seen.json()["transactionId"].as_str().unwrap().to_owned()
+    };
+    let rows = [(&server.key, make(&live, "live").await), (&live, make(&server.key, "acme").await)];
+    for (key, payment) in rows {
+        for (method, path, body) in [
+            ("PUT", "/PaymentGateway/refund", change(&payment, "10", "USD")),
+            ("DELETE", "/PaymentGateway/void", change(&payment, "10", "USD")),
+            ("POST", "/PaymentGateway/status", format!(r#"{{"refTransId": "{payment}"}}"#)),
+        ] {
+            let headers = [("x-api-key", key.as_str())];
+            let seen = client::send(server.addr, method, path, &headers, body.as_bytes()).await;
+            assert_eq!(seen.status, 409, "{path} {seen:?}");
+            assert_eq!(seen.json()["reason"], "unknown_reference", "{path} {seen:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn merchants_do_not_see_each_other() {
+    let mut server = Server::start().await;
+    let store = server.store.as_ref();
+    let stranger = merchants::ensure(store, &SystemClock, "stranger").await.unwrap();
+    let mine = server.merchant;
+    let paid = server.operate("charge", CHARGE).await.json();
+    let reference = paid["gatewayReference"].as_str().unwrap();
+    let id = paid["transactionId"].as_str().unwrap();
+    server.merchant = stranger;
+    let key = server.make_key(&[Scope::Gateway, Scope::Admin], true, None).await;
+    server.key = key;
+    let seen = server.operate("charge", CHARGE).await;
+    assert_eq!((seen.status, seen.fault().0.as_str()), (400, "paymentGatewayAccountName"));
+    for (operation, body) in [
+        ("refund", change(reference, "10.23", "USD")),
+        ("void", change(id, "10.23", "USD")),
+        ("status", format!(r#"{{"refTransId": "{id}"}}"#)),
+        ("status", r#"{"myRef": "order-1"}"#.to_owned()),
+    ] {
+        let seen = server.operate(operation, body).await;
+        assert_eq!((seen.status, &seen.json()["reason"]), (409, &"unknown_reference".into()));
+    }
+    let listed = server.send("GET", "/admin/v1/api-keys", "").await.json();
+    assert_eq!(listed["data"].as_array().unwrap().len(), 1, "{listed}");
+    let admin = [("x-api-key", OPERATOR)];
+    let theirs = client::send(server.addr, "GET", "/admin/v1/api-keys", &admin, b"").await.json();
+    let path = format!("/admin/v1/api-keys/{}", theirs["data"][0]["id"].as_str().unwrap());
+    assert_eq!(server.send("DELETE", &path, "").await.status, 404);
+    assert_eq!(server.engine.store().api_keys(mine).await.unwrap().len(), 1);
+}

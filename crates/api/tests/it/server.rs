@@ -1,0 +1,189 @@
+//! A whole server in the test's process: the router on a real socket, an engine on a store in memory, and
+//! a sandbox provider for the accounts that are no mocks.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use baton_api::App;
+use baton_engine::keys::{self, NewKey, Scope};
+use baton_engine::merchants::{self, AccountSpec};
+use baton_engine::{Credentials, Engine, EngineConfig, LogSink, Parts, SystemClock};
+use baton_sandbox::{Books, Config, Running};
+use baton_store::{MemoryStore, Store};
+use baton_types::{MerchantId, Secret, Timestamp};
+use baton_wire::{Wire, WireConfig};
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+
+use crate::client::{self, Seen};
+use crate::logs;
+
+/// The operator's key of every test server.
+pub(crate) const OPERATOR: &str = "ak_operator-of-the-test-server";
+
+/// Test accounts at the sandbox; all have a credential.
+const ACCOUNTS: [&str; 3] = ["acme", "acme-a", "acme-b"];
+
+pub(crate) struct Server {
+    pub(crate) addr: SocketAddr,
+    pub(crate) engine: Engine,
+    pub(crate) store: Arc<MemoryStore>,
+    pub(crate) app: Arc<App>,
+    pub(crate) merchant: MerchantId,
+    /// A sandbox key with the gateway scope.
+    pub(crate) key: String,
+    sandbox: Running,
+}
+
+impl Server {
+    pub(crate) async fn start() -> Self {
+        Self::with(EngineConfig::default()).await
+    }
+
+    /// A server whose callers lose their patience soon.
+    pub(crate) async fn impatient(caller_wait_ms: u64) -> Self {
+        Self::with(EngineConfig { caller_wait_ms, ..EngineConfig::default() }).await
+    }
+
+    pub(crate) async fn with(config: EngineConfig) -> Self {
+        logs::capture();
+        let listen = SocketAddr::from(([127, 0, 0, 1], 0));
+        let sandbox = Config { listen, books: Books::Memory, dedup: true };
+        let sandbox = baton_sandbox::start(sandbox).await.unwrap();
+        let store = Arc::new(MemoryStore::default());
+        let merchant =
+            merchants::ensure(store.as_ref(), &SystemClock, merchants::DEFAULT).await.unwrap();
+        let nobody = TcpListener::bind(listen).await.unwrap();
+        let at = |name: &str| Some(format!("http://{}/sandbox/{name}", sandbox.addr()));
+        let closed = Some(format!("http://{}/sandbox/x", nobody.local_addr().unwrap()));
+        drop(nobody);
+        let mut accounts: Vec<_> =
+            ACCOUNTS.iter().map(|name| (*name, "Sandbox", at(name), true)).collect();
+        accounts.push(("no-credentials", "Sandbox", at("acme"), true));
+        accounts.push(("unreachable", "Sandbox", closed, true));
+        accounts.push(("no-connector", "Nobody", None, true));
+        accounts.push(("live", "NULLSuccess", None, false));
+        for (name, gateway, base_url, test) in accounts {
+            let (name, gateway) = (name.to_owned(), gateway.to_owned());
+            let spec = AccountSpec { name, gateway, base_url, test };
+            merchants::put_account(store.as_ref(), &SystemClock, merchant, &spec).await.unwrap();
+        }
+        let secret = || HashMap::from([("ApiKey".to_owned(), Secret::new("canary-cred".into()))]);
+        let credentials: Credentials = ACCOUNTS
+            .into_iter()
+            .chain(["unreachable"])
+            .map(|name| (name.to_owned(), secret()))
+            .collect();
+        let engine = Engine::new(Parts {
+            config,
+            store: store.clone(),
+            wire: Wire::new(WireConfig::default()).unwrap(),
+            clock: Arc::new(SystemClock),
+            connectors: baton_connectors::all().unwrap(),
+            credentials,
+            sink: Arc::new(LogSink),
+        });
+        let app = App::new(engine.clone(), Some(Secret::new(OPERATOR.to_owned())));
+        let addr = serve(Arc::clone(&app)).await;
+        let key = String::new();
+        let mut server = Self { addr, engine, store, app, merchant, key, sandbox };
+        server.key = server.make_key(&[Scope::Gateway], true, None).await;
+        server
+    }
+
+    pub(crate) async fn make_key(
+        &self,
+        scopes: &[Scope],
+        sandbox: bool,
+        expires_at: Option<Timestamp>,
+    ) -> String {
+        let new = NewKey {
+            merchant: self.merchant,
+            name: "test".to_owned(),
+            scopes: scopes.to_vec(),
+            sandbox,
+            expires_at,
+        };
+        let (_, text) = keys::create(self.store.as_ref(), &SystemClock, new).await.unwrap();
+        text.expose().to_owned()
+    }
+
+    /// A request with the server's own key.
+    pub(crate) async fn send(&self, method: &str, path: &str, body: impl AsRef<str>) -> Seen {
+        self.send_with(method, path, &[], body).await
+    }
+
+    /// The same, with more headers.
+    pub(crate) async fn send_with(
+        &self,
+        method: &str,
+        path: &str,
+        more: &[(&str, &str)],
+        body: impl AsRef<str>,
+    ) -> Seen {
+        let mut headers = vec![("x-api-key", self.key.as_str())];
+        headers.extend(more);
+        client::send(self.addr, method, path, &headers, body.as_ref().as_bytes()).await
+    }
+
+    /// One of the seven operations by its last word.
+    pub(crate) async fn operate(&self, operation: &str, body: impl AsRef<str>) -> Seen {
+        let (method, path) = operation_route(operation);
+        self.send(method, &path, body).await
+    }
+
+    /// Makes the sandbox do something to the next request that matches.
+    pub(crate) async fn script(&self, matches: Value, action: Value) {
+        let rule = json!({"match": matches, "action": action}).to_string();
+        let seen =
+            client::send(self.sandbox.addr(), "POST", "/admin/rules", &[], rule.as_bytes()).await;
+        assert_eq!(seen.status, 201, "{seen:?}");
+    }
+
+    /// How many payments the sandbox has in its books.
+    pub(crate) async fn at_provider(&self) -> usize {
+        let seen = client::send(self.sandbox.addr(), "GET", "/admin/books/summary", &[], b"").await;
+        usize::try_from(seen.json()["payments"].as_u64().unwrap()).unwrap()
+    }
+
+    /// How many payments we have stored.
+    pub(crate) async fn stored(&self) -> u64 {
+        self.store.describe().await.unwrap().payments
+    }
+
+    /// How many operations and look-ups were made at providers, mocks included.
+    pub(crate) async fn provider_calls(&self) -> u64 {
+        let page = self.send("GET", "/metrics", "").await.body;
+        metric(&page, "baton_provider_calls_total")
+    }
+
+    /// What nobody may change by a request that is refused.
+    pub(crate) async fn state(&self) -> (u64, u64, usize) {
+        (self.stored().await, self.provider_calls().await, self.at_provider().await)
+    }
+}
+
+/// The sum of a counter over its labels.
+pub(crate) fn metric(page: &str, name: &str) -> u64 {
+    let lines = page
+        .lines()
+        .filter(|line| line.strip_prefix(name).is_some_and(|rest| rest.starts_with(['{', ' '])));
+    lines.map(|line| line.rsplit(' ').next().unwrap().parse::<u64>().unwrap()).sum()
+}
+
+/// The method and path of an operation, from the server's own table.
+pub(crate) fn operation_route(operation: &str) -> (&'static str, String) {
+    let path = format!("/PaymentGateway/{operation}");
+    let routes = baton_api::routes();
+    let route = routes.iter().find(|route| route.path == path).expect("no such operation");
+    (route.method, path)
+}
+
+#[allow(clippy::disallowed_methods, reason = "the server lives as long as its test")]
+async fn serve(app: Arc<App>) -> SocketAddr {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+    let addr = listener.local_addr().unwrap();
+    tokio::spawn(async move { axum::serve(listener, baton_api::router(app)).await });
+    addr
+}
