@@ -18,6 +18,9 @@ use crate::given::{
 /// Transitions and the inputs that cause them.
 type Edges = BTreeMap<(String, String), BTreeSet<String>>;
 
+/// More than there are; a payment that could grow without end is found out.
+const STATES_MAX: usize = 4_000;
+
 /// How a payment of one kind moves, until nothing new is found.
 pub(crate) fn payment(kind: OrderKind) -> String {
     let mut order = order(kind);
@@ -40,6 +43,7 @@ pub(crate) fn payment(kind: OrderKind) -> String {
             if seen.insert(key(&step.next)) {
                 queue.push_back(step.next);
             }
+            assert!(seen.len() < STATES_MAX, "{} states: something grows without end", seen.len());
         }
     }
     print(&edges)

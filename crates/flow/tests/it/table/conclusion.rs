@@ -203,6 +203,17 @@ fn look_ups_follow_the_schedule_however_often_someone_else_asks() {
 }
 
 #[test]
+fn of_many_checks_the_first_and_the_latest_are_kept() {
+    let at = |no: i64| T0.plus_millis(no * 86_400_000);
+    let finding = Input::Finding { call: CALL, finding: Finding::Inconclusive };
+    let payment = (1..=50).fold(standing("unknown"), |payment, no| {
+        take(&payment, finding.clone(), &later(at(no))).next
+    });
+    let kept = payment.attempts[0].checks.iter().map(|check| check.at);
+    assert!(kept.eq((1..=20).chain(31..=50).map(at)));
+}
+
+#[test]
 fn timers_wait_for_the_owner_and_for_the_live_task() {
     let planned = begun(order(OrderKind::Charge(usd(100))));
     let call = &planned.attempts[0];
