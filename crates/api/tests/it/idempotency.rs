@@ -205,7 +205,7 @@ async fn captures_voids_and_refunds_are_done_once() {
 
 #[tokio::test]
 async fn a_repeat_of_a_running_request_waits_for_it_or_is_told_so() {
-    let config = EngineConfig { repeat_wait_ms: 300, ..EngineConfig::default() };
+    let config = EngineConfig { repeat_wait_ms: 400, ..EngineConfig::default() };
     let server = Server::with(config).await;
     // The sandbox answers after one second.
     let slow = charge("9100.02", "USD", CARD, &["acme"]);
