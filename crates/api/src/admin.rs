@@ -8,7 +8,7 @@ use axum::response::{IntoResponse as _, Response};
 use baton_engine::keys::{self, NewKey, Scope};
 use baton_engine::{Caller, EngineError};
 use baton_store::ApiKeyRow;
-use baton_types::{ApiKeyId, MerchantId, Timestamp};
+use baton_types::{ApiKeyId, Timestamp};
 use http::StatusCode;
 use serde::Serialize;
 use serde_json::json as value;
@@ -86,7 +86,7 @@ async fn create(
     Extension(caller): Extension<Caller>,
     JsonBody(body): JsonBody,
 ) -> Response {
-    let new = match read_new_key(&body, caller.merchant, app.engine.clock().now()) {
+    let new = match read_new_key(&body, caller, app.engine.clock().now()) {
         Ok(new) => new,
         Err(error) => return validation(StatusCode::BAD_REQUEST, &error),
     };
@@ -100,12 +100,15 @@ async fn create(
     }
 }
 
-fn read_new_key(body: &[u8], merchant: MerchantId, now: Timestamp) -> Result<NewKey, FieldError> {
+fn read_new_key(body: &[u8], caller: Caller, now: Timestamp) -> Result<NewKey, FieldError> {
     let mut fields = Fields::of_body(Json::parse(body)?)?;
     let name = fields.kept_text("name", 100)?.unwrap_or_else(|| "unnamed".to_owned());
     let sandbox = fields.boolean("sandbox")?.ok_or_else(|| {
         fields.error("sandbox", "It is required: true for test accounts, false for live ones.")
     })?;
+    if caller.sandbox && !sandbox {
+        return Err(fields.error("sandbox", "A sandbox key can only make sandbox keys."));
+    }
     let words = fields.texts("scopes")?.unwrap_or_else(|| vec!["gateway".to_owned()]);
     let scope = |word: &String| {
         Scope::parse(word).ok_or_else(|| fields.error("scopes", "Scopes are gateway and admin."))
@@ -123,7 +126,7 @@ fn read_new_key(body: &[u8], merchant: MerchantId, now: Timestamp) -> Result<New
     if expires_at.is_some_and(|expires| expires <= now) {
         return Err(fields.error("expires_at", "It must lie in the future."));
     }
-    Ok(NewKey { merchant, name, scopes, sandbox, expires_at })
+    Ok(NewKey { merchant: caller.merchant, name, scopes, sandbox, expires_at })
 }
 
 async fn revoke(

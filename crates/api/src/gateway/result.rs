@@ -2,7 +2,8 @@
 
 use baton_engine::{Answered, EngineError};
 use baton_flow::{
-    CallId, CallState, Closure, Failure, OrderKind, Payment, Standing, Verdict, VoidReason,
+    Call, CallId, CallState, Candidate, Closure, Failure, OrderKind, Payment, Standing, Verdict,
+    VoidReason,
 };
 use baton_types::outcome::{NotSent, Outcome, Refused};
 use baton_types::{Money, PaymentId, Timestamp};
@@ -212,7 +213,7 @@ impl OperationResult {
             payment_gateway_account_name: candidate.map(|candidate| candidate.label.clone()),
             gateway_response: answered
                 .map(|_| GatewayResponse { code: answer.code, message: answer.message }),
-            attempts: attempts(payment),
+            attempts: attempts(payment, call),
             retry_after_s,
         }
     }
@@ -423,29 +424,41 @@ fn number(amount: Money) -> Option<Box<RawValue>> {
     RawValue::from_string(amount.to_major()).ok()
 }
 
-fn attempts(payment: &Payment) -> Vec<AttemptEntry> {
-    let numbered = (1_u16..).zip(&payment.attempts);
-    numbered
-        .filter_map(|(no, call)| {
-            let candidate = payment.candidate(no)?;
-            let (outcome, ended) = match &call.state {
-                CallState::Planned => (None, None),
-                CallState::Open { outcome, .. } => (Some(outcome), None),
-                CallState::Final { outcome, at } => (Some(outcome), Some(*at)),
-                CallState::Closed { at, .. } => (None, Some(*at)),
-            };
-            let answer = outcome.and_then(Outcome::answer);
-            Some(AttemptEntry {
-                payment_gateway_account_name: candidate.label.clone(),
-                gateway_name: candidate.gateway.clone(),
-                outcome: standing(payment, no).to_owned(),
-                reason: outcome.and_then(reason).map(str::to_owned),
-                gateway_result_code: answer.and_then(|answer| answer.code.clone()),
-                gateway_reference: answer.and_then(|answer| answer.reference.clone()),
-                duration_ms: ended.map(|at| at.since(call.planned_at)),
+/// One entry per account tried; a capture, void or refund tries one.
+fn attempts(payment: &Payment, call: CallId) -> Vec<AttemptEntry> {
+    match call {
+        CallId::Attempt(_) => (1_u16..)
+            .zip(&payment.attempts)
+            .filter_map(|(no, call)| {
+                Some(entry(payment.candidate(no)?, call, standing(payment, no)))
             })
-        })
-        .collect()
+            .collect(),
+        CallId::Capture(_) | CallId::Void(_) | CallId::Refund(_) => {
+            let candidate = payment.attempt_of(call).and_then(|no| payment.candidate(no));
+            let made = candidate.zip(payment.call(call));
+            let entry = made.map(|(candidate, call)| entry(candidate, call, call_standing(call)));
+            entry.into_iter().collect()
+        }
+    }
+}
+
+fn entry(candidate: &Candidate, call: &Call, standing: &str) -> AttemptEntry {
+    let (outcome, ended) = match &call.state {
+        CallState::Planned => (None, None),
+        CallState::Open { outcome, .. } => (Some(outcome), None),
+        CallState::Final { outcome, at } => (Some(outcome), Some(*at)),
+        CallState::Closed { at, .. } => (None, Some(*at)),
+    };
+    let answer = outcome.and_then(Outcome::answer);
+    AttemptEntry {
+        payment_gateway_account_name: candidate.label.clone(),
+        gateway_name: candidate.gateway.clone(),
+        outcome: standing.to_owned(),
+        reason: outcome.and_then(reason).map(str::to_owned),
+        gateway_result_code: answer.and_then(|answer| answer.code.clone()),
+        gateway_reference: answer.and_then(|answer| answer.reference.clone()),
+        duration_ms: ended.map(|at| at.since(call.planned_at)),
+    }
 }
 
 fn standing(payment: &Payment, no: u16) -> &'static str {
@@ -453,9 +466,23 @@ fn standing(payment: &Payment, no: u16) -> &'static str {
         None | Some(Standing::Running) => "running",
         Some(Standing::Open(outcome) | Standing::Failed(outcome)) => outcome.class(),
         Some(Standing::Approved(_)) => "approved",
-        Some(Standing::Closed(Closure::Voided)) => "voided",
-        Some(Standing::Closed(Closure::Fenced)) => "fenced",
-        Some(Standing::Closed(Closure::Absent)) => "absent",
+        Some(Standing::Closed(how)) => closure(how),
+    }
+}
+
+fn call_standing(call: &Call) -> &'static str {
+    match &call.state {
+        CallState::Planned => "running",
+        CallState::Open { outcome, .. } | CallState::Final { outcome, .. } => outcome.class(),
+        CallState::Closed { how, .. } => closure(*how),
+    }
+}
+
+fn closure(how: Closure) -> &'static str {
+    match how {
+        Closure::Voided => "voided",
+        Closure::Fenced => "fenced",
+        Closure::Absent => "absent",
     }
 }
 

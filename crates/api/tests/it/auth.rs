@@ -224,3 +224,18 @@ async fn merchants_do_not_see_each_other() {
     assert_eq!(server.send("DELETE", &path, "").await.status, 404);
     assert_eq!(server.engine.store().api_keys(mine).await.unwrap().len(), 1);
 }
+
+#[tokio::test]
+async fn a_sandbox_key_cannot_make_a_live_one() {
+    let server = Server::start().await;
+    let admin = [("x-api-key", OPERATOR)];
+    let path = "/admin/v1/api-keys";
+    let body = br#"{"sandbox": true, "scopes": ["admin"]}"#;
+    let made = client::send(server.addr, "POST", path, &admin, body).await.json();
+    let lesser = [("x-api-key", made["api_key"].as_str().unwrap())];
+    let live = client::send(server.addr, "POST", path, &lesser, br#"{"sandbox": false}"#).await;
+    assert_eq!(live.status, 400);
+    assert_eq!(live.json()["fieldName"], "sandbox");
+    let sandbox = client::send(server.addr, "POST", path, &lesser, br#"{"sandbox": true}"#).await;
+    assert_eq!(sandbox.status, 201);
+}
