@@ -12,7 +12,7 @@ use crate::{demo, doctor, keys, sandbox, server};
 /// Baton, a payment orchestrator: one API in front of many payment providers, with failover that cannot
 /// double charge.
 #[derive(Debug, Parser)]
-#[command(name = "baton", version, about, max_term_width = 100)]
+#[command(name = "baton", version, max_term_width = 100)]
 pub(crate) struct Cli {
     #[command(subcommand)]
     command: Command,

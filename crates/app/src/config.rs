@@ -35,6 +35,9 @@ pub(crate) struct Config {
     pub(crate) node: Option<String>,
     /// The operator's key for `/admin/v1`.
     pub(crate) admin_api_key: Option<Secret>,
+    /// How long a stopping server goes on taking requests while `/health/ready` says no, so that a load
+    /// balancer can see it. Not with `--dev`.
+    pub(crate) shutdown_delay_ms: u64,
     /// How long a stopping server waits for payments in flight.
     pub(crate) shutdown_timeout_ms: u64,
     pub(crate) log: Log,
@@ -132,6 +135,7 @@ impl Default for Config {
             auto_migrate: true,
             node: None,
             admin_api_key: None,
+            shutdown_delay_ms: 1_000,
             shutdown_timeout_ms: 30_000,
             log: Log::default(),
             payments: Payments::default(),

@@ -66,6 +66,7 @@ pub(crate) struct Running {
     stop: CancellationToken,
     served: JoinHandle<std::io::Result<()>>,
     sandbox: Option<baton_sandbox::Running>,
+    shutdown_delay: Duration,
     shutdown_timeout: Duration,
     _lock: File,
 }
@@ -142,6 +143,7 @@ pub(crate) async fn start(mut config: Config, dev: Option<Dev>) -> Result<Runnin
 
     let mut made_admin_key = None;
     let (mut sandbox, mut sandbox_url) = (None, None);
+    let shutdown_delay_ms = if dev.is_some() { 0 } else { config.shutdown_delay_ms };
     if let Some(dev) = dev {
         (sandbox, sandbox_url) = start_sandbox(&config, dev).await?;
         config.accounts.extend(sandbox_url.iter().flat_map(|url| dev_accounts(url)));
@@ -189,17 +191,19 @@ pub(crate) async fn start(mut config: Config, dev: Option<Dev>) -> Result<Runnin
         stop,
         served,
         sandbox,
+        shutdown_delay: Duration::from_millis(shutdown_delay_ms),
         shutdown_timeout: Duration::from_millis(config.shutdown_timeout_ms),
         _lock: lock,
     })
 }
 
 impl Running {
-    /// Stops accepting, finishes what is in flight, and says how many payments were left to the next
-    /// start.
+    /// Says that it is not ready, stops accepting, finishes what is in flight, and says how many payments
+    /// were left to the next start.
     pub(crate) async fn shut_down(self) -> usize {
         tracing::info!("stopping");
         self.app.stop();
+        tokio::time::sleep(self.shutdown_delay).await;
         self.stop.cancel();
         let deadline = self.shutdown_timeout;
         if tokio::time::timeout(deadline, self.served).await.is_err() {
