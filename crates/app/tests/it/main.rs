@@ -1,0 +1,25 @@
+//! The real `baton` process: started, asked over HTTP, traced, and killed.
+//!
+//! Nothing here links the server's own crates for what it checks: it knows the command line, the HTTP
+//! answers, the sandbox's books and the bytes on the disk. Everything listens on loopback, lives in
+//! temporary folders, and is killed when its test ends.
+//!
+//! `BATON_TEST_POSTGRES_URL` (set by `tools/with-postgres`) switches the PostgreSQL parts on.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    clippy::disallowed_methods,
+    clippy::print_stderr,
+    missing_docs,
+    reason = "tests"
+)]
+
+mod canary;
+mod commands;
+mod kill;
+mod order;
+mod support;
