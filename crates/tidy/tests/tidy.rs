@@ -1,6 +1,14 @@
 //! The house rules: which crate may depend on which, what the pure ones must not have, how long a file
 //! may be, and what must not stand anywhere.
 
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    clippy::unwrap_used,
+    reason = "a test may fail"
+)]
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
