@@ -13,6 +13,7 @@
 
 mod conformance;
 mod crash;
+mod leases;
 mod memory;
 mod opening;
 mod postgres;
