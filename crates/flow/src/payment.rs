@@ -103,9 +103,9 @@ pub struct Candidate {
     pub label: String,
     /// Its gateway's name. Opaque here.
     pub gateway: String,
-    /// How long after `send_by` a request may still take effect and stay unseen, in milliseconds. Includes
-    /// the time that a look-up takes: a check counts by when its answer came. `None` where the provider has
-    /// no look-up.
+    /// How long after `send_by` a request may still take effect and stay unseen, in milliseconds. `None` where
+    /// the provider has no look-up. A look-up that was asked earlier than that and answered later says
+    /// nothing: whoever asks passes it on as inconclusive.
     pub quiet_ms: Option<i64>,
     /// How long the provider remembers a key, in milliseconds; `None` where it takes none.
     pub replay_ms: Option<i64>,
