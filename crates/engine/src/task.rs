@@ -9,9 +9,10 @@ use std::time::Duration;
 
 use baton_flow::{CallId, CallState, Effect, Event, Facts, Input, Payment, Refusal, Verdict};
 use baton_store::{CommitError, Guard, IdempotencyRow, Write};
-use baton_types::outcome::{NotSent, Outcome};
+use baton_types::outcome::{Finding, NotSent, Outcome};
 use baton_types::{Card, Timestamp};
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 use crate::calls::{self, Prepared, PurchaseFacts};
 use crate::commit::{self, Change};
@@ -20,8 +21,10 @@ use crate::inner::{Inner, Running};
 use crate::new_id;
 use crate::resolver::paused;
 
-/// How often a step is decided again because another writer was first.
-const CONFLICTS_MAX: usize = 20;
+/// How long a step is decided again because another node was first. One that steps the payment all the
+/// time is faster, because it need not read it: then we wait until it has done.
+const CONFLICTS_FOR: Duration = Duration::from_secs(3);
+const CONFLICT_PAUSE: Duration = Duration::from_millis(2);
 
 /// How long an answer is tried to be recorded before the task leaves it to the resolver.
 const RECORD_FOR: Duration = Duration::from_secs(60);
@@ -184,8 +187,11 @@ impl Task {
         }
         let account = self.account_of(id).await?;
         let engine = &self.engine;
+        let asked_at = engine.clock.now();
         let finding =
             calls::look_up(&self.payment, id, &account, &engine.wire, &engine.metrics).await;
+        let absent_after = self.payment.call(id).and_then(|call| call.absent_after);
+        let finding = as_of(finding, asked_at, engine.clock.now(), absent_after);
         Some(Input::Finding { call: id, finding })
     }
 
@@ -256,7 +262,8 @@ impl Task {
         {
             self.payment = Arc::clone(latest);
         }
-        for _ in 0..CONFLICTS_MAX {
+        let started = Instant::now();
+        loop {
             let mut draft = self.decide(input.clone()).await?;
             let version = self.payment.version.saturating_add(1);
             Arc::make_mut(&mut draft.payment).version = version;
@@ -268,19 +275,22 @@ impl Task {
                     self.mine.extend(draft.planned);
                     return Ok(draft.effects);
                 }
+                // Another node was first.
                 Err(CommitError::Conflict(Guard::Version)) if self.payment.version > 0 => {
-                    let fresh = self.engine.load(self.payment.merchant, self.payment.id).await;
-                    match fresh.map_err(Stopped::Store)? {
-                        Some(fresh) => self.payment = Arc::new(fresh),
-                        None => return Err(Stopped::Store(EngineError::Internal)),
+                    if started.elapsed() >= CONFLICTS_FOR {
+                        tracing::warn!(payment = %self.payment.id, "too many writers");
+                        return Err(Stopped::Store(EngineError::Unavailable));
                     }
+                    tokio::time::sleep(CONFLICT_PAUSE).await;
+                    let fresh = self.engine.load(self.payment.merchant, self.payment.id).await;
+                    let fresh = fresh.map_err(Stopped::Store)?;
+                    let fresh = fresh.ok_or(Stopped::Store(EngineError::Internal))?;
+                    self.payment = Arc::new(fresh);
                 }
                 Err(CommitError::Conflict(Guard::IdempotencyKey)) => return Err(Stopped::KeyTaken),
                 Err(error) => return Err(Stopped::Store(error.into())),
             }
         }
-        tracing::warn!(payment = %self.payment.id, "too many writers on one payment");
-        Err(Stopped::Store(EngineError::Unavailable))
     }
 
     async fn decide(&self, input: Input) -> Result<Draft, Stopped> {
@@ -402,6 +412,18 @@ impl Task {
     }
 }
 
+/// What a look-up shows, given when it was asked: "not found" counts towards absence only if the question
+/// left after the request's last possible effect. A slow answer to an early question proves nothing.
+fn as_of(
+    finding: Finding,
+    asked_at: Timestamp,
+    answered_at: Timestamp,
+    absent_after: Option<Timestamp>,
+) -> Finding {
+    let is_early = absent_after.is_some_and(|after| asked_at <= after && answered_at > after);
+    if finding == Finding::NotFound && is_early { Finding::Inconclusive } else { finding }
+}
+
 /// A step that is decided and not yet durable.
 struct Draft {
     payment: Arc<Payment>,
@@ -426,5 +448,28 @@ fn nothing_was_attempted(payment: &Payment, subject: CallId) -> bool {
         CallId::Capture(_) | CallId::Void(_) | CallId::Refund(_) => {
             payment.call(subject).is_some_and(harmless)
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn not_found_counts_by_when_it_was_asked() {
+        let at = Timestamp::from_millis;
+        let rows = [
+            // asked, answered, absent after, what counts
+            (10, 20, Some(30), Finding::NotFound),
+            (10, 40, Some(30), Finding::Inconclusive),
+            (30, 31, Some(30), Finding::Inconclusive),
+            (31, 40, Some(30), Finding::NotFound),
+            (10, 40, None, Finding::NotFound),
+        ];
+        for (asked, answered, after, want) in rows {
+            let got = as_of(Finding::NotFound, at(asked), at(answered), after.map(at));
+            assert_eq!(got, want, "asked {asked}, answered {answered}, after {after:?}");
+        }
+        assert_eq!(as_of(Finding::Voided, at(10), at(40), Some(at(30))), Finding::Voided);
     }
 }

@@ -27,20 +27,31 @@ fn forms(text: &str) -> Vec<(String, Vec<u8>)> {
         ("hex".to_owned(), each(|byte| format!("{byte:02x}"))),
         ("percent".to_owned(), each(|byte| format!("%{byte:02X}"))),
     ];
-    // Base64 depends on what stands before: what is certain in each of the three alignments.
-    forms.extend((0..3).map(|before| (format!("base64, {before} before"), base64(text, before))));
+    for before in 0..3 {
+        let needles = base64(text, before).into_iter();
+        forms.extend(needles.map(|needle| (format!("base64, {before} before"), needle)));
+    }
     forms.into_iter().map(|(form, needle)| (form, needle.into_bytes())).collect()
 }
 
-/// The letters of base64 that the text alone decides, when so many bytes stand before it.
-fn base64(text: &str, before: usize) -> String {
+/// The text in base64 when so many bytes stand before it: the letters that it decides alone, and every
+/// letter that can follow, of which it decides a part. Without that part a CVV's letters occur by chance.
+fn base64(text: &str, before: usize) -> Vec<String> {
     const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let bits: Vec<u8> =
         text.bytes().flat_map(|byte| (0..8).rev().map(move |bit| (byte >> bit) & 1)).collect();
     // A letter has six bits, counted from the beginning of what stands before.
     let skipped = (6 - before * 8 % 6) % 6;
-    let letter = |six: &[u8]| six.iter().fold(0, |value, bit| value * 2 + usize::from(*bit));
-    bits[skipped..].chunks_exact(6).map(|six| char::from(LETTERS[letter(six)])).collect()
+    let value = |bits: &[u8]| bits.iter().fold(0, |value, bit| value * 2 + usize::from(*bit));
+    let letters = bits[skipped..].chunks_exact(6);
+    let part = letters.remainder();
+    let whole: String = letters.map(|six| char::from(LETTERS[value(six)])).collect();
+    let open = 6 - part.len();
+    let follows = (0..1 << open).map(|low| (value(part) << open) | low);
+    match part {
+        [] => vec![whole],
+        _ => follows.map(|letter| format!("{whole}{}", char::from(LETTERS[letter]))).collect(),
+    }
 }
 
 /// Where the needle stands; a short one only if it stands alone, as a value does.
@@ -176,7 +187,7 @@ fn the_search_finds_what_is_hidden() {
     ] {
         assert!(!leaks("here", hidden.as_bytes()).is_empty(), "{hidden}");
     }
-    assert!(leaks("here", b"401288 1881 took 917 us at 10917 x0917y").is_empty());
+    assert!(leaks("here", b"401288 1881 took 917 us at 10917 x0917y 7A5MTJ").is_empty());
 }
 
 #[test]

@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use baton_engine::{Answered, EngineError};
 use baton_flow::{CallState, Refusal};
+use baton_store::Store;
 use baton_types::outcome::Outcome;
 use futures_util::future::join_all;
 use serde_json::json;
 
-use crate::world::{World, sums, verdict};
+use crate::world::{Setup, World, by_id, engine_on, sums, usd, verdict};
 
 const AT_ONCE: usize = 50;
 
@@ -49,6 +50,30 @@ async fn captures_at_once_take_what_is_held_and_no_more() {
         let ours = world.status(id).await.payment;
         assert_eq!((sums(&ours), ours.captures.len()), ((990, 0), 33));
         assert_eq!(world.provider.books().await[0].captured, 990);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_nodes_at_once_return_no_more_than_one_would() {
+    for world in World::on_all_stores().await {
+        let mut setup = Setup::default();
+        setup.engine.node = "node-2".to_owned();
+        let store = Arc::clone(&world.store) as Arc<dyn Store>;
+        let (other, _) = engine_on(store, &world.clock, world.provider, setup).await;
+        let id = world.charge(1_000, &["first"]).await.payment.id;
+        let target = by_id(id);
+        let results = join_all((0..AT_ONCE).map(|number| {
+            let engine = if number % 2 == 0 { &world.engine } else { &other };
+            engine.refund(world.caller, &target, usd(30), None)
+        }))
+        .await;
+        assert_only_what_fits(&results);
+        assert_eq!(results.iter().filter(|result| approved(result)).count(), 33);
+        let ours = world.status(id).await.payment;
+        assert_eq!((sums(&ours), ours.refunds.len()), ((1_000, 990), 33));
+        assert_eq!(world.provider.books().await[0].refunded, 990);
+        // Two commits for the charge and for each refund that fits: a step that lost is decided again.
+        assert_eq!(ours.version, 2 + 2 * 33);
     }
 }
 

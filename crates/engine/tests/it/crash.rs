@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use baton_engine::{Answered, Caller, Engine};
+use baton_engine::{Answered, Caller, Clock as _, Engine};
 use baton_flow::{CallId, CallState, OrderKind, Verdict};
 use baton_store::memory::Sync;
 use baton_store::{MemoryStore, Store, Write};
@@ -344,5 +344,41 @@ async fn everything_that_a_crash_left_behind_is_taken_up_at_the_next_start() {
         assert_eq!(verdict(&payment), "Absent at 1", "{timers} timers");
     }
     assert_eq!(timers, 0);
+    engine.shut_down(Duration::from_secs(5)).await;
+}
+
+#[tokio::test]
+async fn whoever_resolves_a_payment_does_not_try_its_next_account() {
+    let provider = Provider::start().await;
+    let pending = json!({"verdict": {"pending": {"after_ms": 300, "then": "provider_declined"}}});
+    provider.rule(json!({"account": "first"}), pending, Some(1)).await;
+    let (memory, clock) = (Arc::new(MemoryStore::default()), Arc::new(Ahead::default()));
+    let probe = Probe::new(Arc::clone(&memory) as Arc<dyn Store>);
+    let id = Arc::new(Mutex::new(None));
+    let seen = Arc::clone(&id);
+    // It dies once it has recorded that the first account is not done yet.
+    probe.script(move |number, set| {
+        let row = |write: &Write| matches!(write, Write::Payment(_)).then(|| write.clone());
+        if let Some(Write::Payment(row)) = set.writes.iter().find_map(row) {
+            *seen.lock().unwrap() = Some(row.id);
+        }
+        if number == 2 { Act::DieAfter } else { Act::Pass }
+    });
+    let shared = Arc::clone(&probe) as Arc<dyn Store>;
+    let (engine, caller) = engine_on(shared, &clock, provider, Setup::default()).await;
+    let charge = purchase(OrderKind::Charge(usd(100)), &["first", "second"]);
+    let charge = engine.purchase(caller, charge, None);
+    assert!(tokio::time::timeout(Duration::from_millis(500), charge).await.is_err());
+
+    let id = id.lock().unwrap().unwrap();
+    let (engine, caller) =
+        engine_on(Arc::clone(&memory) as Arc<dyn Store>, &clock, provider, Setup::default()).await;
+    engine.start();
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    let payment = stored(memory.as_ref(), caller, id).await.unwrap();
+    assert_eq!((verdict(&payment).as_str(), payment.attempts.len()), ("declined at 1", 1));
+    // The list would go on, and there is time; but the card has gone with the process.
+    assert!(payment.order.failover_until > clock.now());
+    assert_eq!(provider.executed().await, ["first"]);
     engine.shut_down(Duration::from_secs(5)).await;
 }

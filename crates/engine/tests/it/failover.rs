@@ -58,7 +58,7 @@ fn table() -> Vec<Row> {
         Row("dropped, executed late", fault(&late, &close), "approved at 1", FIRST),
         Row("504, executed late", fault(&late, &status(504)), "approved at 1", FIRST),
         Row("hangs, executed late", fault(&late, &hang), "approved at 1", FIRST),
-        Row("slower than we wait", json!({"latency_ms": 1_200}), "approved at 1", FIRST),
+        Row("slower than we wait", json!({"latency_ms": 3_000}), "approved at 1", FIRST),
         // Accepted for later.
         Row("pending, approved", pending(json!(null)), "approved at 1", FIRST),
         Row("pending, issuer", pending(json!("do_not_honor")), "declined at 1", FIRST),
@@ -89,7 +89,7 @@ async fn run(row: &Row, kind: OrderKind) {
     let Row(name, action, expected, executed) = row;
     let mut setup = Setup::default();
     // Long enough for the look-up that comes after two seconds, too short for the one after ten.
-    setup.engine.failover_window_ms = 5_000;
+    setup.engine.failover_window_ms = 6_000;
     let world = World::with(setup).await;
     let matches = json!({"account": "first", "operation": operation(kind)});
     world.provider.rule(matches, action.clone(), None).await;
@@ -103,7 +103,7 @@ async fn run(row: &Row, kind: OrderKind) {
     assert_eq!(world.stored(id).await.as_ref(), Some(answered.payment.as_ref()), "{what}");
     if answered.payment.has_open_calls() {
         let settled = world.settle(id).await.payment;
-        assert_eq!(verdict(&settled), "Absent at 1", "{what}");
+        assert_eq!(verdict(&settled), "Absent at 1", "{what}: {settled:?}");
         assert_eq!(world.provider.executed().await, *executed, "{what}: nobody else was asked");
     } else {
         assert_eq!(world.status(id).await.payment, answered.payment, "{what}");

@@ -123,8 +123,11 @@ async fn a_lost_acknowledgement_is_settled_before_anything_is_sent_and_it_is_sen
                 executed += 1;
                 assert_eq!(verdict(&charge.payment), "approved at 2", "{committed} {from}..={to}");
                 assert_eq!((charge.replayed, charge.payment.version), (false, 3));
+                let (merchant, id) = (world.caller.merchant, charge.payment.id);
+                let events = world.store.events(merchant, id).await.unwrap();
+                let versions: Vec<u64> = events.iter().map(|event| event.version).collect();
+                assert_eq!(versions, [1, 2, 3], "no step was taken on a commit that was lost");
                 assert_eq!(requests(&world).await, executed);
-                let merchant = world.caller.merchant;
                 let mut release = WriteSet::new();
                 release.push(Write::ReleaseKey { merchant, key: "k".into() });
                 world.store.commit(release).await.unwrap();

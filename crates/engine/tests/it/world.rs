@@ -53,7 +53,8 @@ pub(crate) struct Setup {
 
 impl Default for Setup {
     fn default() -> Self {
-        let answer_timeout = Duration::from_millis(500);
+        // Long for loopback, but the machine may be busy.
+        let answer_timeout = Duration::from_secs(2);
         Self {
             engine: EngineConfig { caller_wait_ms: 20_000, ..EngineConfig::default() },
             wire: WireConfig { answer_timeout, ..WireConfig::default() },
