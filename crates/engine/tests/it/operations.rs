@@ -158,6 +158,8 @@ async fn a_payment_is_found_by_every_reference_that_it_has() {
         let mut order = purchase(OrderKind::Authorize(usd(1_000)), &["first"]);
         order.merchant_ref = Some("order-7".to_owned());
         let older = world.engine.purchase(world.caller, order, None).await.unwrap();
+        // References are ordered by the millisecond.
+        tokio::time::sleep(std::time::Duration::from_millis(3)).await;
         let mut order = purchase(OrderKind::Authorize(usd(1_000)), &["second"]);
         order.merchant_ref = Some("order-7".to_owned());
         let newer = world.engine.purchase(world.caller, order, None).await.unwrap();
