@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use baton_engine::{Credentials, EngineConfig};
+use baton_engine::EngineConfig;
 use baton_types::Secret;
 use baton_wire::{Breaker, WireConfig};
 use figment::Figment;
@@ -326,14 +326,5 @@ impl Config {
             },
             ..WireConfig::default()
         }
-    }
-
-    /// Takes the accounts' secrets out.
-    pub(crate) fn take_credentials(&mut self) -> Credentials {
-        let taken = self
-            .accounts
-            .iter_mut()
-            .map(|account| (account.name.clone(), std::mem::take(&mut account.credentials)));
-        taken.collect()
     }
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use axum::serve::ListenerExt as _;
 use baton_api::App;
 use baton_engine::merchants::{self, AccountSpec};
-use baton_engine::{Engine, LogSink, Parts, SystemClock};
+use baton_engine::{Credentials, Engine, LogSink, Parts, SystemClock};
 use baton_sandbox::{Books, Sync};
 use baton_store::Store;
 use baton_types::Secret;
@@ -155,14 +155,14 @@ pub(crate) async fn start(mut config: Config, dev: Option<Dev>) -> Result<Runnin
     }
 
     let store = node::open_store(&config, config.auto_migrate).await?;
-    declare_accounts(&config, store.as_ref()).await?;
+    let credentials = declare_accounts(&mut config, store.as_ref()).await?;
     let engine = Engine::new(Parts {
         config: config.engine(node_name),
         store,
         wire: Wire::new(config.wire()).map_err(|error| error.to_string())?,
         clock: Arc::new(SystemClock),
         connectors: baton_connectors::all().map_err(|error| error.to_string())?,
-        credentials: config.take_credentials(),
+        credentials,
         sink: Arc::new(LogSink),
     });
     engine.start();
@@ -250,19 +250,21 @@ fn dev_accounts(sandbox_url: &str) -> impl Iterator<Item = Account> {
     })
 }
 
-/// Writes the configured accounts to the database; secrets stay in memory.
-async fn declare_accounts(config: &Config, store: &dyn Store) -> Result<(), String> {
+/// Writes the configured accounts to the database, and takes out their secrets, which stay in memory.
+async fn declare_accounts(config: &mut Config, store: &dyn Store) -> Result<Credentials, String> {
     let describe = |error: baton_engine::EngineError| error.to_string();
     let merchant = merchants::ensure(store, &SystemClock, merchants::DEFAULT).await;
     let merchant = merchant.map_err(describe)?;
-    for account in &config.accounts {
+    let mut credentials = Credentials::new();
+    for account in &mut config.accounts {
         let spec = AccountSpec {
             name: account.name.clone(),
             gateway: account.gateway.clone(),
             base_url: account.base_url.clone(),
             test: account.test,
         };
-        merchants::put_account(store, &SystemClock, merchant, &spec).await.map_err(describe)?;
+        let id = merchants::put_account(store, &SystemClock, merchant, &spec).await;
+        credentials.insert(id.map_err(describe)?, std::mem::take(&mut account.credentials));
     }
-    Ok(())
+    Ok(credentials)
 }

@@ -10,9 +10,9 @@ use baton_types::{AccountId, CardNumber, Cvv, MerchantId, Secret};
 use baton_wire::{BaseUrl, Policy, Target};
 use tokio::time::Instant;
 
-/// Secrets of accounts, by account name and then by the name that the manifest declares. They come from
-/// the node's configuration and stay in its memory.
-pub type Credentials = HashMap<String, HashMap<String, Secret>>;
+/// Secrets of accounts, each by the name that the manifest declares. They come from the node's
+/// configuration and stay in its memory.
+pub type Credentials = HashMap<AccountId, HashMap<String, Secret>>;
 
 /// How long a list of accounts is used before it is read again: a change takes effect within this time.
 const FRESH: Duration = Duration::from_secs(2);
@@ -67,7 +67,7 @@ type Listed = (Instant, Arc<Vec<Arc<Account>>>);
 pub(crate) struct Accounts {
     store: Arc<dyn Store>,
     connectors: HashMap<String, Arc<dyn Connector>>,
-    credentials: HashMap<String, Arc<HashMap<String, Secret>>>,
+    credentials: HashMap<AccountId, Arc<HashMap<String, Secret>>>,
     kept: Mutex<HashMap<MerchantId, Listed>>,
 }
 
@@ -131,7 +131,7 @@ impl Accounts {
                 None
             }
         });
-        let secrets = self.credentials.get(&row.name).cloned().unwrap_or_default();
+        let secrets = self.credentials.get(&row.id).cloned().unwrap_or_default();
         Account { row, connector, target, cx: Cx::default(), secrets }
     }
 

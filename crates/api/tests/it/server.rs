@@ -64,17 +64,16 @@ impl Server {
         accounts.push(("unreachable", "Sandbox", closed, true));
         accounts.push(("no-connector", "Nobody", None, true));
         accounts.push(("live", "NULLSuccess", None, false));
-        for (name, gateway, base_url, test) in accounts {
-            let (name, gateway) = (name.to_owned(), gateway.to_owned());
-            let spec = AccountSpec { name, gateway, base_url, test };
-            merchants::put_account(store.as_ref(), &SystemClock, merchant, &spec).await.unwrap();
-        }
         let secret = || HashMap::from([("ApiKey".to_owned(), Secret::new("canary-cred".into()))]);
-        let credentials: Credentials = ACCOUNTS
-            .into_iter()
-            .chain(["unreachable"])
-            .map(|name| (name.to_owned(), secret()))
-            .collect();
+        let mut credentials = Credentials::new();
+        for (name, gateway, base_url, test) in accounts {
+            let spec =
+                AccountSpec { name: name.to_owned(), gateway: gateway.to_owned(), base_url, test };
+            let id = merchants::put_account(store.as_ref(), &SystemClock, merchant, &spec).await;
+            if name != "no-credentials" {
+                credentials.insert(id.unwrap(), secret());
+            }
+        }
         let engine = Engine::new(Parts {
             config,
             store: store.clone(),

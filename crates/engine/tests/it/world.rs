@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use baton_engine::merchants::{AccountSpec, ensure, put_account};
 use baton_engine::{
-    Answered, Caller, Clock, Engine, EngineConfig, EngineError, EventSink, Idempotency, LogSink,
-    Parts, Purchase, SystemClock, Target,
+    Answered, Caller, Clock, Credentials, Engine, EngineConfig, EngineError, EventSink,
+    Idempotency, LogSink, Parts, Purchase, SystemClock, Target,
 };
 use baton_flow::{DoubtMode, Failure, OrderKind, Payment, Standing, Verdict, amounts, snapshot};
 use baton_store::{MemoryStore, OpenOptions, Store, open};
@@ -97,17 +97,19 @@ pub(crate) async fn engine_on(
     let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     specs.push(spec("closed", format!("http://{free}/sandbox/closed"), true));
     specs.push(spec("live", "https://127.0.0.1:1/".to_owned(), false));
-    for spec in &specs {
-        put_account(store.as_ref(), clock.as_ref(), merchant, spec).await.unwrap();
-    }
     let secret = || HashMap::from([("ApiKey".to_owned(), Secret::new(KEY.to_owned()))]);
+    let mut credentials = Credentials::new();
+    for spec in &specs {
+        let id = put_account(store.as_ref(), clock.as_ref(), merchant, spec).await.unwrap();
+        credentials.insert(id, secret());
+    }
     let engine = Engine::new(Parts {
         config: setup.engine,
         store,
         wire: Wire::new(setup.wire).unwrap(),
         clock: Arc::clone(clock) as Arc<dyn Clock>,
         connectors: baton_connectors::all().unwrap(),
-        credentials: specs.iter().map(|spec| (spec.name.clone(), secret())).collect(),
+        credentials,
         sink: setup.sink,
     });
     (engine, Caller { merchant, sandbox: true })
