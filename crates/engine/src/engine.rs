@@ -88,7 +88,7 @@ pub struct Caller {
 pub struct Idempotency {
     /// The key.
     pub key: String,
-    /// Keyed hash of method, path, query and body without the CVV.
+    /// Hash of what the request means, without the CVV; the API makes it.
     pub fingerprint: Vec<u8>,
 }
 
