@@ -102,9 +102,10 @@ struct Sample {
 async fn main() -> Result<(), Failure> {
     let arguments = arguments()?;
     let load = Arc::new(Load { arguments: arguments.clone(), idle: Mutex::default() });
-    let begun = Instant::now();
     let (sender, mut results) = mpsc::unbounded_channel();
-    let mut due = schedule(arguments.rate, arguments.warmup.saturating_add(arguments.seconds));
+    let begun = Instant::now();
+    let seconds = arguments.warmup.saturating_add(arguments.seconds);
+    let mut due = schedule(begun, arguments.rate, seconds);
     while let Some((number, due)) = due.recv().await {
         let (load, sender) = (Arc::clone(&load), sender.clone());
         tokio::spawn(async move {
@@ -127,10 +128,9 @@ async fn main() -> Result<(), Failure> {
 }
 
 /// Says when each charge is due. A thread of its own: the runtime's timers are good to a millisecond only.
-fn schedule(rate: u32, seconds: u32) -> mpsc::UnboundedReceiver<(u64, Instant)> {
+fn schedule(begun: Instant, rate: u32, seconds: u32) -> mpsc::UnboundedReceiver<(u64, Instant)> {
     let (sender, receiver) = mpsc::unbounded_channel();
     std::thread::spawn(move || {
-        let begun = Instant::now();
         for number in 0..u64::from(rate) * u64::from(seconds) {
             let due = begun + Duration::from_nanos(number * 1_000_000_000 / u64::from(rate));
             std::thread::sleep(due.saturating_duration_since(Instant::now()));

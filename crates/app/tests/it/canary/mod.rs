@@ -247,6 +247,7 @@ async fn mistakes(client: &Client) -> String {
         swap("\"Ada Lovelace\"", &number),
         swap("\"EUR\"", &number),
         swap("\"sandbox\"", &number),
+        // Not as the amount's own number: amounts have no bound yet that would tell the two apart.
         swap("10.00", &number),
         swap("2040", NUMBER),
         swap(&number, NUMBER),
@@ -304,7 +305,8 @@ async fn seen_by_all(server: &Process, sandbox: &Process, key: &str) -> String {
     }
     let status = json!({"myRef": format!("order-{}", PAYMENTS + 1)}).to_string();
     let status = client.send("POST", "/PaymentGateway/status", &status).await;
-    assert_eq!(status.code(), "Accepted", "looked up, not sent again: {}", status.text);
+    let looked_up = matches!(status.code(), "Accepted" | "Success");
+    assert!(looked_up, "looked up, not sent again: {}", status.text);
     seen.push_str(&status.text);
     seen
 }
