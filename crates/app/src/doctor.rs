@@ -90,8 +90,8 @@ async fn database(config: &Config) -> Vec<Finding> {
     let store = match node::open_store(config, false).await {
         Ok(store) => store,
         Err(error) => {
-            let hint = "baton migrate makes or updates the schema";
-            return vec![finding(CHECK, State::Bad, format!("{error} ({hint})"))];
+            let detail = format!("{error}; a new database is made by baton migrate or baton serve");
+            return vec![finding(CHECK, State::Bad, detail)];
         }
     };
     let info = match store.describe().await {

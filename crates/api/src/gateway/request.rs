@@ -9,6 +9,10 @@ use crate::fields::{FieldError, Fields, sentence};
 /// Most accounts that one request may name.
 const ACCOUNTS_MAX: usize = 10;
 
+/// Largest amount, in minor units. What is larger is a mistake, such as a card number in the wrong place,
+/// which would be stored in clear.
+const MINOR_MAX: i64 = 999_999_999_999;
+
 /// Longest free text that is taken, in characters.
 const TEXT_MAX: usize = 255;
 
@@ -204,6 +208,9 @@ fn money(body: &mut Fields) -> Result<Money, FieldError> {
         .map_err(|error| body.error("amount", sentence(error)))?;
     if !amount.is_positive() {
         return Err(body.error("amount", "It must be greater than zero."));
+    }
+    if amount.minor() > MINOR_MAX {
+        return Err(body.error("amount", "It is larger than any payment."));
     }
     Ok(amount)
 }

@@ -109,6 +109,8 @@ const VALUES: &[Row] = &[
     ("charge", "10.23", "92233720368547758.08",                   400, "amount", "too large"),
     ("charge", "10.23", "1e400",                                  400, "amount", "too large"),
     ("charge", "10.23", "1e99999999999999999999",                 400, "amount", "too large"),
+    ("charge", "10.23", "10000000000.00",                         400, "amount", "larger than any payment"),
+    ("charge", "10.23", "4111111111111111",                       400, "amount", "larger than any payment"),
     ("charge", "10.23", "+10.23",                                 400, "", "not JSON"),
     ("charge", "10.23", "010.23",                                 400, "", "not JSON"),
     ("charge", "10.23", "10,23",                                  400, "", "not JSON"),

@@ -218,7 +218,7 @@ impl Tour {
         let status = format!("{}", reply.status);
         let status = if reply.status < 300 { style.green(&status) } else { style.red(&status) };
         println!("\n{status}");
-        println!("{}", style.json(&without_nulls(&reply.body).to_string()));
+        println!("{}", style.json(&reply.text));
         Ok(reply)
     }
 
@@ -258,16 +258,5 @@ fn expect(reply: &Reply, name: &str, wanted: &Value) -> Result<(), String> {
             let got = got.unwrap_or(&Value::Null);
             Err(format!("{name} is {got} instead of {wanted}: {}", reply.text))
         }
-    }
-}
-
-fn without_nulls(value: &Value) -> Value {
-    match value {
-        Value::Object(members) => {
-            let shown = members.iter().filter(|(_, value)| !value.is_null());
-            shown.map(|(name, value)| (name.clone(), without_nulls(value))).collect()
-        }
-        Value::Array(items) => items.iter().map(without_nulls).collect(),
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => value.clone(),
     }
 }

@@ -247,7 +247,7 @@ async fn mistakes(client: &Client) -> String {
         swap("\"Ada Lovelace\"", &number),
         swap("\"EUR\"", &number),
         swap("\"sandbox\"", &number),
-        // Not as the amount's own number: amounts have no bound yet that would tell the two apart.
+        swap("10.00", NUMBER),
         swap("10.00", &number),
         swap("2040", NUMBER),
         swap(&number, NUMBER),
