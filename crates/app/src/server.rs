@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -60,6 +61,8 @@ pub(crate) struct Running {
     pub(crate) engine: Engine,
     /// The sandbox's address, with `--dev`.
     pub(crate) sandbox_url: Option<String>,
+    /// Where the node keeps its files.
+    data_dir: PathBuf,
     /// The admin key, if this start made it.
     made_admin_key: Option<Secret>,
     app: Arc<App>,
@@ -105,7 +108,10 @@ fn announce(running: &Running, json: bool) {
     if let Some(key) = admin_key {
         println!("Admin key, made for this run (set BATON_ADMIN_API_KEY to choose it): {key}");
     }
-    println!("Make a key with: baton keys create --sandbox");
+    println!(
+        "Make a key with: baton keys create --sandbox --data-dir {}",
+        running.data_dir.display()
+    );
 }
 
 /// Sets up the log: one line per event on standard error.
@@ -186,6 +192,7 @@ pub(crate) async fn start(mut config: Config, dev: Option<Dev>) -> Result<Runnin
         addr,
         engine,
         sandbox_url,
+        data_dir: config.data_dir,
         made_admin_key,
         app,
         stop,
