@@ -2,6 +2,14 @@
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command's output is its purpose")]
 
+/// Prints a line, and does not mind that nobody reads it any more: `baton demo | head` is no error.
+macro_rules! println {
+    ($($text:tt)*) => {{
+        use std::io::Write as _;
+        let _ = writeln!(std::io::stdout(), $($text)*);
+    }};
+}
+
 mod cli;
 mod config;
 mod demo;
