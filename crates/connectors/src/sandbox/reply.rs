@@ -197,11 +197,12 @@ impl Asked<'_> {
 
     /// Whether an answer carries our reference, and the amount where one was asked.
     fn is_about(&self, reference: &str, amount: &Amount) -> bool {
-        let echoed = |asked| {
-            let currency = Currency::parse(&amount.currency).ok()?;
-            Some(self.manifest.from_provider_units(amount.value, currency)? == asked)
+        // As we sent it, to the letter: another spelling of the currency is no answer of the sandbox's.
+        let echoed = |asked: Money| {
+            amount.currency == asked.currency().code()
+                && self.manifest.from_provider_units(amount.value, asked.currency()) == Some(asked)
         };
-        reference == self.reference && self.amount.is_none_or(|asked| echoed(asked) == Some(true))
+        reference == self.reference && self.amount.is_none_or(echoed)
     }
 }
 
