@@ -74,6 +74,8 @@ pub enum Hole {
     CardNumber,
     /// The card's verification value.
     Cvv,
+    /// The authentication value of 3-D Secure (CAVV, AAV), or a network token's cryptogram.
+    AuthenticationValue,
     /// A credential of the account, by the name that the manifest declares.
     Credential(String),
 }
@@ -83,6 +85,7 @@ impl std::fmt::Display for Hole {
         match self {
             Self::CardNumber => f.write_str("card number"),
             Self::Cvv => f.write_str("cvv"),
+            Self::AuthenticationValue => f.write_str("authentication value"),
             Self::Credential(name) => write!(f, "credential {name}"),
         }
     }
@@ -332,7 +335,7 @@ impl<S: std::hash::BuildHasher> Fill for std::collections::HashMap<String, Secre
     fn secret(&self, hole: &Hole) -> Option<&str> {
         match hole {
             Hole::Credential(name) => self.get(name).map(Secret::expose),
-            Hole::CardNumber | Hole::Cvv => None,
+            Hole::CardNumber | Hole::Cvv | Hole::AuthenticationValue => None,
         }
     }
 }
@@ -373,7 +376,7 @@ mod tests {
         fn secret(&self, hole: &Hole) -> Option<&str> {
             match hole {
                 Hole::CardNumber => Some("4111111111111111"),
-                Hole::Cvv => None,
+                Hole::Cvv | Hole::AuthenticationValue => None,
                 Hole::Credential(name) if name == "Key" => Some("a\"b&c"),
                 Hole::Credential(name) if name == "Line" => Some("a\r\nb"),
                 Hole::Credential(_) => None,

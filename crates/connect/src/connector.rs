@@ -1,5 +1,6 @@
 //! The trait that every connector implements, and what it answers with.
 
+use baton_types::Money;
 use baton_types::outcome::{Doubt, Finding, NotSent, Outcome};
 use serde::{Deserialize, Serialize};
 
@@ -34,6 +35,47 @@ pub trait Connector: Send + Sync {
 
     /// What the reply to a look-up shows.
     fn read_look_up(&self, look_up: &LookUp, cx: &Cx, reply: &HttpReply) -> Finding;
+
+    /// A call that does nothing but show whether the account's credentials are taken; `None` where the
+    /// provider has no such call.
+    fn check_credentials(&self, _cx: &Cx) -> Option<HttpCall> {
+        None
+    }
+
+    /// What the reply to that call shows.
+    fn read_credentials_check(&self, _cx: &Cx, _reply: &HttpReply) -> CredentialsCheck {
+        CredentialsCheck::Unclear
+    }
+
+    /// A call that asks for the account's balance; `None` where the provider has no such call.
+    fn balance(&self, _cx: &Cx) -> Option<HttpCall> {
+        None
+    }
+
+    /// The balances in the reply to that call, one per currency; `None` if it cannot be read.
+    fn read_balance(&self, _cx: &Cx, _reply: &HttpReply) -> Option<Vec<Balance>> {
+        None
+    }
+}
+
+/// What a harmless call showed about an account's credentials.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CredentialsCheck {
+    /// The provider took them.
+    Accepted,
+    /// The provider refused them.
+    Refused,
+    /// The answer says neither.
+    Unclear,
+}
+
+/// What a provider holds for an account in one currency.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Balance {
+    /// What can be paid out now. May be below zero.
+    pub available: Money,
+    /// What will be available later, where the provider says so.
+    pub pending: Option<Money>,
 }
 
 /// What encoding gives.

@@ -16,9 +16,13 @@ mod manifest;
 mod operation;
 
 pub use call::{Body, Fill, FillError, Filled, Hole, HttpCall, HttpReply, Method, Part};
-pub use connector::{Call, Connector, Cx, Decoded, EncodeError, Question, identifier, message};
+pub use connector::{
+    Balance, Call, Connector, CredentialsCheck, Cx, Decoded, EncodeError, Question, identifier,
+    message,
+};
 pub use json::Json;
 pub use manifest::{Claim, CredentialField, Idempotency, LookUpClaim, Manifest, ManifestError};
 pub use operation::{
-    CardFacts, LookUp, Operation, OperationKind, Parent, Purchase, Source, Subject,
+    CardFacts, Feature, LookUp, Operation, OperationKind, Parent, Payer, Purchase, Source, Subject,
+    ThreeDs, TokenScheme,
 };

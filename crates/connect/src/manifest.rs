@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use baton_types::{Currency, Money};
 use serde::Deserialize;
 
-use crate::OperationKind;
+use crate::{Feature, OperationKind};
 
 /// A connector's capabilities. Loaded once, from the file beside its code.
 #[derive(Clone, Debug, Deserialize)]
@@ -30,9 +30,6 @@ pub struct Manifest {
     /// The live base URL; absent where each account brings its own.
     #[serde(default)]
     pub base_url: Option<String>,
-    /// Whether it takes a card number that is a scheme's network token.
-    #[serde(default)]
-    pub network_tokens: bool,
     /// The account's credentials.
     #[serde(default)]
     pub credentials: Vec<CredentialField>,
@@ -47,6 +44,9 @@ pub struct Manifest {
     /// The operations claimed.
     #[serde(default)]
     pub operations: BTreeMap<OperationKind, Claim>,
+    /// What it takes beside plain cards.
+    #[serde(default)]
+    pub features: BTreeMap<Feature, Claim>,
     /// How it takes idempotency keys, if it does.
     #[serde(default)]
     pub idempotency: Option<Idempotency>,
@@ -139,6 +139,7 @@ impl Manifest {
             .operations
             .iter()
             .map(|(kind, claim)| (kind.as_str(), &claim.citation))
+            .chain(manifest.features.iter().map(|(what, claim)| (what.as_str(), &claim.citation)))
             .chain(manifest.idempotency.iter().map(|claim| ("idempotency", &claim.citation)))
             .chain(manifest.look_up.iter().map(|claim| ("look_up", &claim.citation)));
         for (what, citation) in citations {
@@ -153,6 +154,12 @@ impl Manifest {
     #[must_use]
     pub fn claims(&self, kind: OperationKind) -> bool {
         self.operations.contains_key(&kind)
+    }
+
+    /// Whether the provider is claimed to take this beside plain cards.
+    #[must_use]
+    pub fn has(&self, feature: Feature) -> bool {
+        self.features.contains_key(&feature)
     }
 
     /// Whether the provider is claimed to take this currency.
@@ -217,6 +224,7 @@ mod tests {
             ("[operations.charge]\ncitation = \"docs\"", ""),
             ("[operations.charge]\ncitation = \" \"", "charge is claimed without a citation"),
             ("[operations.charge]", "missing field `citation`"),
+            ("[features.three_ds]\ncitation = \"\"", "three_ds is claimed without a citation"),
             ("[operations.teleport]\ncitation = \"docs\"", "unknown variant"),
             ("currencies = [\"USD\", \"ZZZ\"]", "ZZZ is no currency"),
             ("surprise = 1", "unknown field"),

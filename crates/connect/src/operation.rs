@@ -59,6 +59,29 @@ impl Operation {
         }
     }
 
+    /// The card that the operation is about, if it is about one.
+    #[must_use]
+    pub fn card(&self) -> Option<&CardFacts> {
+        match self {
+            Self::Authorize(purchase) | Self::Charge(purchase) => match &purchase.source {
+                Source::Card(card) => Some(card),
+                Source::ProviderToken(_) => None,
+            },
+            Self::Tokenize { card, .. } => Some(card),
+            Self::Capture { .. } | Self::Void { .. } | Self::Refund { .. } => None,
+        }
+    }
+
+    /// What the operation needs of its provider beside itself.
+    pub fn features(&self) -> impl Iterator<Item = Feature> {
+        let card = self.card();
+        let three_ds = card.is_some_and(|card| card.three_ds.is_some());
+        let network_token = card.is_some_and(|card| card.network_token.is_some());
+        [(three_ds, Feature::ThreeDs), (network_token, Feature::NetworkTokens)]
+            .into_iter()
+            .filter_map(|(needed, feature)| needed.then_some(feature))
+    }
+
     /// The amount that the operation asks for; voids and tokens have none.
     #[must_use]
     pub fn amount(&self) -> Option<Money> {
@@ -103,6 +126,28 @@ impl OperationKind {
     }
 }
 
+/// What a request may bring along that not every provider takes. A manifest claims it, or such a request is
+/// not put to the provider.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Feature {
+    /// Results of a 3-D Secure authentication that was made elsewhere.
+    ThreeDs,
+    /// A scheme's network token instead of a card number.
+    NetworkTokens,
+}
+
+impl Feature {
+    /// The name as it stands in manifests and logs.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::ThreeDs => "three_ds",
+            Self::NetworkTokens => "network_tokens",
+        }
+    }
+}
+
 /// What an authorization and a sale have in common.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Purchase {
@@ -117,6 +162,33 @@ pub struct Purchase {
     /// What the payer reads on the order, where a provider takes it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
+    /// Who pays and from where, where the merchant said so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub payer: Option<Payer>,
+    /// Whether the goods are digital, where the merchant said so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub digital: Option<bool>,
+}
+
+/// Who pays: what providers ask for their risk checks and address verification.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Payer {
+    /// The address that the payer's device has on the Internet, as the merchant wrote it.
+    pub ip: String,
+    /// ISO 3166-1 alpha-2.
+    pub country: String,
+    /// Address lines, the street first; at most three.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub address: Vec<String>,
+    /// The postal code.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub post_code: Option<String>,
+    /// The city.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub city: Option<String>,
+    /// The state or province.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub state: Option<String>,
 }
 
 /// What is paid with.
@@ -140,6 +212,51 @@ pub struct CardFacts {
     /// The name on the card.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub holder: Option<String>,
+    /// The result of a 3-D Secure authentication that was made elsewhere. Its value is a hole in the call.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub three_ds: Option<ThreeDs>,
+    /// The scheme whose network token the number is; absent for a card number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub network_token: Option<TokenScheme>,
+}
+
+/// What a 3-D Secure authentication gave, but for the authentication value (CAVV, AAV) itself, which is
+/// [`Hole::AuthenticationValue`](crate::Hole).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ThreeDs {
+    /// Electronic commerce indicator: 05, 06, 07 (Visa and others), 02, 01, 00 (Mastercard).
+    pub eci: String,
+    /// The directory server's transaction id (`xid` in version 1).
+    pub transaction_id: String,
+    /// The protocol's version, such as 2.2.0.
+    pub version: String,
+    /// Mastercard's security level indicator.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sli: Option<String>,
+}
+
+/// The schemes that issue network tokens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TokenScheme {
+    /// Visa Token Service.
+    Visa,
+    /// Mastercard Digital Enablement Service.
+    Mastercard,
+    /// American Express Token Service.
+    Amex,
+}
+
+impl TokenScheme {
+    /// The name as it stands in calls.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Visa => "visa",
+            Self::Mastercard => "mastercard",
+            Self::Amex => "amex",
+        }
+    }
 }
 
 /// What a capture, void or refund refers to.

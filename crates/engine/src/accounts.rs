@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use baton_connect::{Connector, Cx, Fill, Hole};
 use baton_store::{AccountRow, Store, StoreError};
-use baton_types::{AccountId, CardNumber, Cvv, MerchantId, Secret};
+use baton_types::{AccountId, Card, Cvv, MerchantId, Secret};
 use baton_wire::{BaseUrl, Policy, Target};
 use tokio::time::Instant;
 
@@ -36,26 +36,29 @@ impl Account {
     }
 
     /// The secrets of one call: the account's, and the card's where the request's task holds it.
-    pub(crate) fn secrets<'a>(
-        &'a self,
-        number: Option<&'a CardNumber>,
-        cvv: Option<&'a Cvv>,
-    ) -> CallSecrets<'a> {
-        CallSecrets { account: &self.secrets, number, cvv }
+    pub(crate) fn secrets<'a>(&'a self, card: Option<&'a CardSecrets>) -> CallSecrets<'a> {
+        CallSecrets { account: &self.secrets, card }
     }
+}
+
+/// A card as only the task of its request holds it.
+pub(crate) struct CardSecrets {
+    pub(crate) card: Card,
+    /// The authentication value of 3-D Secure, or a network token's cryptogram.
+    pub(crate) authentication: Option<Secret>,
 }
 
 pub(crate) struct CallSecrets<'a> {
     account: &'a HashMap<String, Secret>,
-    number: Option<&'a CardNumber>,
-    cvv: Option<&'a Cvv>,
+    card: Option<&'a CardSecrets>,
 }
 
 impl Fill for CallSecrets<'_> {
     fn secret(&self, hole: &Hole) -> Option<&str> {
         match hole {
-            Hole::CardNumber => self.number.map(CardNumber::expose),
-            Hole::Cvv => self.cvv.map(Cvv::expose),
+            Hole::CardNumber => self.card.map(|held| held.card.number.expose()),
+            Hole::Cvv => self.card?.card.cvv.as_ref().map(Cvv::expose),
+            Hole::AuthenticationValue => self.card?.authentication.as_ref().map(Secret::expose),
             Hole::Credential(name) => self.account.get(name).map(Secret::expose),
         }
     }

@@ -4,16 +4,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use baton_connect::{
-    Call, Decoded, HttpCall, HttpReply, LookUp, Operation, Parent, Purchase, Question, Source,
-    Subject,
+    Call, Decoded, HttpCall, HttpReply, LookUp, Operation, Parent, Payer, Purchase, Question,
+    Source, Subject,
 };
 use baton_flow::{CallId, CallState, OrderKind, Payment};
 use baton_types::outcome::{Doubt, Finding, NotSent, Outcome};
-use baton_types::{CardNumber, Cvv};
 use baton_wire::{Exchange, Target, Wire};
 use tokio::time::Instant;
 
 use crate::Account;
+use crate::accounts::CardSecrets;
 use crate::metrics::Metrics;
 
 /// Most calls that one operation may take at one provider.
@@ -43,6 +43,8 @@ impl Prepared {
 pub(crate) struct PurchaseFacts {
     pub(crate) source: Source,
     pub(crate) description: Option<String>,
+    pub(crate) payer: Option<Payer>,
+    pub(crate) digital: Option<bool>,
 }
 
 /// Encodes a planned call, or says why it will not be sent: then nothing has left and nothing will.
@@ -59,6 +61,7 @@ pub(crate) fn prepare(
     let manifest = connector.manifest();
     let operation = operation(payment, id, facts).ok_or(NotSent::NotConfigured)?;
     let fits = manifest.claims(operation.kind())
+        && operation.features().all(|feature| manifest.has(feature))
         && operation.amount().is_none_or(|amount| manifest.takes(amount.currency()))
         && planned.reference.len() <= manifest.reference_max_length;
     if !fits {
@@ -103,7 +106,7 @@ fn number(
 /// Sends a call whose plan is durable, and says what is known then. Consumes the plan: it is sent once.
 pub(crate) async fn send(
     prepared: Prepared,
-    card: Option<(&CardNumber, Option<&Cvv>)>,
+    card: Option<&CardSecrets>,
     wire: &Wire,
     metrics: &Metrics,
 ) -> (Outcome, Duration) {
@@ -134,13 +137,13 @@ async fn sequence(
     first: HttpCall,
     key: &str,
     send_by: Instant,
-    card: Option<(&CardNumber, Option<&Cvv>)>,
+    card: Option<&CardSecrets>,
     wire: &Wire,
 ) -> Outcome {
     let (Some(connector), Some(target)) = (&account.connector, &account.target) else {
         return Outcome::NotSent { why: NotSent::NotConfigured };
     };
-    let secrets = account.secrets(card.map(|(number, _)| number), card.and_then(|(_, cvv)| cvv));
+    let secrets = account.secrets(card);
     let mut call = first;
     let mut money_call_ran = false;
     for call_no in 1..=SEQUENCE_MAX {
@@ -221,7 +224,7 @@ pub(crate) async fn look_up(
 }
 
 async fn ask(account: &Account, call: &HttpCall, wire: &Wire) -> Option<HttpReply> {
-    let filled = call.fill(&account.secrets(None, None)).ok()?;
+    let filled = call.fill(&account.secrets(None)).ok()?;
     // A provider that fails to take payments may well answer questions; the schedule bounds them.
     let target = Target { breaker: false, ..account.target.clone()? };
     let send_by = Instant::now().checked_add(LOOK_UP_FOR)?;
@@ -265,6 +268,8 @@ fn operation(payment: &Payment, id: CallId, facts: Option<&PurchaseFacts>) -> Op
                 source: facts.source.clone(),
                 payment: payment.id.to_string(),
                 description: facts.description.clone(),
+                payer: facts.payer.clone(),
+                digital: facts.digital,
             };
             match (payment.order.kind, &facts.source) {
                 (OrderKind::Charge(amount), _) => Operation::Charge(purchase(amount)),

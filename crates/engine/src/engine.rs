@@ -3,10 +3,10 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use baton_connect::{CardFacts, Connector, Source};
+use baton_connect::{CardFacts, Connector, Payer, Source, ThreeDs, TokenScheme};
 use baton_flow::{CallId, Candidate, DoubtMode, Input, Order, OrderKind, Payment, RetryDeclines};
 use baton_store::Store;
-use baton_types::{Card, MaskedCard, MerchantId, Money, PaymentId};
+use baton_types::{Card, MaskedCard, MerchantId, Money, PaymentId, Secret};
 use baton_wire::Wire;
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::Instrument as _;
 
-use crate::accounts::{Account, Accounts, Credentials};
+use crate::accounts::{Account, Accounts, CardSecrets, Credentials};
 use crate::calls::PurchaseFacts;
 use crate::error::EngineError;
 use crate::inner::{Inner, Running};
@@ -97,7 +97,7 @@ pub struct Purchase {
     /// What is to be done.
     pub kind: OrderKind,
     /// The card; absent when a provider's token is used.
-    pub card: Option<Card>,
+    pub card: Option<PaidWith>,
     /// A token that the account's provider made.
     pub provider_token: Option<String>,
     /// Names of the accounts to try, in order.
@@ -106,8 +106,34 @@ pub struct Purchase {
     pub merchant_ref: Option<String>,
     /// What the payer reads on the order.
     pub description: Option<String>,
+    /// Who pays and from where.
+    pub payer: Option<Payer>,
+    /// Whether the goods are digital.
+    pub digital: Option<bool>,
     /// What to do about a doubt.
     pub doubt: DoubtMode,
+}
+
+/// A card and what came with it.
+pub struct PaidWith {
+    /// The card, or a network token in its place.
+    pub card: Card,
+    /// The scheme whose network token the number is.
+    pub network_token: Option<TokenScheme>,
+    /// The result of a 3-D Secure authentication that was made elsewhere.
+    pub three_ds: Option<(ThreeDs, Secret)>,
+}
+
+impl PaidWith {
+    fn facts(&self) -> CardFacts {
+        CardFacts {
+            masked: self.card.masked(),
+            has_cvv: self.card.cvv.is_some(),
+            holder: self.card.holder.clone(),
+            three_ds: self.three_ds.as_ref().map(|(result, _)| result.clone()),
+            network_token: self.network_token,
+        }
+    }
 }
 
 /// The payment that a capture, void, refund or status is about.
@@ -225,11 +251,7 @@ impl Engine {
             return Err(EngineError::UnknownAccount { index: 0 });
         }
         let now = self.inner.clock.now();
-        let card_facts = purchase.card.as_ref().map(|card| CardFacts {
-            masked: card.masked(),
-            has_cvv: card.cvv.is_some(),
-            holder: card.holder.clone(),
-        });
+        let card_facts = purchase.card.as_ref().map(PaidWith::facts);
         let order = Order {
             kind: purchase.kind,
             merchant_ref: purchase.merchant_ref,
@@ -246,8 +268,16 @@ impl Engine {
             (None, None) => return Err(EngineError::NotFound),
         };
         let secrets = PurchaseSecrets {
-            facts: PurchaseFacts { source, description: purchase.description },
-            card: purchase.card,
+            facts: PurchaseFacts {
+                source,
+                description: purchase.description,
+                payer: purchase.payer,
+                digital: purchase.digital,
+            },
+            card: purchase.card.map(|paid| CardSecrets {
+                card: paid.card,
+                authentication: paid.three_ds.map(|(_, value)| value),
+            }),
         };
         let id: PaymentId = new_id(self.inner.clock.as_ref());
         let payment = Payment::new(id, caller.merchant, order, now);

@@ -29,7 +29,9 @@ mod task;
 pub use accounts::{Account, Credentials};
 pub use baton_wire::{AccountHealth, BreakerState};
 pub use clock::{Clock, SystemClock, new_id};
-pub use engine::{Answered, Caller, Engine, EngineConfig, Idempotency, Parts, Purchase, Target};
+pub use engine::{
+    Answered, Caller, Engine, EngineConfig, Idempotency, PaidWith, Parts, Purchase, Target,
+};
 pub use error::EngineError;
 pub use metrics::Metrics;
 pub use relay::{EventSink, LogSink};

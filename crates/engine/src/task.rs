@@ -9,11 +9,12 @@ use std::time::Duration;
 
 use baton_flow::{CallId, CallState, Effect, Event, Facts, Input, Payment, Refusal, Verdict};
 use baton_store::{CommitError, Guard, IdempotencyRow, Write};
+use baton_types::Timestamp;
 use baton_types::outcome::{Finding, NotSent, Outcome};
-use baton_types::{Card, Timestamp};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use crate::accounts::CardSecrets;
 use crate::calls::{self, Prepared, PurchaseFacts};
 use crate::commit::{self, Change};
 use crate::error::EngineError;
@@ -55,7 +56,7 @@ pub(crate) struct Claim {
 /// A card and what else only the request knows.
 pub(crate) struct PurchaseSecrets {
     pub(crate) facts: PurchaseFacts,
-    pub(crate) card: Option<Card>,
+    pub(crate) card: Option<CardSecrets>,
 }
 
 pub(crate) struct Task {
@@ -172,7 +173,6 @@ impl Task {
 
     async fn send(&mut self, id: CallId, prepared: Prepared) -> Input {
         let card = self.purchase.as_ref().and_then(|purchase| purchase.card.as_ref());
-        let card = card.map(|card| (&card.number, card.cvv.as_ref()));
         let card = card.filter(|_| matches!(id, CallId::Attempt(_)));
         let engine = Arc::clone(&self.engine);
         let (outcome, took) = calls::send(prepared, card, &engine.wire, &engine.metrics).await;

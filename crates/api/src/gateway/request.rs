@@ -1,7 +1,9 @@
 //! The Gateway API's request bodies, read into what the engine takes. Every error names its field.
 
+use baton_connect::{Payer, ThreeDs, TokenScheme};
+use baton_engine::PaidWith;
 use baton_flow::{DoubtMode, OrderKind};
-use baton_types::{Card, CardNumber, Currency, Cvv, Expiry, MaskedCard, Money, Timestamp};
+use baton_types::{Card, CardNumber, Currency, Cvv, Expiry, MaskedCard, Money, Secret, Timestamp};
 use serde::Serialize;
 
 use crate::fields::{FieldError, Fields, sentence};
@@ -94,9 +96,13 @@ impl MakeRequest {
     /// the card number what may be stored.
     pub(crate) fn asked(&self) -> impl Serialize {
         let asked = &self.purchase;
-        let card = asked.card.as_ref().map(|card| (card.masked(), &card.holder));
+        let card = asked.card.as_ref().map(|paid| {
+            let three_ds = paid.three_ds.as_ref().map(|(result, _)| result);
+            (paid.card.masked(), &paid.card.holder, paid.network_token, three_ds)
+        });
         let texts = (&asked.provider_token, &asked.merchant_ref, &asked.description);
-        (asked.kind, card, texts, &asked.accounts, asked.doubt)
+        let context = (&asked.payer, asked.digital);
+        (asked.kind, card, texts, context, &asked.accounts, asked.doubt)
     }
 }
 
@@ -134,9 +140,9 @@ pub(crate) fn make(
         None if provider_token.is_some() => None,
         None => return Err(body.error("card", "It is required.")),
     };
+    let network_token = network_token(&mut body)?;
+    let card = card.map(|(card, three_ds)| PaidWith { card, network_token, three_ds });
     let (accounts, form) = accounts(&mut body)?;
-    payer(&mut body)?;
-    body.boolean("isDigital")?;
     let purchase = baton_engine::Purchase {
         kind,
         card,
@@ -144,6 +150,8 @@ pub(crate) fn make(
         accounts,
         merchant_ref: body.kept_text("myRef", TEXT_MAX)?,
         description: body.kept_text("orderDesc", TEXT_MAX)?,
+        payer: payer(&mut body)?,
+        digital: body.boolean("isDigital")?,
         doubt: doubt(&mut body)?,
     };
     Ok(MakeRequest { purchase, form })
@@ -157,6 +165,7 @@ pub(crate) fn change(mut body: Fields, changing: Changing) -> Result<ChangeReque
     if changing == Changing::Refund {
         payer(&mut body)?;
     }
+    network_token(&mut body)?;
     // The contract sends the card again; here it only has to be the same one, and its CVV is dropped.
     let card = body.object("card")?.map(shown_card).transpose()?;
     body.plain_text("myRef", TEXT_MAX)?;
@@ -190,7 +199,6 @@ fn refuse_what_is_absent(body: &Fields) -> Result<(), FieldError> {
             "Inline credentials are not available in this version; name a stored account.",
         ),
         ("certificateName", "Client certificates are not available in this version."),
-        ("networkTokenBrand", "Network tokens are not available in this version."),
         ("cardToken", NO_TOKENS),
     ];
     match absent.into_iter().find(|(name, _)| body.has(name)) {
@@ -215,11 +223,10 @@ fn money(body: &mut Fields) -> Result<Money, FieldError> {
     Ok(amount)
 }
 
-fn card(mut fields: Fields, now: Timestamp) -> Result<Card, FieldError> {
-    if fields.has("threeDSAuthentication") {
-        let message = "Results of 3-D Secure are not available in this version.";
-        return Err(fields.error("threeDSAuthentication", message));
-    }
+type Authenticated = (ThreeDs, Secret);
+
+fn card(mut fields: Fields, now: Timestamp) -> Result<(Card, Option<Authenticated>), FieldError> {
+    let three_ds = fields.object("threeDSAuthentication")?.map(three_ds).transpose()?;
     let number = number(&mut fields)?;
     let expiry = expiry(&mut fields)?;
     if expiry.is_past(now) {
@@ -247,7 +254,45 @@ fn card(mut fields: Fields, now: Timestamp) -> Result<Card, FieldError> {
         let digits = if number.brand() == baton_types::Brand::Amex { 4 } else { 3 };
         return Err(fields.error("cvv", format!("This brand's code has {digits} digits.")));
     }
-    Ok(Card { number, expiry, cvv, holder: Some(holder) })
+    Ok((Card { number, expiry, cvv, holder: Some(holder) }, three_ds))
+}
+
+/// The result of a 3-D Secure authentication. Its value goes to the provider and is not kept.
+fn three_ds(mut fields: Fields) -> Result<Authenticated, FieldError> {
+    let value = fields.required_text("authenticationValue", 64)?;
+    if !value.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'/' | b'=')) {
+        return Err(fields.error("authenticationValue", "It must be base64 or hexadecimal."));
+    }
+    // The provider knows the merchant's name; the contract wants it sent.
+    fields.required_text("merchantName", 40)?;
+    let mut kept = |name: &str, max| match fields.kept_text(name, max)? {
+        Some(text) => Ok(text),
+        None => Err(fields.error(name, "It is required.")),
+    };
+    let eci = kept("eci", 2)?;
+    let transaction_id = kept("xid", 40)?;
+    let version = kept("version", 5)?;
+    if !eci.bytes().all(|b| b.is_ascii_digit()) {
+        return Err(fields.error("eci", "It must be one or two digits."));
+    }
+    if !version.bytes().all(|b| b.is_ascii_digit() || b == b'.') {
+        return Err(fields.error("version", "It must be a version such as 2.2.0."));
+    }
+    let sli = fields.kept_text("sli", 3)?;
+    let value = Secret::new(value.as_str().to_owned());
+    Ok((ThreeDs { eci, transaction_id, version, sli }, value))
+}
+
+/// Says that the card number is a network token.
+fn network_token(body: &mut Fields) -> Result<Option<TokenScheme>, FieldError> {
+    const NAME: &str = "networkTokenBrand";
+    match body.plain_text(NAME, 64)?.as_deref() {
+        None => Ok(None),
+        Some("Visa") => Ok(Some(TokenScheme::Visa)),
+        Some("MasterCard") => Ok(Some(TokenScheme::Mastercard)),
+        Some("Amex") => Ok(Some(TokenScheme::Amex)),
+        Some(_) => Err(body.error(NAME, "It must be Visa, MasterCard or Amex.")),
+    }
 }
 
 /// The card as capture, void and refund send it: compared, and forgotten.
@@ -275,17 +320,26 @@ fn expiry(fields: &mut Fields) -> Result<Expiry, FieldError> {
     })
 }
 
-fn payer(body: &mut Fields) -> Result<(), FieldError> {
-    let Some(mut payer) = body.object("payerDetails")? else { return Ok(()) };
-    payer.required_text("clientIPAddress", TEXT_MAX)?;
+fn payer(body: &mut Fields) -> Result<Option<Payer>, FieldError> {
+    let Some(mut payer) = body.object("payerDetails")? else { return Ok(None) };
+    let ip = payer.kept_text("clientIPAddress", TEXT_MAX)?;
+    let ip = ip.ok_or_else(|| payer.error("clientIPAddress", "It is required."))?;
     let country = payer.required_text("countryCode", 16)?;
     if country.len() != 2 || !country.bytes().all(|b| b.is_ascii_uppercase()) {
         return Err(payer.error("countryCode", "It must be two capital letters."));
     }
-    for name in ["address1", "address2", "address3", "postCode", "city", "stateProvince"] {
-        payer.plain_text(name, TEXT_MAX)?;
+    let mut address = Vec::new();
+    for line in ["address1", "address2", "address3"] {
+        address.extend(payer.kept_text(line, TEXT_MAX)?);
     }
-    Ok(())
+    Ok(Some(Payer {
+        ip,
+        country: country.as_str().to_owned(),
+        address,
+        post_code: payer.kept_text("postCode", TEXT_MAX)?,
+        city: payer.kept_text("city", TEXT_MAX)?,
+        state: payer.kept_text("stateProvince", TEXT_MAX)?,
+    }))
 }
 
 /// The accounts to try, in either syntax; never a mixture.

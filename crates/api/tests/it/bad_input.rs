@@ -168,8 +168,9 @@ const VALUES: &[Row] = &[
     ("charge", "\"myRef\"", "\"paymentGatewayAccount\": {}, \"myRef\"", 400, "paymentGatewayAccount", "Inline credentials are not available"),
     ("refund", "\"amount\"", "\"PaymentGatewayAccount\": {}, \"amount\"", 400, "paymentGatewayAccount", "Inline credentials are not available"),
     ("charge", "\"myRef\"", "\"certificateName\": \"c\", \"myRef\"", 400, "certificateName", "Client certificates are not available"),
-    ("charge", "\"myRef\"", "\"networkTokenBrand\": \"Visa\", \"myRef\"", 400, "networkTokenBrand", "Network tokens are not available"),
-    ("charge", "\"ownerID\"", "\"threeDSAuthentication\": {}, \"ownerID\"", 400, "card.threeDSAuthentication", "3-D Secure are not available"),
+    ("charge", "\"myRef\"", "\"networkTokenBrand\": \"visa\", \"myRef\"", 400, "networkTokenBrand", "Visa, MasterCard or Amex"),
+    ("charge", "\"ownerID\"", "\"threeDSAuthentication\": {}, \"ownerID\"", 400, "card.threeDSAuthentication.authenticationValue", "It is required"),
+    ("charge", "\"ownerID\"", "\"threeDSAuthentication\": {\"authenticationValue\": \"AAAB\", \"merchantName\": \"M\", \"eci\": \"x\", \"xid\": \"1\", \"version\": \"2.2.0\"}, \"ownerID\"", 400, "card.threeDSAuthentication.eci", "one or two digits"),
     ("charge", "\"resolve_first\"", "\"hold_safe\"",              400, "outcomeMode", "The mode hold_safe is not available"),
     ("charge", "\"resolve_first\"", "\"Stop\"",                   400, "outcomeMode", "It must be resolve_first or stop."),
     // Texts.

@@ -32,6 +32,13 @@ const CHARGE: &str = r#"{
     "payerDetails": {"clientIPAddress": "203.0.113.7", "countryCode": "GB", "city": "London"},
     "outcomeMode": "resolve_first", "paymentGatewayAccountName": "acme", "fallbackUpgs": []}"#;
 
+/// The result of a 3-D Secure authentication, as a member of a card.
+fn three_ds(value: &str) -> String {
+    format!(
+        r#""threeDSAuthentication": {{"authenticationValue": "{value}", "eci": "05", "xid": "f25084f0-5b16-4c0a-ae5d-b24808a95e4b", "version": "2.2.0", "merchantName": "Acme"}}"#
+    )
+}
+
 /// A text with one place replaced; the place has to be there exactly once.
 #[track_caller]
 fn edited(text: &str, from: &str, to: &str) -> String {

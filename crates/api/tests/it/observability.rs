@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::client;
 use crate::server::{OPERATOR, Server, metric};
-use crate::{CHARGE, card_with, change, charge, edited, logs};
+use crate::{CHARGE, card_with, change, charge, edited, logs, three_ds};
 
 const CARD: &str = "4111111111111111";
 
@@ -187,8 +187,10 @@ fn misplaced(server: &Server) -> Vec<(&'static str, &'static str, String, String
         charge(into("Ada Lovelace"), 400),
         charge(into("USD"), 400),
         charge(into("GB"), 400),
-        charge(into("203.0.113.7"), 202),
-        charge(into("London"), 202),
+        charge(into("203.0.113.7"), 400),
+        charge(into("London"), 400),
+        // What goes to the provider only may be anything; it is not kept.
+        charge(edited(&good, "\"ownerID\"", &format!("{}, \"ownerID\"", three_ds(CANARY))), 202),
         charge(into("Visa"), 400),
         charge(edited(&good, "\"own\"", &format!("{CANARY:?}")), 202),
         charge(into("resolve_first"), 400),

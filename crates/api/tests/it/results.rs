@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::client::Seen;
 use crate::server::Server;
-use crate::{CHARGE, card_with, change, charge, edited, golden};
+use crate::{CHARGE, card_with, change, charge, edited, golden, three_ds};
 
 const CARD: &str = "4111111111111111";
 const RECIPE: &str =
@@ -454,4 +454,31 @@ async fn results_and_errors_have_the_published_form() {
         let body = edited(CHARGE, "\"Visa\"", &word.to_string());
         assert_eq!(server.operate("charge", body).await.status, 202, "{word}");
     }
+}
+
+#[tokio::test]
+async fn a_payer_authenticated_elsewhere_is_not_challenged_again() {
+    let server = Server::start().await;
+    let challenged = charge("10", "USD", "4000002500003155", &["acme"]);
+    let seen = server.operate("charge", &challenged).await;
+    check(&seen, 409, "Rejected", &json!("action_required"), None);
+
+    let authenticated = edited(
+        &challenged,
+        "\"cvv\"",
+        &format!("{}, \"cvv\"", three_ds("AJkBBkhgQQAAAE4gSEJydQAAAAA=")),
+    );
+    let seen = server.operate("charge", &authenticated).await;
+    check(&seen, 202, "Success", &Value::Null, None);
+    let failed = edited(&authenticated, "\"05\"", "\"07\"");
+    let seen = server.operate("charge", failed).await;
+    check(&seen, 409, "Rejected", &json!("action_required"), None);
+}
+
+#[tokio::test]
+async fn a_network_token_goes_only_where_it_is_taken() {
+    let server = Server::start().await;
+    let token = edited(CHARGE, "\"myRef\"", "\"networkTokenBrand\": \"Visa\", \"myRef\"");
+    let seen = server.operate("charge", token).await;
+    check(&seen, 202, "Success", &Value::Null, None);
 }

@@ -1,9 +1,9 @@
 //! `Sandbox`: the simulated provider of this software, in its own dialect (docs/sandbox.md).
 
 use baton_connect::{
-    Body, Call, CardFacts, Connector, Cx, Decoded, EncodeError, Hole, HttpCall, HttpReply, Json,
-    LookUp, Manifest, ManifestError, Method, Operation, Parent, Purchase, Question, Source,
-    Subject,
+    Balance, Body, Call, CardFacts, Connector, CredentialsCheck, Cx, Decoded, EncodeError, Hole,
+    HttpCall, HttpReply, Json, LookUp, Manifest, ManifestError, Method, Operation, Parent, Payer,
+    Purchase, Question, Source, Subject, ThreeDs,
 };
 use baton_types::outcome::Finding;
 
@@ -30,6 +30,8 @@ impl Sandbox {
             ("card", card),
             ("token", token),
             ("description", purchase.description.clone().into()),
+            ("payer", purchase.payer.as_ref().map_or(Json::Null, payer_json)),
+            ("digital", purchase.digital.map_or(Json::Null, Json::from)),
             ("metadata", Json::obj([("payment", purchase.payment.as_str().into())])),
         ]);
         Ok(post("/payments", &body).moves_money())
@@ -105,6 +107,26 @@ impl Connector for Sandbox {
     fn read_look_up(&self, look_up: &LookUp, _cx: &Cx, reply: &HttpReply) -> Finding {
         reply::finding(&self.manifest, look_up, reply)
     }
+
+    fn check_credentials(&self, cx: &Cx) -> Option<HttpCall> {
+        self.balance(cx)
+    }
+
+    fn read_credentials_check(&self, _cx: &Cx, reply: &HttpReply) -> CredentialsCheck {
+        match reply.status {
+            200 => CredentialsCheck::Accepted,
+            401 | 403 => CredentialsCheck::Refused,
+            _ => CredentialsCheck::Unclear,
+        }
+    }
+
+    fn balance(&self, _cx: &Cx) -> Option<HttpCall> {
+        Some(authorized(HttpCall::new(Method::Get, "/balance")))
+    }
+
+    fn read_balance(&self, _cx: &Cx, reply: &HttpReply) -> Option<Vec<Balance>> {
+        reply::balances(&self.manifest, reply)
+    }
 }
 
 fn card_json(card: &CardFacts) -> Json {
@@ -114,6 +136,30 @@ fn card_json(card: &CardFacts) -> Json {
         ("exp_year", i64::from(card.masked.expiry.year()).into()),
         ("cvv", if card.has_cvv { Json::Hole(Hole::Cvv) } else { Json::Null }),
         ("holder", card.holder.clone().into()),
+        ("network_token", card.network_token.map_or(Json::Null, |scheme| scheme.as_str().into())),
+        ("three_ds", card.three_ds.as_ref().map_or(Json::Null, three_ds_json)),
+    ])
+}
+
+fn three_ds_json(result: &ThreeDs) -> Json {
+    Json::obj([
+        ("value", Json::Hole(Hole::AuthenticationValue)),
+        ("eci", result.eci.as_str().into()),
+        ("transaction_id", result.transaction_id.as_str().into()),
+        ("version", result.version.as_str().into()),
+        ("sli", result.sli.clone().into()),
+    ])
+}
+
+fn payer_json(payer: &Payer) -> Json {
+    let lines = payer.address.iter().map(|line| line.as_str().into()).collect();
+    Json::obj([
+        ("ip", payer.ip.as_str().into()),
+        ("country", payer.country.as_str().into()),
+        ("address", if payer.address.is_empty() { Json::Null } else { Json::Arr(lines) }),
+        ("post_code", payer.post_code.clone().into()),
+        ("city", payer.city.clone().into()),
+        ("state", payer.state.clone().into()),
     ])
 }
 

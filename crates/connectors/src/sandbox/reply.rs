@@ -1,6 +1,8 @@
 //! What the sandbox's answers mean. Statuses as docs/sandbox.md lists them; the rest is unknown.
 
-use baton_connect::{HttpReply, LookUp, Manifest, Operation, Subject, identifier, message};
+use baton_connect::{
+    Balance, HttpReply, LookUp, Manifest, Operation, Subject, identifier, message,
+};
 use baton_types::outcome::{Answer, Doubt, Finding, Outcome, Refused};
 use baton_types::{Currency, DeclineCode, DeclinedBy, Money};
 use serde::Deserialize;
@@ -45,6 +47,12 @@ struct Modification {
 #[derive(Deserialize)]
 struct Token {
     token: String,
+}
+
+#[derive(Deserialize)]
+struct Holding {
+    currency: String,
+    available: i64,
 }
 
 #[derive(Deserialize)]
@@ -102,6 +110,19 @@ pub(super) fn finding(manifest: &Manifest, look_up: &LookUp, reply: &HttpReply) 
         Subject::Tokenize => None,
     };
     found.unwrap_or(Finding::Inconclusive)
+}
+
+pub(super) fn balances(manifest: &Manifest, reply: &HttpReply) -> Option<Vec<Balance>> {
+    if reply.status != 200 {
+        return None;
+    }
+    let list: List<Holding> = parse(reply)?;
+    let each = list.data.iter().map(|held| {
+        let currency = Currency::parse(&held.currency).ok()?;
+        let available = manifest.from_provider_units(held.available, currency)?;
+        Some(Balance { available, pending: None })
+    });
+    each.collect()
 }
 
 /// The most telling of the listed: what took money, then what still can, then the newest.

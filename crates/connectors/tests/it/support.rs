@@ -33,6 +33,8 @@ pub(crate) fn operations() -> Vec<(Operation, Option<LookUp>)> {
         },
         has_cvv: true,
         holder: None,
+        three_ds: None,
+        network_token: None,
     };
     let parent =
         || Parent { reference: "parent".into(), provider_reference: Some("sp_0001".into()) };
@@ -42,6 +44,8 @@ pub(crate) fn operations() -> Vec<(Operation, Option<LookUp>)> {
         source: Source::Card(card.clone()),
         payment: "pay".into(),
         description: None,
+        payer: None,
+        digital: None,
     };
     let (reference, amount) = (REFERENCE.to_owned(), amount());
     let look_up = |subject| LookUp {

@@ -12,7 +12,7 @@ use baton_store::OutboxRow;
 use serde_json::json;
 use tracing_subscriber::fmt::MakeWriter;
 
-use crate::world::{Setup, World, by_id, card, key, purchase, usd};
+use crate::world::{Setup, World, by_id, card, key, paid_with, purchase, usd};
 
 /// A Visa number; the first six and last four digits may be kept.
 const NUMBER: &str = "4012888888881881";
@@ -146,7 +146,7 @@ async fn do_everything(world: &World) {
                 _ => OrderKind::Tokenize,
             };
             let mut order = purchase(kind, list);
-            order.card = Some(card(NUMBER, CVV));
+            order.card = Some(paid_with(card(NUMBER, CVV)));
             order.merchant_ref = Some(format!("order-{number}"));
             order.description = Some("Books".to_owned());
             let key = key(&format!("key-{number}"), b"body");

@@ -10,7 +10,7 @@ use std::time::Duration;
 use baton_engine::merchants::{AccountSpec, ensure, put_account};
 use baton_engine::{
     Answered, Caller, Clock, Credentials, Engine, EngineConfig, EngineError, EventSink,
-    Idempotency, LogSink, Parts, Purchase, SystemClock, Target,
+    Idempotency, LogSink, PaidWith, Parts, Purchase, SystemClock, Target,
 };
 use baton_flow::{DoubtMode, Failure, OrderKind, Payment, Standing, Verdict, amounts, snapshot};
 use baton_store::{MemoryStore, OpenOptions, Store, open};
@@ -245,14 +245,20 @@ pub(crate) fn card(number: &str, cvv: &str) -> Card {
     }
 }
 
+pub(crate) fn paid_with(card: Card) -> PaidWith {
+    PaidWith { card, network_token: None, three_ds: None }
+}
+
 pub(crate) fn purchase(kind: OrderKind, accounts: &[&str]) -> Purchase {
     Purchase {
         kind,
-        card: Some(card(VISA, "737")),
+        card: Some(paid_with(card(VISA, "737"))),
         provider_token: None,
         accounts: accounts.iter().map(|name| (*name).to_owned()).collect(),
         merchant_ref: None,
         description: None,
+        payer: None,
+        digital: None,
         doubt: DoubtMode::ResolveFirst,
     }
 }

@@ -3,7 +3,7 @@
 //! Every change is noted in a [`Change`], which the caller journals and announces. Payments are shared
 //! and copied on write, so that a note of the past (an event) costs a pointer.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -152,6 +152,18 @@ impl Books {
     pub(crate) fn by_reference(&self, reference: &str) -> Vec<Arc<Payment>> {
         let places = self.by_reference.get(reference).map_or(&[][..], Vec::as_slice);
         places.iter().rev().filter_map(|place| self.payments.get(*place).cloned()).collect()
+    }
+
+    /// What was captured and neither refunded nor voided, by currency.
+    pub(crate) fn balances(&self) -> BTreeMap<String, i64> {
+        let mut held = BTreeMap::new();
+        for payment in self.payments.iter().filter(|payment| !payment.voided) {
+            let kept = payment.captured.saturating_sub(payment.refunded);
+            let sum: &mut i64 = held.entry(payment.currency.clone()).or_default();
+            *sum = sum.saturating_add(kept);
+        }
+        held.retain(|_, sum| *sum != 0);
+        held
     }
 
     /// Captures, voids and refunds with this reference, newest first.

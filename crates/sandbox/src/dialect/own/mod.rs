@@ -5,7 +5,7 @@ mod view;
 use std::sync::Arc;
 
 use http::Method;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::fields::{Fields, Invalid, fingerprint};
 use super::{Dialect, Urls, traits_of_existing};
@@ -40,6 +40,7 @@ pub(crate) fn read(account: &Arc<Account>, call: &Call, rest: &[&str]) -> Result
         ("GET", ["operations"]) => request.operations_by_reference(),
         ("POST", ["tokens"]) => request.tokenize(),
         ("POST", ["cancels"]) => request.cancel(),
+        ("GET", ["balance"]) => request.balance(),
         _ => Err(error(404, "no_such_path", "No such path or method.")),
     }
 }
@@ -104,6 +105,7 @@ impl Request<'_> {
 
     fn payment_create(self) -> Result<Job, Reply> {
         let (new, card) = self.new_payment().map_err(validation)?;
+        let authenticated = self.authenticated().map_err(validation)?;
         let traits = Traits {
             account: self.account.name.clone(),
             operation: if new.sale { OperationKind::Sale } else { OperationKind::Authorize },
@@ -115,7 +117,12 @@ impl Request<'_> {
         self.job(
             traits,
             Box::new(move |books, action| {
-                let verdict = action.verdict.as_ref().unwrap_or(&Verdict::Approve);
+                let verdict = match action.verdict.as_ref() {
+                    None => &Verdict::Approve,
+                    // The issuer has challenged the payer already, elsewhere.
+                    Some(Verdict::Challenge { .. }) if authenticated => &Verdict::Approve,
+                    Some(verdict) => verdict,
+                };
                 let paid = books.create(new).and_then(|id| books.authorize(id, card, verdict));
                 match paid {
                     Ok(payment) => Reply::json(201, &payment_view(&payment, &urls)),
@@ -136,7 +143,7 @@ impl Request<'_> {
             sale: fields
                 .flag("capture")?
                 .ok_or(Invalid { field: "capture", message: "is required" })?,
-            metadata: fields.map("metadata")?,
+            metadata: self.context()?,
             settings: Settings {
                 return_url: fields.text("return_url", 2_000)?.map(str::to_owned),
                 ..Settings::default()
@@ -154,6 +161,45 @@ impl Request<'_> {
             None => self.card()?,
         };
         Ok((new, card))
+    }
+
+    /// Whether the request brings the result of a 3-D Secure authentication that succeeded.
+    fn authenticated(&self) -> Result<bool, Invalid> {
+        let fields = self.fields;
+        if fields.get("card.three_ds").is_none() {
+            return Ok(false);
+        }
+        fields.need_text("card.three_ds.value", 100)?;
+        fields.need_text("card.three_ds.transaction_id", 64)?;
+        fields.need_text("card.three_ds.version", 8)?;
+        fields.text("card.three_ds.sli", 8)?;
+        let eci = fields.need_text("card.three_ds.eci", 2)?;
+        // 05 and 02: authenticated; 06 and 01: attempted.
+        Ok(matches!(eci, "05" | "5" | "02" | "2" | "06" | "6" | "01" | "1"))
+    }
+
+    /// What a merchant tells of the payer and the goods: checked, and kept with the metadata.
+    fn context(&self) -> Result<Map<String, Value>, Invalid> {
+        let fields = self.fields;
+        let mut kept = fields.map("metadata")?;
+        for (path, longest, name) in [
+            ("payer.ip", 45, "payer_ip"),
+            ("payer.country", 2, "payer_country"),
+            ("payer.city", 255, "payer_city"),
+            ("payer.post_code", 255, "payer_post_code"),
+            ("payer.state", 255, "payer_state"),
+            ("card.network_token", 16, "network_token"),
+            ("card.three_ds.eci", 2, "three_ds_eci"),
+            ("description", 255, "description"),
+        ] {
+            if let Some(text) = fields.text(path, longest)? {
+                kept.insert(name.to_owned(), text.into());
+            }
+        }
+        if let Some(digital) = fields.flag("digital")? {
+            kept.insert("digital".to_owned(), digital.into());
+        }
+        Ok(kept)
     }
 
     fn card(&self) -> Result<Card, Invalid> {
@@ -250,6 +296,17 @@ impl Request<'_> {
     ) -> Result<Job, Reply> {
         let traits = traits_of_existing(self.account, OperationKind::Lookup, id, None, reference);
         self.job(traits, Box::new(move |books: &mut Books, _: &Action| find(books)))
+    }
+
+    fn balance(self) -> Result<Job, Reply> {
+        self.look_up(None, None, |books| {
+            let held = books.balances();
+            let data: Vec<_> = held
+                .iter()
+                .map(|(currency, sum)| json!({"currency": currency, "available": sum}))
+                .collect();
+            Reply::json(200, &json!({"data": data}))
+        })
     }
 
     fn tokenize(self) -> Result<Job, Reply> {
