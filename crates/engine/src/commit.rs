@@ -68,6 +68,8 @@ impl Change<'_> {
             amount_minor: payment.order.kind.amount().map(|amount| amount.minor()),
             currency: payment.order.kind.amount().map(|a| a.currency().code().to_owned()),
             merchant_ref: payment.order.merchant_ref.clone(),
+            test: payment.order.test,
+            account: payment.deciding_account(),
             created_at: payment.created_at,
             updated_at: now,
             schema: snapshot::SCHEMA,

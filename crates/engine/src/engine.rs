@@ -260,6 +260,7 @@ impl Engine {
             doubt: purchase.doubt,
             retry_declines: RetryDeclines::GATEWAY_LIST,
             failover_until: now.plus_millis(self.inner.config.failover_window_ms),
+            test: caller.sandbox,
             payer_present: false,
         };
         let source = match (purchase.provider_token, card_facts) {
@@ -473,6 +474,8 @@ fn candidate(account: &Account) -> Candidate {
         }),
         replay_ms: idempotency
             .map(|claim| i64::from(claim.retention_hours).saturating_mul(3_600_000)),
+        inline: false,
+        certificate: None,
     }
 }
 

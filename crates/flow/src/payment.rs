@@ -56,9 +56,24 @@ pub struct Order {
     pub retry_declines: RetryDeclines,
     /// After this time no further candidate is tried: the shopper has left.
     pub failover_until: Timestamp,
+    /// Moves no real money. What version 0.1 made, which did not say so, was for tests only.
+    #[serde(default = "yes", skip_serializing_if = "is_true")]
+    pub test: bool,
     /// Whether a payer is there to act on a challenge. If not, a challenge is cancelled at the provider.
     #[serde(default)]
     pub payer_present: bool,
+}
+
+fn yes() -> bool {
+    true
+}
+
+fn is_true(value: &bool) -> bool {
+    *value
+}
+
+fn is_false(value: &bool) -> bool {
+    !value
 }
 
 /// What is to be done.
@@ -109,6 +124,12 @@ pub struct Candidate {
     pub quiet_ms: Option<i64>,
     /// How long the provider remembers a key, in milliseconds; `None` where it takes none.
     pub replay_ms: Option<i64>,
+    /// Whether the account is none of the merchant's: it came with the request, and so did its credentials.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub inline: bool,
+    /// The merchant's certificate that is shown to the provider, if the request named one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub certificate: Option<String>,
 }
 
 /// What to do about an attempt whose outcome is not known.
@@ -381,6 +402,18 @@ impl Payment {
             }
         }
         last
+    }
+
+    /// The account that gave, or is to give, the final answer.
+    #[must_use]
+    pub fn deciding_account(&self) -> Option<AccountId> {
+        let last = u16::try_from(self.attempts.len()).unwrap_or(u16::MAX);
+        let no = match self.verdict() {
+            Verdict::InDoubt(no) | Verdict::Approved(no) => no,
+            Verdict::Failed(Failure::Attempt(no, _) | Failure::Closed(no, ..)) => no,
+            Verdict::Running | Verdict::Failed(Failure::NotTried) => last,
+        };
+        self.candidate(no).map(|candidate| candidate.account)
     }
 
     /// Whether anything of the payment is in doubt or on its way.

@@ -180,6 +180,8 @@ fn write_set(n: u64) -> WriteSet {
             amount_minor: Some(1999),
             currency: Some("EUR".into()),
             merchant_ref: Some(format!("order {n}")),
+            test: true,
+            account: None,
             created_at: now,
             updated_at: now,
             schema,

@@ -9,8 +9,8 @@ use std::fmt;
 use baton_types::{Id, Kind, Timestamp};
 
 use crate::rows::{
-    AccountRow, ApiKeyRow, EventRow, IdempotencyRow, MerchantRow, OutboxRow, PaymentRow,
-    ReferenceKind, ReferenceRow, TimerRow, Write, WriteSet,
+    AccountRow, ApiKeyRow, CertificateRow, EventRow, IdempotencyRow, MerchantRow, OutboxRow,
+    PaymentRow, ReferenceKind, ReferenceRow, TimerRow, Write, WriteSet,
 };
 use crate::sql::{self, Query};
 use crate::store::CommitError;
@@ -112,6 +112,10 @@ fn statement(write: Write) -> Result<Statement, CommitError> {
         Write::RemoveAccount { merchant, id, at } => {
             (&sql::ACCOUNT_REMOVE, vec![merchant.into(), id.into(), at.into()])
         }
+        Write::Certificate(row) => (&sql::CERTIFICATE_PUT, certificate(row)),
+        Write::RemoveCertificate { merchant, test, name } => {
+            (&sql::CERTIFICATE_REMOVE, vec![merchant.into(), test.into(), name.into()])
+        }
         Write::ApiKey(row) => (&sql::API_KEY_INSERT, api_key(row)?),
         Write::RevokeApiKey { id, at } => (&sql::API_KEY_REVOKE, vec![id.into(), at.into()]),
     };
@@ -132,6 +136,8 @@ fn keys(write: &Write) -> Vec<&[u8]> {
         Write::Reference(row) => vec![row.value.as_bytes(), row.call.as_bytes()],
         Write::Merchant(row) => vec![row.name.as_bytes()],
         Write::Account(row) => vec![row.name.as_bytes()],
+        Write::Certificate(row) => vec![row.name.as_bytes()],
+        Write::RemoveCertificate { name, .. } => vec![name.as_bytes()],
         Write::ApiKey(row) => vec![&row.hash],
         Write::Payment(_)
         | Write::Event(_)
@@ -151,6 +157,8 @@ fn payment(row: PaymentRow) -> Result<Vec<Value>, CommitError> {
         row.amount_minor.into(),
         row.currency.into(),
         row.merchant_ref.into(),
+        row.test.into(),
+        row.account.into(),
         row.created_at.into(),
         row.updated_at.into(),
         row.schema.into(),
@@ -233,6 +241,19 @@ fn account(row: AccountRow) -> Vec<Value> {
         row.updated_at.into(),
         row.removed_at.into(),
         row.config.into(),
+    ]
+}
+
+fn certificate(row: CertificateRow) -> Vec<Value> {
+    vec![
+        row.merchant.into(),
+        row.test.into(),
+        row.name.into(),
+        row.record.into(),
+        row.subject.into(),
+        row.not_after.into(),
+        row.created_at.into(),
+        row.updated_at.into(),
     ]
 }
 

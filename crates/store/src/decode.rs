@@ -4,8 +4,8 @@ use baton_types::{Id, Kind, Timestamp};
 
 use crate::compile::{Value, kind_name};
 use crate::rows::{
-    AccountRow, ApiKeyRow, EventRow, IdempotencyRow, MerchantRow, OutboxRow, PaymentRow,
-    ReferenceKind, ReferenceRow, TimerRow,
+    AccountRow, ApiKeyRow, CertificateRow, EventRow, IdempotencyRow, MerchantRow, OutboxRow,
+    PaymentRow, ReferenceKind, ReferenceRow, TimerRow,
 };
 use crate::store::StoreError;
 
@@ -76,6 +76,10 @@ impl Columns {
         }
     }
 
+    fn optional_id<T: Kind>(&mut self) -> Result<Option<Id<T>>, StoreError> {
+        self.optional_text()?.as_deref().map(parse).transpose()
+    }
+
     fn id<T: Kind>(&mut self) -> Result<Id<T>, StoreError> {
         parse(&self.text()?)
     }
@@ -107,6 +111,8 @@ impl Decode for PaymentRow {
             amount_minor: row.optional_bigint()?,
             currency: row.optional_text()?,
             merchant_ref: row.optional_text()?,
+            test: row.bool()?,
+            account: row.optional_id()?,
             created_at: row.time()?,
             updated_at: row.time()?,
             schema: row.int()?,
@@ -212,6 +218,21 @@ impl Decode for AccountRow {
             updated_at: row.time()?,
             removed_at: row.optional_time()?,
             config: row.text()?,
+        })
+    }
+}
+
+impl Decode for CertificateRow {
+    fn decode(row: &mut Columns) -> Result<Self, StoreError> {
+        Ok(Self {
+            merchant: row.id()?,
+            test: row.bool()?,
+            name: row.text()?,
+            record: row.text()?,
+            subject: row.text()?,
+            not_after: row.time()?,
+            created_at: row.time()?,
+            updated_at: row.time()?,
         })
     }
 }

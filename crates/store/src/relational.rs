@@ -9,8 +9,8 @@ use crate::compile::{Statement, Value, compile, kind_name};
 use crate::decode::{self, Decode};
 use crate::migrations;
 use crate::rows::{
-    AccountRow, ApiKeyRow, EventRow, IdempotencyRow, MerchantRow, OutboxRow, PaymentRow,
-    ReferenceKind, ReferenceRow, TimerRow, WriteSet,
+    AccountRow, ApiKeyRow, CertificateRow, EventRow, IdempotencyRow, MerchantRow, OutboxRow,
+    PaymentQuery, PaymentRow, ReferenceKind, ReferenceRow, TimerRow, WriteSet,
 };
 use crate::sql::{self, Query};
 use crate::store::{CommitError, MAX_REFERENCES, Store, StoreError, StoreInfo};
@@ -73,6 +73,11 @@ impl<B: Backend> Relational<B> {
     }
 }
 
+/// A list of words as one text, or nothing for an empty list.
+fn words(list: &[String]) -> Value {
+    if list.is_empty() { Value::Null } else { Value::Text(format!(",{},", list.join(","))) }
+}
+
 fn bigint(number: u64) -> Value {
     // No version is as large as the one this stands for.
     Value::Int(i64::try_from(number).unwrap_or(-1))
@@ -90,6 +95,25 @@ impl<B: Backend> Store for Relational<B> {
         id: PaymentId,
     ) -> Result<Option<PaymentRow>, StoreError> {
         self.one(&sql::PAYMENT, vec![merchant.into(), id.into()]).await
+    }
+
+    async fn payments(&self, query: &PaymentQuery) -> Result<Vec<PaymentRow>, StoreError> {
+        let (to, before) = query.bound();
+        let params = vec![
+            query.merchant.into(),
+            query.test.into(),
+            query.from.into(),
+            to.into(),
+            before.into(),
+            query.account.into(),
+            words(&query.kinds),
+            words(&query.statuses),
+            query.merchant_ref.clone().into(),
+            query.limit.into(),
+        ];
+        let mut rows: Vec<PaymentRow> = self.all(&sql::PAYMENTS, params).await?;
+        rows.sort_by_key(|row| std::cmp::Reverse((row.created_at, row.id)));
+        Ok(rows)
     }
 
     async fn events(
@@ -220,6 +244,13 @@ impl<B: Backend> Store for Relational<B> {
     async fn accounts(&self, merchant: MerchantId) -> Result<Vec<AccountRow>, StoreError> {
         let mut rows: Vec<AccountRow> = self.all(&sql::ACCOUNTS, vec![merchant.into()]).await?;
         rows.sort_by_key(|row| row.number);
+        Ok(rows)
+    }
+
+    async fn certificates(&self, merchant: MerchantId) -> Result<Vec<CertificateRow>, StoreError> {
+        let mut rows: Vec<CertificateRow> =
+            self.all(&sql::CERTIFICATES, vec![merchant.into()]).await?;
+        rows.sort_by(|a, b| (&a.name, a.test).cmp(&(&b.name, b.test)));
         Ok(rows)
     }
 

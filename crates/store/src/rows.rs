@@ -84,6 +84,18 @@ pub enum Write {
         /// When.
         at: Timestamp,
     },
+    /// A certificate's description, inserted or replaced by (merchant, test, name); `created_at` stays as first
+    /// written.
+    Certificate(CertificateRow),
+    /// Removes a certificate's description, if there is one.
+    RemoveCertificate {
+        /// The certificate's merchant.
+        merchant: MerchantId,
+        /// Of test accounts.
+        test: bool,
+        /// Its name.
+        name: String,
+    },
     /// A new API key. Fails with [`Guard::ApiKey`](crate::Guard::ApiKey) if id or hash is taken.
     ApiKey(ApiKeyRow),
     /// Marks an API key as revoked. The first revocation stands.
@@ -101,7 +113,10 @@ impl Write {
     pub(crate) const fn rank(&self) -> u8 {
         match self {
             Self::Merchant(_) => 0,
-            Self::Account(_) | Self::RemoveAccount { .. } => 1,
+            Self::Account(_)
+            | Self::RemoveAccount { .. }
+            | Self::Certificate(_)
+            | Self::RemoveCertificate { .. } => 1,
             Self::ApiKey(_) | Self::RevokeApiKey { .. } => 2,
             Self::Event(_) => 3,
             Self::ClaimKey(_) | Self::ReleaseKey { .. } => 4,
@@ -132,6 +147,10 @@ pub struct PaymentRow {
     pub currency: Option<String>,
     /// The client's own reference.
     pub merchant_ref: Option<String>,
+    /// Moves no real money.
+    pub test: bool,
+    /// The account that gave, or is to give, the final answer.
+    pub account: Option<AccountId>,
     /// Time of the first version.
     pub created_at: Timestamp,
     /// Time of this version.
@@ -298,6 +317,76 @@ impl fmt::Debug for AccountRow {
             .field("gateway", &self.gateway)
             .field("removed_at", &self.removed_at)
             .finish_non_exhaustive()
+    }
+}
+
+/// What may be shown of a certificate that a merchant shows to its providers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CertificateRow {
+    /// The merchant.
+    pub merchant: MerchantId,
+    /// What requests call it.
+    pub name: String,
+    /// For test accounts.
+    pub test: bool,
+    /// Where chain and key are in the vault.
+    pub record: String,
+    /// Whom it names.
+    pub subject: String,
+    /// When it ends.
+    pub not_after: Timestamp,
+    /// When first put.
+    pub created_at: Timestamp,
+    /// When last put.
+    pub updated_at: Timestamp,
+}
+
+/// Which payments to list, newest first.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PaymentQuery {
+    /// The merchant.
+    pub merchant: MerchantId,
+    /// Of test accounts.
+    pub test: bool,
+    /// Not made before this time.
+    pub from: Timestamp,
+    /// Not made after this time.
+    pub to: Timestamp,
+    /// Only behind this one, in the order of the list: the last of an earlier page.
+    pub after: Option<(Timestamp, PaymentId)>,
+    /// Only with this final account.
+    pub account: Option<AccountId>,
+    /// Only of these kinds; empty means all.
+    pub kinds: Vec<String>,
+    /// Only in one of these states; empty means all.
+    pub statuses: Vec<String>,
+    /// Only with this reference of the merchant's.
+    pub merchant_ref: Option<String>,
+    /// How many at most.
+    pub limit: u32,
+}
+
+impl PaymentQuery {
+    /// The latest time that can be on the page, and at that time, which payment all have to precede.
+    pub(crate) fn bound(&self) -> (Timestamp, Option<PaymentId>) {
+        match self.after {
+            Some((at, id)) if at <= self.to => (at, Some(id)),
+            _ => (self.to, None),
+        }
+    }
+
+    /// Whether a row belongs to the list; the page aside.
+    pub(crate) fn takes(&self, row: &PaymentRow) -> bool {
+        let (to, before) = self.bound();
+        let one_of = |list: &[String], word: &String| list.is_empty() || list.contains(word);
+        (row.merchant, row.test) == (self.merchant, self.test)
+            && row.created_at >= self.from
+            && (row.created_at < to
+                || row.created_at == to && before.is_none_or(|before| row.id < before))
+            && (self.account.is_none() || row.account == self.account)
+            && one_of(&self.kinds, &row.kind)
+            && one_of(&self.statuses, &row.status)
+            && (self.merchant_ref.is_none() || row.merchant_ref == self.merchant_ref)
     }
 }
 

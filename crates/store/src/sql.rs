@@ -50,7 +50,7 @@ pub(crate) fn guard_of(constraint: &str) -> Option<Guard> {
 // read. Macros, because `concat!` takes literals only.
 macro_rules! payments {
     () => {
-        "merchant, id, version, status, kind, amount_minor, currency, merchant_ref, \
+        "merchant, id, version, status, kind, amount_minor, currency, merchant_ref, test, account, \
          created_at, updated_at, schema, snapshot"
     };
 }
@@ -89,6 +89,11 @@ macro_rules! accounts {
         "merchant, id, number, name, gateway, base_url, test, created_at, updated_at, removed_at, config"
     };
 }
+macro_rules! certificates {
+    () => {
+        "merchant, test, name, record, subject, not_after, created_at, updated_at"
+    };
+}
 macro_rules! api_keys {
     () => {
         "id, merchant, hash, hint, name, scopes, sandbox, created_at, expires_at, revoked_at"
@@ -120,10 +125,11 @@ pub(crate) static PAYMENT_PUT: Query = write(
     concat!(
         "insert into payments (",
         payments!(),
-        ") values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) \
+        ") values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14) \
          on conflict (merchant, id) do update set version = excluded.version, \
          status = excluded.status, kind = excluded.kind, amount_minor = excluded.amount_minor, \
          currency = excluded.currency, merchant_ref = excluded.merchant_ref, \
+         test = excluded.test, account = excluded.account, \
          created_at = excluded.created_at, updated_at = excluded.updated_at, \
          schema = excluded.schema, snapshot = excluded.snapshot"
     ),
@@ -131,6 +137,20 @@ pub(crate) static PAYMENT_PUT: Query = write(
 
 pub(crate) static PAYMENT: Query =
     read(concat!("select ", payments!(), " from payments where merchant = $1 and id = $2"));
+
+/// A page of a merchant's payments, newest first. The time's bounds are always there, so that the index
+/// gives the rows in order; lists of words come as one text with a comma before and behind each.
+pub(crate) static PAYMENTS: Query = read(concat!(
+    "select ",
+    payments!(),
+    " from payments where merchant = $1 and test = $2 and created_at >= $3 and created_at <= $4 \
+     and (created_at < $4 or cast($5 as text) is null or id < $5) \
+     and (cast($6 as text) is null or account = $6) \
+     and (cast($7 as text) is null or $7 like '%,' || kind || ',%') \
+     and (cast($8 as text) is null or $8 like '%,' || status || ',%') \
+     and (cast($9 as text) is null or merchant_ref = $9) \
+     order by created_at desc, id desc limit $10"
+));
 
 pub(crate) static PAYMENT_COUNT: Query = read("select count(*) from payments");
 
@@ -262,6 +282,24 @@ pub(crate) static ACCOUNT: Query =
 
 pub(crate) static ACCOUNTS: Query =
     read(concat!("select ", accounts!(), " from accounts where merchant = $1"));
+
+pub(crate) static CERTIFICATE_PUT: Query = write(
+    3,
+    concat!(
+        "insert into certificates (",
+        certificates!(),
+        ") values ($1, $2, $3, $4, $5, $6, $7, $8) \
+         on conflict (merchant, test, name) do update set record = excluded.record, \
+         subject = excluded.subject, not_after = excluded.not_after, \
+         updated_at = excluded.updated_at"
+    ),
+);
+
+pub(crate) static CERTIFICATE_REMOVE: Query =
+    write(3, "delete from certificates where merchant = $1 and test = $2 and name = $3");
+
+pub(crate) static CERTIFICATES: Query =
+    read(concat!("select ", certificates!(), " from certificates where merchant = $1"));
 
 pub(crate) static API_KEY_INSERT: Query = guard(
     0,

@@ -10,8 +10,8 @@ use async_trait::async_trait;
 use baton_types::{AccountId, BootId, EventId, MerchantId, PaymentId, Timestamp};
 
 use crate::rows::{
-    AccountRow, ApiKeyRow, EventRow, IdempotencyRow, MerchantRow, OutboxRow, PaymentRow,
-    ReferenceKind, ReferenceRow, TimerRow, WriteSet,
+    AccountRow, ApiKeyRow, CertificateRow, EventRow, IdempotencyRow, MerchantRow, OutboxRow,
+    PaymentQuery, PaymentRow, ReferenceKind, ReferenceRow, TimerRow, WriteSet,
 };
 
 /// How many rows [`Store::find_reference`] returns at most.
@@ -29,6 +29,9 @@ pub trait Store: Send + Sync {
         merchant: MerchantId,
         id: PaymentId,
     ) -> Result<Option<PaymentRow>, StoreError>;
+
+    /// A page of a merchant's payments, newest first.
+    async fn payments(&self, query: &PaymentQuery) -> Result<Vec<PaymentRow>, StoreError>;
 
     /// A payment's events by version.
     async fn events(
@@ -113,6 +116,9 @@ pub trait Store: Send + Sync {
 
     /// A merchant's accounts by number, removed ones too: their numbers are never given out again.
     async fn accounts(&self, merchant: MerchantId) -> Result<Vec<AccountRow>, StoreError>;
+
+    /// A merchant's certificates by (name, test).
+    async fn certificates(&self, merchant: MerchantId) -> Result<Vec<CertificateRow>, StoreError>;
 
     /// An API key by its hash, also an expired or revoked one.
     async fn api_key_by_hash(&self, hash: &[u8]) -> Result<Option<ApiKeyRow>, StoreError>;

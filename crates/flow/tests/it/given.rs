@@ -31,6 +31,8 @@ pub(crate) fn order(kind: OrderKind) -> Order {
         gateway: "Sandbox".to_owned(),
         quiet_ms: Some(QUIET_MS),
         replay_ms: Some(86_400_000),
+        inline: false,
+        certificate: None,
     };
     Order {
         kind,
@@ -40,6 +42,7 @@ pub(crate) fn order(kind: OrderKind) -> Order {
         doubt: DoubtMode::ResolveFirst,
         retry_declines: RetryDeclines::GATEWAY_LIST,
         failover_until: T0.plus_millis(FAILOVER_MS),
+        test: true,
         payer_present: true,
     }
 }

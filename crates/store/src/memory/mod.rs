@@ -15,8 +15,8 @@ use baton_types::{AccountId, BootId, EventId, MerchantId, PaymentId, Timestamp};
 use self::tables::{TABLES, Tables};
 use crate::compile::compile;
 use crate::rows::{
-    AccountRow, ApiKeyRow, EventRow, IdempotencyRow, MerchantRow, OutboxRow, PaymentRow,
-    ReferenceKind, ReferenceRow, TimerRow, WriteSet,
+    AccountRow, ApiKeyRow, CertificateRow, EventRow, IdempotencyRow, MerchantRow, OutboxRow,
+    PaymentQuery, PaymentRow, ReferenceKind, ReferenceRow, TimerRow, WriteSet,
 };
 use crate::store::{CommitError, MAX_REFERENCES, Store, StoreError, StoreInfo};
 
@@ -129,6 +129,11 @@ impl Store for MemoryStore {
         id: PaymentId,
     ) -> Result<Option<PaymentRow>, StoreError> {
         Ok(self.lock().tables.payments.get(&(merchant, id)))
+    }
+
+    async fn payments(&self, query: &PaymentQuery) -> Result<Vec<PaymentRow>, StoreError> {
+        let rows = self.lock().tables.payments.filter(|row| query.takes(row));
+        Ok(first_by(rows, query.limit, |row| std::cmp::Reverse((row.created_at, row.id))))
     }
 
     async fn events(
@@ -272,6 +277,10 @@ impl Store for MemoryStore {
         let mut rows = self.lock().tables.accounts.filter(|row| row.merchant == merchant);
         rows.sort_by_key(|row| row.number);
         Ok(rows)
+    }
+
+    async fn certificates(&self, merchant: MerchantId) -> Result<Vec<CertificateRow>, StoreError> {
+        Ok(self.lock().tables.certificates.filter(|row| row.merchant == merchant))
     }
 
     async fn api_key_by_hash(&self, hash: &[u8]) -> Result<Option<ApiKeyRow>, StoreError> {

@@ -12,6 +12,7 @@ use baton_types::{BootId, PaymentId};
 use futures_util::future::join_all;
 
 use crate::leases::*;
+use crate::listing::*;
 use crate::support::*;
 
 macro_rules! behaviours {
@@ -63,6 +64,9 @@ behaviours! {
     strange_texts_are_kept_and_found,
     extreme_numbers_are_kept,
     the_store_describes_itself,
+    payments_are_listed_by_time_and_by_what_they_are,
+    pages_follow_each_other_without_a_gap,
+    a_certificate_is_put_replaced_and_removed,
 }
 
 const CONFLICT: Result<(), CommitError> = Err(CommitError::Conflict(Guard::Version));
@@ -574,6 +578,6 @@ async fn the_store_describes_itself(store: Arc<dyn Store>) {
     assert_eq!((info.payments, info.timers, info.outbox), (1, 1, 0));
     assert!(["memory", "sqlite", "postgres"].contains(&info.backend));
     assert!(info.version.contains('.'), "{}", info.version);
-    assert_eq!(info.schema_version, u32::from(info.backend != "memory"));
+    assert_eq!(info.schema_version > 0, info.backend != "memory");
     assert!(info.settings.iter().all(|(name, value)| !name.is_empty() && !value.is_empty()));
 }

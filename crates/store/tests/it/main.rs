@@ -14,6 +14,7 @@
 mod conformance;
 mod crash;
 mod leases;
+mod listing;
 mod memory;
 mod opening;
 mod postgres;

@@ -36,7 +36,7 @@ async fn a_file_is_created_only_to_be_migrated() {
 
     std::fs::write(directory.path().join("baton.db"), []).unwrap();
     let error = refused(&url, OpenOptions::default()).await;
-    assert_eq!(error, OpenError::Outdated { found: 0, needed: 1 });
+    assert!(matches!(error, OpenError::Outdated { found: 0, .. }), "{error:?}");
 
     let store = open(&url, migrate()).await.unwrap();
     store.commit(set([Write::Merchant(named_merchant(1, "default"))])).await.unwrap();
@@ -88,8 +88,8 @@ async fn a_schema_of_another_program_is_refused() {
         let raw = rusqlite::Connection::open(directory.path().join("baton.db")).unwrap();
         raw.busy_timeout(std::time::Duration::from_secs(5)).unwrap();
         raw.execute(NEWER, []).unwrap();
-        let newer = OpenError::Newer { found: 99, known: 1 };
-        assert_eq!(refused(&url, options.clone()).await, newer);
+        let newer = refused(&url, options.clone()).await;
+        assert!(matches!(newer, OpenError::Newer { found: 99, .. }), "{newer:?}");
         raw.execute("delete from schema_history where version = 99", []).unwrap();
         raw.execute(CHANGED, []).unwrap();
         assert_eq!(refused(&url, options).await, OpenError::Changed { version: 1 });
@@ -99,7 +99,8 @@ async fn a_schema_of_another_program_is_refused() {
     let raw = postgres_client(&url).await;
     raw.batch_execute(NEWER).await.unwrap();
     for options in [migrate(), OpenOptions::default()] {
-        assert_eq!(refused(&url, options).await, OpenError::Newer { found: 99, known: 1 });
+        let newer = refused(&url, options).await;
+        assert!(matches!(newer, OpenError::Newer { found: 99, .. }), "{newer:?}");
     }
     raw.batch_execute("delete from schema_history where version = 99").await.unwrap();
     raw.batch_execute(CHANGED).await.unwrap();

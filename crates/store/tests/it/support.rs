@@ -37,6 +37,8 @@ pub fn payment(payment: PaymentId, version: u64, snapshot: &str) -> PaymentRow {
         amount_minor: Some(1999),
         currency: Some("EUR".into()),
         merchant_ref: None,
+        test: true,
+        account: None,
         created_at: at(1_000),
         updated_at: at(2_000),
         schema: 1,
