@@ -31,7 +31,7 @@ pub struct Case {
 #[serde(rename_all = "snake_case")]
 pub enum Ask {
     /// An operation.
-    Operation(Operation),
+    Operation(Box<Operation>),
     /// A look-up.
     LookUp(LookUp),
 }
