@@ -24,11 +24,18 @@ pub(crate) struct Migration {
 }
 
 /// All migrations. Append only: a released script never changes.
-static MIGRATIONS: [Migration; 1] = [Migration {
-    version: 1,
-    name: "payments",
-    script: include_str!("../migrations/V1__payments.sql"),
-}];
+static MIGRATIONS: [Migration; 2] = [
+    Migration {
+        version: 1,
+        name: "payments",
+        script: include_str!("../migrations/V1__payments.sql"),
+    },
+    Migration {
+        version: 2,
+        name: "key_limits",
+        script: include_str!("../migrations/V3__key_limits.sql"),
+    },
+];
 
 pub(crate) const CREATE_HISTORY: &str = "create table if not exists schema_history (\
      version bigint not null constraint schema_history_version primary key, \

@@ -381,6 +381,7 @@ async fn merchants_and_api_keys_are_unique(store: Arc<dyn Store>) {
     assert_eq!(store.commit(api_row(api_key(2, b"another"))).await, failed(Guard::ApiKey));
     let mut second = api_key(1, b"another");
     second.scopes = vec![];
+    second.rate_limit = None;
     assert_eq!(store.commit(api_row(second.clone())).await, Ok(()));
     assert_eq!(store.api_key_by_hash(&first.hash).await, Ok(Some(first.clone())));
     assert_eq!(store.api_key_by_hash(b"").await, Ok(None));
@@ -574,6 +575,6 @@ async fn the_store_describes_itself(store: Arc<dyn Store>) {
     assert_eq!((info.payments, info.timers, info.outbox), (1, 1, 0));
     assert!(["memory", "sqlite", "postgres"].contains(&info.backend));
     assert!(info.version.contains('.'), "{}", info.version);
-    assert_eq!(info.schema_version, u32::from(info.backend != "memory"));
+    assert_eq!(info.schema_version > 0, info.backend != "memory");
     assert!(info.settings.iter().all(|(name, value)| !name.is_empty() && !value.is_empty()));
 }
