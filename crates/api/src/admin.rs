@@ -17,6 +17,7 @@ use crate::App;
 use crate::body::{Json, JsonBody};
 use crate::error::{json, validation};
 use crate::fields::{FieldError, Fields};
+use crate::limits::RATE_MAX;
 use crate::route::{Access, Route};
 
 pub(crate) fn routes() -> Vec<Route> {
@@ -24,6 +25,7 @@ pub(crate) fn routes() -> Vec<Route> {
     vec![
         Route::get("/admin/v1/api-keys", access, list),
         Route::post("/admin/v1/api-keys", access, create),
+        Route::get("/admin/v1/api-keys/{id}", access, show),
         Route::delete("/admin/v1/api-keys/{id}", access, revoke),
     ]
 }
@@ -39,6 +41,8 @@ pub struct KeyView {
     created_at: String,
     expires_at: Option<String>,
     revoked_at: Option<String>,
+    /// Requests per second; null is the node's default.
+    rate_limit: Option<u32>,
 }
 
 impl From<&ApiKeyRow> for KeyView {
@@ -52,6 +56,7 @@ impl From<&ApiKeyRow> for KeyView {
             created_at: row.created_at.to_rfc3339(),
             expires_at: row.expires_at.map(Timestamp::to_rfc3339),
             revoked_at: row.revoked_at.map(Timestamp::to_rfc3339),
+            rate_limit: row.rate_limit,
         }
     }
 }
@@ -78,6 +83,18 @@ async fn list(State(app): State<Arc<App>>, Extension(caller): Extension<Caller>)
             json(StatusCode::OK, &value!({ "data": keys }))
         }
         Err(error) => failure(&error.into()),
+    }
+}
+
+async fn show(
+    State(app): State<Arc<App>>,
+    Extension(caller): Extension<Caller>,
+    Path(id): Path<String>,
+) -> Response {
+    let Ok(id) = ApiKeyId::parse(&id) else { return StatusCode::NOT_FOUND.into_response() };
+    match keys::get(app.engine.store().as_ref(), caller.merchant, id).await {
+        Ok(row) => json(StatusCode::OK, &KeyView::from(&row)),
+        Err(error) => failure(&error),
     }
 }
 
@@ -126,7 +143,17 @@ fn read_new_key(body: &[u8], caller: Caller, now: Timestamp) -> Result<NewKey, F
     if expires_at.is_some_and(|expires| expires <= now) {
         return Err(fields.error("expires_at", "It must lie in the future."));
     }
-    Ok(NewKey { merchant: caller.merchant, name, scopes, sandbox, expires_at })
+    let rate_limit = match fields.has("rate_limit") {
+        false => None,
+        true => match u32::try_from(fields.required_integer("rate_limit")?) {
+            Ok(rate @ 1..=RATE_MAX) => Some(rate),
+            Ok(_) | Err(_) => {
+                let message = format!("It must be 1 to {RATE_MAX} requests per second.");
+                return Err(fields.error("rate_limit", message));
+            }
+        },
+    };
+    Ok(NewKey { merchant: caller.merchant, name, scopes, sandbox, expires_at, rate_limit })
 }
 
 async fn revoke(

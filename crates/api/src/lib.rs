@@ -11,6 +11,7 @@ mod error;
 mod fields;
 mod gateway;
 mod health;
+mod limits;
 mod metrics;
 mod pan;
 mod respond;
@@ -29,6 +30,7 @@ use baton_types::Secret;
 use http::StatusCode;
 
 pub use admin::KeyView;
+pub use limits::{Limits, RATE_MAX};
 pub use route::{Access, Route};
 
 /// Largest body of a request, in bytes.
@@ -38,6 +40,7 @@ const BODY_MAX: usize = 64 * 1024;
 pub struct App {
     engine: Engine,
     keyring: Keyring,
+    limiter: limits::Limiter,
     metrics: metrics::HttpMetrics,
     admin_key: Option<Secret>,
     stopping: AtomicBool,
@@ -46,10 +49,12 @@ pub struct App {
 impl App {
     /// Puts the parts together; without an admin key, only keys with the admin scope administrate.
     #[must_use]
-    pub fn new(engine: Engine, admin_key: Option<Secret>) -> Arc<Self> {
+    pub fn new(engine: Engine, admin_key: Option<Secret>, limits: Limits) -> Arc<Self> {
         let metrics = metrics::HttpMetrics::new(&engine);
         let stopping = AtomicBool::new(false);
-        Arc::new(Self { engine, keyring: Keyring::default(), metrics, admin_key, stopping })
+        let limiter = limits::Limiter::new(limits);
+        let keyring = Keyring::default();
+        Arc::new(Self { engine, keyring, limiter, metrics, admin_key, stopping })
     }
 
     /// From now on `/health/ready` says no, so that a load balancer sends nothing more.

@@ -28,10 +28,25 @@ struct AccountLabels {
     account: String,
 }
 
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct LimitedLabels {
+    by: &'static str,
+}
+
+/// Whose budget was used up.
+#[derive(Clone, Copy)]
+pub(crate) enum Limited {
+    /// A key's.
+    Key,
+    /// That of an address without a valid key.
+    Peer,
+}
+
 /// The server's metrics.
 pub(crate) struct HttpMetrics {
     registry: Registry,
     requests: Family<RequestLabels, Counter>,
+    limited: Family<LimitedLabels, Counter>,
     total: Family<RouteLabels, Histogram>,
     added: Family<RouteLabels, Histogram>,
     breakers: Family<AccountLabels, Gauge>,
@@ -46,6 +61,12 @@ impl HttpMetrics {
         let total = Family::<RouteLabels, Histogram>::new_with_constructor(histogram);
         let added = Family::<RouteLabels, Histogram>::new_with_constructor(histogram);
         registry.register("http_requests", "Requests answered", requests.clone());
+        let limited = Family::<LimitedLabels, Counter>::default();
+        registry.register(
+            "http_rate_limited",
+            "Requests refused because a key's, or an address's, budget was used up",
+            limited.clone(),
+        );
         registry.register_with_unit(
             "http_request",
             "Time from a request's head to its answer",
@@ -71,7 +92,7 @@ impl HttpMetrics {
             account_calls.clone(),
         );
         engine.metrics().register(&mut registry);
-        Self { registry, requests, total, added, breakers, account_calls }
+        Self { registry, requests, limited, total, added, breakers, account_calls }
     }
 
     pub(crate) fn request(
@@ -87,6 +108,14 @@ impl HttpMetrics {
         let labels = RouteLabels { route: route.to_owned() };
         self.total.get_or_create(&labels).observe(total.as_secs_f64());
         self.added.get_or_create(&labels).observe(added.as_secs_f64());
+    }
+
+    pub(crate) fn limited(&self, by: Limited) {
+        let by = match by {
+            Limited::Key => "key",
+            Limited::Peer => "peer",
+        };
+        self.limited.get_or_create(&LimitedLabels { by }).inc();
     }
 
     /// The page in Prometheus' text form, with the state of each account's breaker.

@@ -45,6 +45,7 @@ pub(crate) struct Config {
     pub(crate) wire: Wire,
     pub(crate) store: StoreOptions,
     pub(crate) events: Events,
+    pub(crate) limits: Limits,
     /// Accounts of the default merchant.
     pub(crate) accounts: Vec<Account>,
 }
@@ -92,6 +93,18 @@ pub(crate) struct Wire {
 pub(crate) struct StoreOptions {
     pub(crate) writers: usize,
     pub(crate) readers: usize,
+}
+
+/// What this node lets through.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Limits {
+    /// Per key; 0 is no limit.
+    pub(crate) requests_per_second: u32,
+    /// How many may come at once after a rest.
+    pub(crate) burst: u32,
+    /// Per address without a valid key; 0 is no limit.
+    pub(crate) failed_keys_per_minute: u32,
 }
 
 #[derive(Debug, Deserialize)]
@@ -142,6 +155,7 @@ impl Default for Config {
             wire: Wire::default(),
             store: StoreOptions::default(),
             events: Events::default(),
+            limits: Limits::default(),
             accounts: Vec::new(),
         }
     }
@@ -180,6 +194,14 @@ impl Default for Wire {
 impl Default for StoreOptions {
     fn default() -> Self {
         Self { writers: 4, readers: 2 }
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        let baton_api::Limits { requests_per_second, burst, failed_keys_per_minute } =
+            baton_api::Limits::default();
+        Self { requests_per_second, burst, failed_keys_per_minute }
     }
 }
 
@@ -281,6 +303,17 @@ impl Config {
                 return Err(format!("accounts[{at}].name: {name} is there twice"));
             }
         }
+        let Limits { requests_per_second, burst, failed_keys_per_minute } = self.limits;
+        for (name, value, least) in [
+            ("requests_per_second", requests_per_second, 0),
+            ("burst", burst, 1),
+            ("failed_keys_per_minute", failed_keys_per_minute, 0),
+        ] {
+            if !(least..=baton_api::RATE_MAX).contains(&value) {
+                let most = baton_api::RATE_MAX;
+                return Err(format!("limits.{name} must be {least} to {most}, and is {value}"));
+            }
+        }
         Ok(())
     }
 
@@ -311,6 +344,14 @@ impl Config {
             idempotency_ms: i64::from(self.payments.idempotency_hours).saturating_mul(3_600_000),
             repeat_wait_ms: self.payments.repeat_wait_ms,
             publish_events: self.events.sink != Sink::Off,
+        }
+    }
+
+    pub(crate) fn limits(&self) -> baton_api::Limits {
+        baton_api::Limits {
+            requests_per_second: self.limits.requests_per_second,
+            burst: self.limits.burst,
+            failed_keys_per_minute: self.limits.failed_keys_per_minute,
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use baton_api::KeyView;
+use baton_api::{KeyView, RATE_MAX};
 use baton_engine::keys::{self, NewKey, Scope};
 use baton_engine::{SystemClock, merchants};
 use baton_types::{ApiKeyId, MerchantId, Timestamp};
@@ -45,6 +45,9 @@ struct Create {
     /// When it ends, as in 2027-01-31T00:00:00Z [default: never]
     #[arg(long, value_name = "TIME")]
     expires: Option<String>,
+    /// Its own limit, in requests per second [default: the server's]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=RATE_MAX.into()))]
+    rate_limit: Option<u32>,
     /// Whose key; made if there is no merchant of this name.
     #[arg(long, default_value = merchants::DEFAULT)]
     merchant: String,
@@ -110,6 +113,7 @@ async fn create(command: Create) -> Result<ExitCode, String> {
         scopes: scopes.collect(),
         sandbox: command.sandbox,
         expires_at,
+        rate_limit: command.rate_limit,
     };
     let made = keys::create(store.as_ref(), &SystemClock, new).await;
     let (row, text) = made.map_err(|error| error.to_string())?;
@@ -142,8 +146,9 @@ async fn list(command: List) -> Result<ExitCode, String> {
             (None, Some(at)) => format!("until {at}"),
             (None, None) => "valid".to_owned(),
         };
+        let rate = row.rate_limit.map(|rate| format!("{rate}/s")).unwrap_or_default();
         println!(
-            "{}  …{}  {mode:7}  {:15}  {state}  {}",
+            "{}  …{}  {mode:7}  {:15}  {rate:8}  {state}  {}",
             row.id,
             row.hint,
             row.scopes.join(","),

@@ -173,7 +173,7 @@ pub(crate) async fn start(mut config: Config, dev: Option<Dev>) -> Result<Runnin
     });
     engine.start();
 
-    let app = App::new(engine.clone(), config.admin_api_key.take());
+    let app = App::new(engine.clone(), config.admin_api_key.take(), config.limits());
     let stop = CancellationToken::new();
     let router = baton_api::router(Arc::clone(&app));
     let listener = listener.tap_io(|connection| {

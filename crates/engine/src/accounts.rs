@@ -128,7 +128,9 @@ impl Accounts {
         // Plain HTTP carries card numbers for test accounts only.
         let policy = if row.test { Policy::PlainHttpAllowed } else { Policy::HttpsOnly };
         let target = base_url.and_then(|text| match BaseUrl::parse(&text, policy) {
-            Ok(base_url) => Some(Target { account: row.id, base_url, breaker: true }),
+            Ok(base_url) => {
+                Some(Target { account: row.id, base_url, breaker: true, identity: None })
+            }
             Err(error) => {
                 tracing::warn!(account = %row.name, %error, "the account's base URL cannot be used");
                 None

@@ -60,6 +60,8 @@ pub struct NewKey {
     pub sandbox: bool,
     /// When it ends.
     pub expires_at: Option<Timestamp>,
+    /// Its own limit, in requests per second; the node's default if absent.
+    pub rate_limit: Option<u32>,
 }
 
 /// Makes a key. The text is shown to its owner now and never again.
@@ -83,9 +85,23 @@ pub async fn create(
         created_at: clock.now(),
         expires_at: new.expires_at,
         revoked_at: None,
+        rate_limit: new.rate_limit,
     };
     store.commit(WriteSet::from(vec![Write::ApiKey(row.clone())])).await?;
     Ok((row, key))
+}
+
+/// A merchant's key by its id.
+///
+/// # Errors
+/// The store does not answer, or the merchant has no such key.
+pub async fn get(
+    store: &dyn Store,
+    merchant: MerchantId,
+    id: ApiKeyId,
+) -> Result<ApiKeyRow, EngineError> {
+    let rows = store.api_keys(merchant).await?;
+    rows.into_iter().find(|row| row.id == id).ok_or(EngineError::NotFound)
 }
 
 /// Ends a key of a merchant. A key that has ended stays ended; an unknown one is `NotFound`.
@@ -98,9 +114,7 @@ pub async fn revoke(
     merchant: MerchantId,
     id: ApiKeyId,
 ) -> Result<(), EngineError> {
-    if !store.api_keys(merchant).await?.iter().any(|row| row.id == id) {
-        return Err(EngineError::NotFound);
-    }
+    get(store, merchant, id).await?;
     let at = clock.now();
     Ok(store.commit(WriteSet::from(vec![Write::RevokeApiKey { id, at }])).await?)
 }
@@ -168,6 +182,13 @@ impl Keyring {
         }))
     }
 
+    /// Whether this key was valid when it was last looked up, not long ago. Asks nobody.
+    #[must_use]
+    pub fn remembers(&self, text: &str) -> bool {
+        let remembered = self.remembered.lock().unwrap_or_else(PoisonError::into_inner);
+        remembered.get(&hash(text)).is_some_and(|(_, row)| row.is_some())
+    }
+
     fn recall(&self, hash: &[u8]) -> Option<Option<ApiKeyRow>> {
         let remembered = self.remembered.lock().unwrap_or_else(PoisonError::into_inner);
         let (at, row) = remembered.get(hash)?;
@@ -176,6 +197,10 @@ impl Keyring {
 
     fn remember(&self, hash: Vec<u8>, row: Option<ApiKeyRow>) {
         let mut remembered = self.remembered.lock().unwrap_or_else(PoisonError::into_inner);
+        if remembered.len() >= REMEMBERED_MAX {
+            // What was made up goes first, so that nobody's guessing makes us forget who is who.
+            remembered.retain(|_, (_, row)| row.is_some());
+        }
         if remembered.len() >= REMEMBERED_MAX {
             remembered.clear();
         }

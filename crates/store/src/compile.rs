@@ -272,6 +272,7 @@ fn api_key(row: ApiKeyRow) -> Result<Vec<Value>, CommitError> {
         row.created_at.into(),
         row.expires_at.into(),
         row.revoked_at.into(),
+        row.rate_limit.map(i64::from).into(),
     ])
 }
 

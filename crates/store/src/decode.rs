@@ -45,6 +45,11 @@ impl Columns {
         T::try_from(self.bigint()?).map_err(|_| corrupt("a number is out of range"))
     }
 
+    fn optional_int<T: TryFrom<i64>>(&mut self) -> Result<Option<T>, StoreError> {
+        let number = self.optional_bigint()?.map(T::try_from).transpose();
+        number.map_err(|_| corrupt("a number is out of range"))
+    }
+
     fn bool(&mut self) -> Result<bool, StoreError> {
         Ok(self.bigint()? != 0)
     }
@@ -250,6 +255,7 @@ impl Decode for ApiKeyRow {
             created_at: row.time()?,
             expires_at: row.optional_time()?,
             revoked_at: row.optional_time()?,
+            rate_limit: row.optional_int()?,
         })
     }
 }

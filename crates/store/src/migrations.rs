@@ -24,7 +24,7 @@ pub(crate) struct Migration {
 }
 
 /// All migrations. Append only: a released script never changes.
-static MIGRATIONS: [Migration; 2] = [
+static MIGRATIONS: [Migration; 3] = [
     Migration {
         version: 1,
         name: "payments",
@@ -34,6 +34,11 @@ static MIGRATIONS: [Migration; 2] = [
         version: 2,
         name: "listing",
         script: include_str!("../migrations/V2__listing.sql"),
+    },
+    Migration {
+        version: 3,
+        name: "key_limits",
+        script: include_str!("../migrations/V3__key_limits.sql"),
     },
 ];
 

@@ -413,6 +413,8 @@ pub struct ApiKeyRow {
     pub expires_at: Option<Timestamp>,
     /// When revoked.
     pub revoked_at: Option<Timestamp>,
+    /// Its own limit, in requests per second.
+    pub rate_limit: Option<u32>,
 }
 
 impl fmt::Debug for ApiKeyRow {
@@ -426,6 +428,7 @@ impl fmt::Debug for ApiKeyRow {
             .field("sandbox", &self.sandbox)
             .field("expires_at", &self.expires_at)
             .field("revoked_at", &self.revoked_at)
+            .field("rate_limit", &self.rate_limit)
             .finish_non_exhaustive()
     }
 }

@@ -96,7 +96,7 @@ macro_rules! certificates {
 }
 macro_rules! api_keys {
     () => {
-        "id, merchant, hash, hint, name, scopes, sandbox, created_at, expires_at, revoked_at"
+        "id, merchant, hash, hint, name, scopes, sandbox, created_at, expires_at, revoked_at, rate_limit"
     };
 }
 
@@ -306,7 +306,7 @@ pub(crate) static API_KEY_INSERT: Query = guard(
     concat!(
         "insert into api_keys (",
         api_keys!(),
-        ") values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)"
+        ") values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)"
     ),
 );
 

@@ -47,6 +47,7 @@ async fn through_the_wire(base_url: &str) -> Duration {
         account: AccountId::from_parts(1, [0; 10]),
         base_url: BaseUrl::parse(base_url, Policy::PlainHttpAllowed).unwrap(),
         breaker: true,
+        identity: None,
     };
     let started = Instant::now();
     for _ in 0..CALLS {

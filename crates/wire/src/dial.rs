@@ -4,29 +4,42 @@
 //! certificate is checked against the public roots and the configured ones. Left out: caching of names
 //! (the operating system's business) and racing addresses; each address gets an equal share of the time
 //! that is left, so one that drops packets does not use it up.
+//!
+//! Client certificates: in TLS 1.2 the provider has judged ours when the handshake ends. In TLS 1.3 our side
+//! of the handshake ends first, and the refusal comes a round trip later, when request bytes might have left.
+//! So after a handshake in which the provider asked for a certificate, the connection is not used until the
+//! provider has shown that it goes on (a session ticket, which it may only send after having checked us), has
+//! refused (`tls_failed`, with no byte sent), or twice the handshake's own time has passed. A provider that
+//! sends no tickets costs that wait once per connection; one that refuses later than that leaves doubt.
 
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
-use baton_types::AccountId;
 use rustls::pki_types::ServerName;
-use rustls::{ClientConfig, RootCertStore};
+use rustls::{ClientConfig, ProtocolVersion, RootCertStore};
+use tokio::io::{AsyncRead as _, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
-use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 
-use crate::base_url::Origin;
 use crate::clock::now;
 use crate::config::ConfigError;
+use crate::identity::{Configs, asked_during};
 use crate::socket::{Metered, Transport};
-use crate::{Failure, Stage, WireConfig};
+use crate::{Failure, Stage, Target, WireConfig};
 
 /// The most addresses of one host that are tried.
 const MAX_ADDRESSES: usize = 4;
 
+/// Least and most that is waited for a provider's verdict on our certificate.
+const GRACE_MIN: Duration = Duration::from_millis(20);
+const GRACE_MAX: Duration = Duration::from_secs(1);
+
 pub(crate) struct Dialer {
-    tls: TlsConnector,
+    tls: Configs,
     timeout: Duration,
 }
 
@@ -45,18 +58,15 @@ impl Dialer {
         tls.alpn_protocols = vec![b"http/1.1".to_vec()];
         // Early data can be replayed by whoever records it. Off is the default; here it is a decision.
         tls.enable_early_data = false;
-        Ok(Self { tls: TlsConnector::from(Arc::new(tls)), timeout: config.connect_timeout })
+        Ok(Self { tls: Configs::new(tls), timeout: config.connect_timeout })
     }
 
     /// A connection ready for its first request, or how far it came.
-    pub(crate) async fn dial(
-        &self,
-        account: AccountId,
-        origin: &Origin,
-    ) -> Result<Metered, (Stage, Failure)> {
+    pub(crate) async fn dial(&self, target: &Target) -> Result<Metered, (Stage, Failure)> {
+        let (account, origin) = (target.account, target.base_url.origin());
         let deadline = now() + self.timeout;
         let mut stage = Stage::Resolve;
-        let failure = match timeout_at(deadline, self.steps(origin, deadline, &mut stage)).await {
+        let failure = match timeout_at(deadline, self.steps(target, deadline, &mut stage)).await {
             Ok(Ok(transport)) => return Ok(Metered::new(transport)),
             Ok(Err(error)) => {
                 let (host, stage) = (&*origin.host, stage.as_str());
@@ -74,10 +84,11 @@ impl Dialer {
 
     async fn steps(
         &self,
-        origin: &Origin,
+        target: &Target,
         deadline: Instant,
         stage: &mut Stage,
     ) -> std::io::Result<Transport> {
+        let origin = target.base_url.origin();
         let addresses: Vec<SocketAddr> =
             tokio::net::lookup_host((&*origin.host, origin.port)).await?.collect();
         if addresses.is_empty() {
@@ -92,9 +103,38 @@ impl Dialer {
         }
         *stage = Stage::Tls;
         let name = ServerName::try_from(origin.host.to_string()).map_err(std::io::Error::other)?;
-        let stream = self.tls.connect(name, socket).await?;
-        Ok(Transport::Tls(Box::new(stream)))
+        let connector = self.tls.connector(target.identity.as_deref());
+        let begun = now();
+        let (stream, asked) = asked_during(connector.connect(name, socket)).await;
+        let mut stream = Box::new(stream?);
+        let protocol = stream.get_ref().1.protocol_version();
+        if asked && protocol == Some(ProtocolVersion::TLSv1_3) {
+            let ended = now();
+            let grace = ((ended - begun) * 2).clamp(GRACE_MIN, GRACE_MAX);
+            judged(&mut stream, (ended + grace).min(deadline)).await?;
+        }
+        Ok(Transport::Tls(stream))
     }
+}
+
+/// Waits until the provider has judged our certificate, or not longer than `until`.
+///
+/// # Errors
+/// It refused, closed, or spoke before it was asked.
+async fn judged(stream: &mut TlsStream<TcpStream>, until: Instant) -> std::io::Result<()> {
+    let verdict = std::future::poll_fn(|cx| {
+        let mut byte = [0];
+        let mut buffer = ReadBuf::new(&mut byte);
+        let read = Pin::new(&mut *stream).poll_read(cx, &mut buffer);
+        match read {
+            Poll::Pending if stream.get_ref().1.tls13_tickets_received() > 0 => Poll::Ready(Ok(())),
+            Poll::Pending => Poll::Pending,
+            Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
+            Poll::Ready(Ok(())) => Poll::Ready(Err(std::io::ErrorKind::ConnectionAborted.into())),
+        }
+    });
+    // Silence is no refusal.
+    timeout_at(until, verdict).await.unwrap_or(Ok(()))
 }
 
 async fn connect(addresses: &[SocketAddr], deadline: Instant) -> std::io::Result<TcpStream> {

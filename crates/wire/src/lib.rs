@@ -18,29 +18,40 @@
 //!   head of the request into its write buffer, `rustls` and the kernel hold what is on its way out, and a
 //!   growing buffer of theirs leaves copies; none of those are wiped.
 //!
-//! Left out: HTTP/2 (connections offer `http/1.1` only), client certificates (to come, per target),
-//! racing of addresses, and any judgement of an answer: a 3xx or a 500 is an answer like every other.
+//! - **A certificate of ours is shown for its own calls only.** Connections are kept per account, origin and
+//!   [`ClientIdentity`]. Under TLS 1.3 a provider may refuse a certificate after the handshake; we wait a
+//!   moment for that before the first byte (module `dial`), and where it comes later still, the call is
+//!   `Lost` like every other whose bytes have left.
+//!
+//! Left out: HTTP/2 (connections offer `http/1.1` only), racing of addresses, and any judgement of an
+//! answer: a 3xx or a 500 is an answer like every other.
 
 mod base_url;
+mod certificate;
 mod classify;
 mod clock;
 mod config;
 mod conn;
 mod dial;
 mod guard;
+mod identity;
 mod pool;
 mod request;
 mod socket;
 mod wire;
+
+use std::sync::Arc;
 
 use baton_connect::HttpReply;
 use baton_types::AccountId;
 use baton_types::outcome::{Doubt, NotSent};
 
 pub use base_url::{BaseUrl, BaseUrlError, Policy};
+pub use certificate::{CertifiedPair, IdentityError, Validity};
 pub use classify::{Failure, Stage, classify};
 pub use config::{Breaker, ConfigError, WireConfig};
 pub use guard::{AccountHealth, BreakerState};
+pub use identity::ClientIdentity;
 pub use rustls::pki_types::CertificateDer;
 pub use wire::Wire;
 
@@ -53,6 +64,8 @@ pub struct Target {
     pub base_url: BaseUrl,
     /// Whether the account's breaker counts and refuses. Test accounts may be exempt.
     pub breaker: bool,
+    /// The certificate to show if the provider asks for one. Plain HTTP never asks.
+    pub identity: Option<Arc<ClientIdentity>>,
 }
 
 /// What is known about a call after it.

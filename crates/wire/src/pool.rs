@@ -1,6 +1,7 @@
-//! Idle connections, per account and origin.
+//! Idle connections, per account, origin and certificate of ours.
 //!
-//! Guarantees: an account's connections serve that account only; the newest is taken first; none is kept
+//! Guarantees: an account's connections serve that account only, and only calls with the certificate that
+//! they were made with; the newest is taken first; none is kept
 //! longer than the idle timeout once any exchange ends after it. Left out: a promise that a connection is
 //! still alive. That is found out by the gate before the first byte (module `socket`).
 
@@ -11,8 +12,10 @@ use std::time::Duration;
 use baton_types::AccountId;
 use tokio::time::Instant;
 
+use crate::Target;
 use crate::base_url::Origin;
 use crate::conn::Conn;
+use crate::identity::IdentityKey;
 
 pub(crate) struct Pool {
     max_idle: usize,
@@ -22,8 +25,16 @@ pub(crate) struct Pool {
 
 #[derive(Default)]
 struct Shelves {
-    idle: HashMap<(AccountId, Origin), Vec<Idle>>,
+    idle: HashMap<Shelf, Vec<Idle>>,
     next_sweep: Option<Instant>,
+}
+
+/// What a connection may be used for.
+#[derive(PartialEq, Eq, Hash)]
+struct Shelf {
+    account: AccountId,
+    origin: Origin,
+    identity: Option<IdentityKey>,
 }
 
 struct Idle {
@@ -36,17 +47,17 @@ impl Pool {
         Self { max_idle, idle_timeout, shelves: Mutex::default() }
     }
 
-    pub(crate) fn take(&self, account: AccountId, origin: &Origin, now: Instant) -> Option<Conn> {
+    pub(crate) fn take(&self, target: &Target, now: Instant) -> Option<Conn> {
         let mut shelves = self.lock();
-        let idle = shelves.idle.get_mut(&(account, origin.clone()))?.pop()?;
+        let idle = shelves.idle.get_mut(&Shelf::of(target))?.pop()?;
         // The newest is on top: when it is too old, so are all, and the next sweep takes them.
         (now < idle.since + self.idle_timeout).then_some(idle.conn)
     }
 
-    pub(crate) fn put(&self, account: AccountId, origin: &Origin, conn: Conn, now: Instant) {
+    pub(crate) fn put(&self, target: &Target, conn: Conn, now: Instant) {
         let mut shelves = self.lock();
         let swept = shelves.sweep(self.idle_timeout, now);
-        let shelf = shelves.idle.entry((account, origin.clone())).or_default();
+        let shelf = shelves.idle.entry(Shelf::of(target)).or_default();
         if shelf.len() < self.max_idle {
             shelf.push(Idle { conn, since: now });
         }
@@ -57,6 +68,16 @@ impl Pool {
 
     fn lock(&self) -> MutexGuard<'_, Shelves> {
         self.shelves.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Shelf {
+    fn of(target: &Target) -> Self {
+        Self {
+            account: target.account,
+            origin: target.base_url.origin().clone(),
+            identity: target.identity.as_ref().map(|identity| identity.key().clone()),
+        }
     }
 }
 

@@ -96,13 +96,12 @@ impl Wire {
         send_by: Instant,
         evidence: &mut Evidence,
     ) -> Exchange {
-        let (account, origin) = (target.account, target.base_url.origin());
         let bounds = Bounds {
             send_by,
             answer_timeout: self.config.answer_timeout,
             max_reply_bytes: self.config.max_reply_bytes,
         };
-        while let Some(conn) = self.pool.take(account, origin, now()) {
+        while let Some(conn) = self.pool.take(target, now()) {
             evidence.reused_connection = true;
             let trip = conn.round_trip(request, bounds).await;
             (evidence.request_bytes, evidence.reply_bytes) = (trip.request_bytes, trip.reply_bytes);
@@ -119,7 +118,7 @@ impl Wire {
         }
         *evidence = Evidence::default();
         let dialling = now();
-        let dialled = Box::pin(self.dialer.dial(account, origin)).await;
+        let dialled = Box::pin(self.dialer.dial(target)).await;
         evidence.connect_us = micros(now() - dialling);
         let conn = match dialled {
             Ok(io) => Conn::new(io).await.map_err(|failure| (Stage::Exchange, failure)),
@@ -142,7 +141,7 @@ impl Wire {
 
     fn keep(&self, target: &Target, conn: Option<Conn>) {
         if let Some(conn) = conn {
-            self.pool.put(target.account, target.base_url.origin(), conn, now());
+            self.pool.put(target, conn, now());
         }
     }
 }

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use baton_api::App;
+use baton_api::{App, Limits};
 use baton_engine::keys::{self, NewKey, Scope};
 use baton_engine::merchants::{self, AccountSpec};
 use baton_engine::{Credentials, Engine, EngineConfig, LogSink, Parts, SystemClock};
@@ -47,6 +47,12 @@ impl Server {
     }
 
     pub(crate) async fn with(config: EngineConfig) -> Self {
+        // The tests come without a key more often than anyone should.
+        let limits = Limits { failed_keys_per_minute: 0, ..Limits::default() };
+        Self::limited(config, limits).await
+    }
+
+    pub(crate) async fn limited(config: EngineConfig, limits: Limits) -> Self {
         logs::capture();
         let listen = SocketAddr::from(([127, 0, 0, 1], 0));
         let sandbox = Config { listen, books: Books::Memory, dedup: true };
@@ -83,7 +89,7 @@ impl Server {
             credentials,
             sink: Arc::new(LogSink),
         });
-        let app = App::new(engine.clone(), Some(Secret::new(OPERATOR.to_owned())));
+        let app = App::new(engine.clone(), Some(Secret::new(OPERATOR.to_owned())), limits);
         let addr = serve(Arc::clone(&app)).await;
         let key = String::new();
         let mut server = Self { addr, engine, store, app, merchant, key, sandbox };
@@ -97,12 +103,23 @@ impl Server {
         sandbox: bool,
         expires_at: Option<Timestamp>,
     ) -> String {
+        self.make_limited_key(scopes, sandbox, expires_at, None).await
+    }
+
+    pub(crate) async fn make_limited_key(
+        &self,
+        scopes: &[Scope],
+        sandbox: bool,
+        expires_at: Option<Timestamp>,
+        rate_limit: Option<u32>,
+    ) -> String {
         let new = NewKey {
             merchant: self.merchant,
             name: "test".to_owned(),
             scopes: scopes.to_vec(),
             sandbox,
             expires_at,
+            rate_limit,
         };
         let (_, text) = keys::create(self.store.as_ref(), &SystemClock, new).await.unwrap();
         text.expose().to_owned()
@@ -183,6 +200,7 @@ pub(crate) fn operation_route(operation: &str) -> (&'static str, String) {
 async fn serve(app: Arc<App>) -> SocketAddr {
     let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
     let addr = listener.local_addr().unwrap();
-    tokio::spawn(async move { axum::serve(listener, baton_api::router(app)).await });
+    let routes = baton_api::router(app).into_make_service_with_connect_info::<SocketAddr>();
+    tokio::spawn(async move { axum::serve(listener, routes).await });
     addr
 }

@@ -29,7 +29,12 @@ impl Client {
         let secret = |key: &str| ("key".to_owned(), Secret::new(key.to_owned()));
         Ok(Self {
             wire,
-            target: Target { account: new_id(&SystemClock), base_url, breaker: false },
+            target: Target {
+                account: new_id(&SystemClock),
+                base_url,
+                breaker: false,
+                identity: None,
+            },
             secrets: api_key.map(secret).into_iter().collect(),
         })
     }

@@ -86,6 +86,7 @@ impl Tour {
             scopes: vec![Scope::Gateway],
             sandbox: true,
             expires_at: None,
+            rate_limit: None,
         };
         let (_, key) =
             keys::create(store, &SystemClock, new).await.map_err(|error| error.to_string())?;

@@ -385,6 +385,7 @@ async fn merchants_and_api_keys_are_unique(store: Arc<dyn Store>) {
     assert_eq!(store.commit(api_row(api_key(2, b"another"))).await, failed(Guard::ApiKey));
     let mut second = api_key(1, b"another");
     second.scopes = vec![];
+    second.rate_limit = None;
     assert_eq!(store.commit(api_row(second.clone())).await, Ok(()));
     assert_eq!(store.api_key_by_hash(&first.hash).await, Ok(Some(first.clone())));
     assert_eq!(store.api_key_by_hash(b"").await, Ok(None));

@@ -80,6 +80,10 @@ async fn sqlite_is_set_to_be_durable() {
 const NEWER: &str = "insert into schema_history values (99, 'future', 'x', '9.9.9')";
 const CHANGED: &str = "update schema_history set checksum = 'another' where version = 1";
 
+fn is_newer(error: &OpenError) -> bool {
+    matches!(error, OpenError::Newer { found: 99, known } if *known < 99)
+}
+
 #[tokio::test]
 async fn a_schema_of_another_program_is_refused() {
     for options in [migrate(), OpenOptions::default()] {
@@ -88,8 +92,7 @@ async fn a_schema_of_another_program_is_refused() {
         let raw = rusqlite::Connection::open(directory.path().join("baton.db")).unwrap();
         raw.busy_timeout(std::time::Duration::from_secs(5)).unwrap();
         raw.execute(NEWER, []).unwrap();
-        let newer = refused(&url, options.clone()).await;
-        assert!(matches!(newer, OpenError::Newer { found: 99, .. }), "{newer:?}");
+        assert!(is_newer(&refused(&url, options.clone()).await));
         raw.execute("delete from schema_history where version = 99", []).unwrap();
         raw.execute(CHANGED, []).unwrap();
         assert_eq!(refused(&url, options).await, OpenError::Changed { version: 1 });
@@ -99,8 +102,7 @@ async fn a_schema_of_another_program_is_refused() {
     let raw = postgres_client(&url).await;
     raw.batch_execute(NEWER).await.unwrap();
     for options in [migrate(), OpenOptions::default()] {
-        let newer = refused(&url, options).await;
-        assert!(matches!(newer, OpenError::Newer { found: 99, .. }), "{newer:?}");
+        assert!(is_newer(&refused(&url, options).await));
     }
     raw.batch_execute("delete from schema_history where version = 99").await.unwrap();
     raw.batch_execute(CHANGED).await.unwrap();

@@ -140,6 +140,7 @@ pub fn api_key(n: u64, hash: &[u8]) -> ApiKeyRow {
         created_at: at(10),
         expires_at: None,
         revoked_at: None,
+        rate_limit: Some(u32::MAX),
     }
 }
 

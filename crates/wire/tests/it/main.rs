@@ -10,6 +10,7 @@
 
 mod bounds;
 mod faults;
+mod identity;
 mod keep_alive;
 mod limits;
 mod secrets;

@@ -178,6 +178,7 @@ pub(crate) fn target(base_url: &str) -> Target {
         account: AccountId::from_parts(1, [1; 10]),
         base_url: BaseUrl::parse(base_url, Policy::PlainHttpAllowed).unwrap(),
         breaker: false,
+        identity: None,
     }
 }
 

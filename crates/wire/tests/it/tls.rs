@@ -7,19 +7,21 @@ use std::time::Duration;
 
 use baton_types::outcome::{Doubt, NotSent};
 use baton_wire::{CertificateDer, ConfigError, Target, Wire, WireConfig};
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, date_time_ymd};
+use rcgen::{
+    BasicConstraints, Certificate, CertificateParams, IsCa, Issuer, KeyPair, date_time_ymd,
+};
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
 use crate::server::*;
 
-struct Authority {
-    root: CertificateDer<'static>,
+pub(crate) struct Authority {
+    pub(crate) root: CertificateDer<'static>,
     issuer: Issuer<'static, KeyPair>,
 }
 
 impl Authority {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let mut params = CertificateParams::default();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let key = KeyPair::generate().unwrap();
@@ -27,24 +29,32 @@ impl Authority {
         Self { root, issuer: Issuer::new(params, key) }
     }
 
+    pub(crate) fn issue(
+        &self,
+        name: &str,
+        change: impl FnOnce(&mut CertificateParams),
+    ) -> (Certificate, KeyPair) {
+        let mut params = CertificateParams::new(vec![name.to_owned()]).unwrap();
+        change(&mut params);
+        let key = KeyPair::generate().unwrap();
+        (params.signed_by(&key, &self.issuer).unwrap(), key)
+    }
+
     /// A server with a certificate for this name.
-    fn server(
+    pub(crate) fn server(
         &self,
         name: &str,
         change: impl FnOnce(&mut CertificateParams),
         script: impl Fn(&mut Peer) + Send + Sync + 'static,
     ) -> Server {
-        let mut params = CertificateParams::new(vec![name.to_owned()]).unwrap();
-        change(&mut params);
-        let key = KeyPair::generate().unwrap();
-        let certificate = params.signed_by(&key, &self.issuer).unwrap().der().clone();
+        let (certificate, key) = self.issue(name, change);
         let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let config = ServerConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
             .unwrap()
             .with_no_client_auth()
-            .with_single_cert(vec![certificate], key)
+            .with_single_cert(vec![certificate.der().clone()], key)
             .unwrap();
         let config = Arc::new(config);
         Server::run_on(
@@ -59,13 +69,13 @@ impl Authority {
         )
     }
 
-    fn wire(&self) -> Wire {
+    pub(crate) fn wire(&self) -> Wire {
         Wire::new(WireConfig { extra_roots: vec![self.root.clone()], ..config() }).unwrap()
     }
 }
 
 /// TLS as a script sees it.
-struct Secured(StreamOwned<ServerConnection, TcpStream>);
+pub(crate) struct Secured(pub(crate) StreamOwned<ServerConnection, TcpStream>);
 
 impl Read for Secured {
     fn read(&mut self, bytes: &mut [u8]) -> std::io::Result<usize> {
@@ -90,7 +100,7 @@ impl Stream for Secured {
     }
 }
 
-fn secure(server: &Server) -> Target {
+pub(crate) fn secure(server: &Server) -> Target {
     target(&format!("https://localhost:{}", server.port))
 }
 
