@@ -107,8 +107,7 @@ async fn create(
         Ok(new) => new,
         Err(error) => return validation(StatusCode::BAD_REQUEST, &error),
     };
-    let store = app.engine.store().as_ref();
-    match keys::create(store, app.engine.clock(), new).await {
+    match keys::create(app.engine.audit(), caller.actor(), new).await {
         Ok((row, text)) => {
             let shown = value!({ "api_key": text.expose(), "key": KeyView::from(&row) });
             json(StatusCode::CREATED, &shown)
@@ -162,8 +161,7 @@ async fn revoke(
     Path(id): Path<String>,
 ) -> Response {
     let Ok(id) = ApiKeyId::parse(&id) else { return StatusCode::NOT_FOUND.into_response() };
-    let store = app.engine.store().as_ref();
-    match keys::revoke(store, app.engine.clock(), caller.merchant, id).await {
+    match keys::revoke(app.engine.audit(), caller.actor(), caller.merchant, id).await {
         Ok(()) => StatusCode::NO_CONTENT.into_response(),
         Err(error) => failure(&error),
     }

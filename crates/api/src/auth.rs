@@ -7,6 +7,7 @@ use aws_lc_rs::constant_time::verify_slices_are_equal;
 use axum::extract::{ConnectInfo, Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
+use baton_engine::audit::Actor;
 use baton_engine::keys::Scope;
 use baton_engine::{Caller, EngineError, merchants};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
@@ -75,14 +76,15 @@ async fn known(app: &App, text: Option<&str>, scope: Scope) -> Result<Option<Kno
     let Some(text) = text else { return Ok(None) };
     let (store, clock) = (app.engine.store().as_ref(), app.engine.clock());
     if scope == Scope::Admin && is_operator(app, text) {
-        let merchant = merchants::ensure(store, clock, merchants::DEFAULT).await?;
-        let caller = Caller { merchant, sandbox: false };
+        let audit = app.engine.audit();
+        let merchant = merchants::ensure(audit, Actor::Operator, merchants::DEFAULT).await?;
+        let caller = Caller { merchant, sandbox: false, key: None };
         return Ok(Some(Known { caller, who: None, own_rate: None }));
     }
     let key = app.keyring.authenticate(store, clock, text).await?;
     let key = key.filter(|key| key.scopes.iter().any(|word| word == scope.as_str()));
     Ok(key.map(|key| Known {
-        caller: Caller { merchant: key.merchant, sandbox: key.sandbox },
+        caller: Caller { merchant: key.merchant, sandbox: key.sandbox, key: Some(key.id) },
         who: Some(key.id),
         own_rate: key.rate_limit,
     }))

@@ -6,6 +6,7 @@ use std::time::Duration;
 use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::Next;
 use axum::response::Response;
+use baton_engine::audit;
 use baton_types::RequestId;
 use http::{HeaderValue, Method};
 use tokio::time::Instant;
@@ -34,7 +35,8 @@ pub(crate) async fn observe(State(app): State<Arc<App>>, request: Request, next:
     let route = route.map_or("unknown", MatchedPath::as_str).to_owned();
     // At the highest level, so that a log of warnings only has the id on its lines too.
     let span = tracing::error_span!("request", request_id = %id);
-    let mut response = next.run(request).instrument(span.clone()).await;
+    let work = next.run(request).instrument(span.clone());
+    let mut response = audit::in_request(Some(id.clone()), work).await;
     let took = started.elapsed();
     let provider = response.extensions().get::<ProviderTime>().map_or(Duration::ZERO, |t| t.0);
     let added = took.saturating_sub(provider);

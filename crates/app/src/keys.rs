@@ -1,8 +1,10 @@
 //! `baton keys`: API keys, made in the database directly, also beside a running server.
 
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use baton_api::{KeyView, RATE_MAX};
+use baton_engine::audit::Audit;
 use baton_engine::keys::{self, NewKey, Scope};
 use baton_engine::{SystemClock, merchants};
 use baton_types::{ApiKeyId, MerchantId, Timestamp};
@@ -101,7 +103,8 @@ async fn create(command: Create) -> Result<ExitCode, String> {
         expires_at.map_err(|_| "--expires must be a time like 2027-01-31T00:00:00Z".to_owned())?;
     let config = command.common.load(None)?;
     let store = node::open_store(&config, config.auto_migrate).await?;
-    let merchant = merchants::ensure(store.as_ref(), &SystemClock, &command.merchant).await;
+    let audit = Audit::new(store, Arc::new(SystemClock));
+    let merchant = merchants::ensure(&audit, node::operator(), &command.merchant).await;
     let merchant = merchant.map_err(|error| error.to_string())?;
     let scopes = command.scopes.iter().map(|word| match word {
         Word::Gateway => Scope::Gateway,
@@ -115,7 +118,7 @@ async fn create(command: Create) -> Result<ExitCode, String> {
         expires_at,
         rate_limit: command.rate_limit,
     };
-    let made = keys::create(store.as_ref(), &SystemClock, new).await;
+    let made = keys::create(&audit, node::operator(), new).await;
     let (row, text) = made.map_err(|error| error.to_string())?;
     if command.report.json {
         println!("{}", json!({ "api_key": text.expose(), "key": KeyView::from(&row) }));
@@ -164,7 +167,8 @@ async fn revoke(command: Revoke) -> Result<ExitCode, String> {
     let config = command.common.load(None)?;
     let store = node::open_store(&config, false).await?;
     let merchant = known(store.as_ref(), &command.merchant).await?;
-    let ended = keys::revoke(store.as_ref(), &SystemClock, merchant, id).await;
+    let audit = Audit::new(store, Arc::new(SystemClock));
+    let ended = keys::revoke(&audit, node::operator(), merchant, id).await;
     ended.map_err(|error| {
         let unknown = error == baton_engine::EngineError::NotFound;
         if unknown { format!("the merchant has no key {id}") } else { error.to_string() }

@@ -6,6 +6,7 @@ use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::Path;
 use std::sync::Arc;
 
+use baton_engine::audit::Actor;
 use baton_engine::{Clock, SystemClock};
 use baton_store::Store;
 
@@ -82,4 +83,38 @@ pub(crate) async fn open_store(config: &Config, migrate: bool) -> Result<Arc<dyn
     make_data_dir(config)?;
     let opened = baton_store::open(&config.store_url(), config.store_options(migrate)).await;
     opened.map_err(|error| error.to_string())
+}
+
+/// Whoever is at the command line, as the audit log names them: by the process's own user, not by what the
+/// environment says.
+pub(crate) fn operator() -> Actor {
+    use std::os::unix::fs::MetadataExt as _;
+    let uid = fs::metadata("/proc/self").map(|own| own.uid()).ok();
+    let users = fs::read_to_string("/etc/passwd").unwrap_or_default();
+    Actor::CommandLine(uid.map(|uid| user_name(&users, uid)))
+}
+
+/// The name of a user in a `passwd` file; the number if it has none.
+fn user_name(users: &str, uid: u32) -> String {
+    let number = uid.to_string();
+    let name = users.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        let name = fields.next()?;
+        (fields.nth(1)? == number).then(|| name.to_owned())
+    });
+    name.unwrap_or(number)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_user_is_named_as_the_system_names_them() {
+        let users = "daemon:x:1:1::/:/bin/false\nada:x:1000:1000:Ada:/:/bin/sh\nbroken\n";
+        for (uid, want) in [(1, "daemon"), (1000, "ada"), (10, "10")] {
+            assert_eq!(user_name(users, uid), want);
+        }
+        assert!(matches!(operator(), Actor::CommandLine(Some(name)) if !name.is_empty()));
+    }
 }

@@ -9,10 +9,10 @@ use std::time::Duration;
 
 use axum::serve::ListenerExt as _;
 use baton_api::App;
+use baton_engine::audit::{Actor, Audit};
 use baton_engine::merchants::{self, AccountSpec};
 use baton_engine::{Credentials, Engine, LogSink, Parts, SystemClock};
 use baton_sandbox::{Books, Sync};
-use baton_store::Store;
 use baton_types::Secret;
 use baton_wire::Wire;
 use clap::Args;
@@ -161,7 +161,8 @@ pub(crate) async fn start(mut config: Config, dev: Option<Dev>) -> Result<Runnin
     }
 
     let store = node::open_store(&config, config.auto_migrate).await?;
-    let credentials = declare_accounts(&mut config, store.as_ref()).await?;
+    let audit = Audit::new(Arc::clone(&store), Arc::new(SystemClock));
+    let credentials = declare_accounts(&mut config, &audit).await?;
     let engine = Engine::new(Parts {
         config: config.engine(node_name),
         store,
@@ -170,6 +171,7 @@ pub(crate) async fn start(mut config: Config, dev: Option<Dev>) -> Result<Runnin
         connectors: baton_connectors::all().map_err(|error| error.to_string())?,
         credentials,
         sink: Arc::new(LogSink),
+        audit,
     });
     engine.start();
 
@@ -258,9 +260,9 @@ fn dev_accounts(sandbox_url: &str) -> impl Iterator<Item = Account> {
 }
 
 /// Writes the configured accounts to the database, and takes out their secrets, which stay in memory.
-async fn declare_accounts(config: &mut Config, store: &dyn Store) -> Result<Credentials, String> {
+async fn declare_accounts(config: &mut Config, audit: &Audit) -> Result<Credentials, String> {
     let describe = |error: baton_engine::EngineError| error.to_string();
-    let merchant = merchants::ensure(store, &SystemClock, merchants::DEFAULT).await;
+    let merchant = merchants::ensure(audit, Actor::System, merchants::DEFAULT).await;
     let merchant = merchant.map_err(describe)?;
     let mut credentials = Credentials::new();
     for account in &mut config.accounts {
@@ -270,7 +272,7 @@ async fn declare_accounts(config: &mut Config, store: &dyn Store) -> Result<Cred
             base_url: account.base_url.clone(),
             test: account.test,
         };
-        let id = merchants::put_account(store, &SystemClock, merchant, &spec).await;
+        let id = merchants::put_account(audit, Actor::System, merchant, &spec).await;
         credentials.insert(id.map_err(describe)?, std::mem::take(&mut account.credentials));
     }
     Ok(credentials)

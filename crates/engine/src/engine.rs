@@ -6,7 +6,7 @@ use std::time::Duration;
 use baton_connect::{CardFacts, Connector, Payer, Source, ThreeDs, TokenScheme};
 use baton_flow::{CallId, Candidate, DoubtMode, Input, Order, OrderKind, Payment, RetryDeclines};
 use baton_store::Store;
-use baton_types::{Card, MaskedCard, MerchantId, Money, PaymentId, Secret};
+use baton_types::{ApiKeyId, Card, MaskedCard, MerchantId, Money, PaymentId, Secret};
 use baton_wire::Wire;
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -15,6 +15,7 @@ use tokio_util::task::TaskTracker;
 use tracing::Instrument as _;
 
 use crate::accounts::{Account, Accounts, CardSecrets, Credentials};
+use crate::audit::{Actor, Audit, current_request, in_request};
 use crate::calls::PurchaseFacts;
 use crate::error::EngineError;
 use crate::inner::{Inner, Running};
@@ -72,6 +73,8 @@ pub struct Parts {
     pub credentials: Credentials,
     /// Where events go.
     pub sink: Arc<dyn EventSink>,
+    /// The audit log on the same database.
+    pub audit: Audit,
 }
 
 /// Who asks.
@@ -81,6 +84,16 @@ pub struct Caller {
     pub merchant: MerchantId,
     /// Whether it is a sandbox key.
     pub sandbox: bool,
+    /// The key; none for the operator's own, which is in no database.
+    pub key: Option<ApiKeyId>,
+}
+
+impl Caller {
+    /// How the audit log names the caller.
+    #[must_use]
+    pub fn actor(self) -> Actor {
+        self.key.map_or(Actor::Operator, Actor::Key)
+    }
 }
 
 /// A client's idempotency key.
@@ -183,6 +196,7 @@ impl Engine {
                 accounts,
                 metrics: Metrics::new(),
                 sink: parts.sink,
+                audit: parts.audit,
                 boot,
                 tracker: TaskTracker::new(),
                 stopping: CancellationToken::new(),
@@ -216,6 +230,12 @@ impl Engine {
     #[must_use]
     pub fn store(&self) -> &Arc<dyn Store> {
         &self.inner.store
+    }
+
+    /// The audit log.
+    #[must_use]
+    pub fn audit(&self) -> &Audit {
+        &self.inner.audit
     }
 
     /// The clock.
@@ -403,6 +423,7 @@ impl Engine {
                 }
             }
         };
+        let work = in_request(current_request(), work);
         inner.tracker.spawn(work.instrument(tracing::Span::current()));
         let started = Instant::now();
         let patience = Duration::from_millis(inner.config.caller_wait_ms);

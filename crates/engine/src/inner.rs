@@ -12,6 +12,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::Clock;
 use crate::accounts::Accounts;
+use crate::audit::Audit;
 use crate::engine::EngineConfig;
 use crate::error::EngineError;
 use crate::metrics::Metrics;
@@ -25,6 +26,7 @@ pub(crate) struct Inner {
     pub(crate) accounts: Accounts,
     pub(crate) metrics: Metrics,
     pub(crate) sink: Arc<dyn EventSink>,
+    pub(crate) audit: Audit,
     pub(crate) boot: BootId,
     pub(crate) tracker: TaskTracker,
     pub(crate) stopping: CancellationToken,

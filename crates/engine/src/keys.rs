@@ -1,4 +1,4 @@
-//! API keys: made once, shown once, stored as a hash, revocable.
+//! API keys: made once, shown once, stored as a hash, revocable; making and ending one is audited.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -7,8 +7,10 @@ use std::time::Duration;
 use aws_lc_rs::digest;
 use baton_store::{ApiKeyRow, Store, StoreError, Write, WriteSet};
 use baton_types::{ApiKeyId, MerchantId, Secret, Timestamp};
+use serde_json::json;
 use tokio::time::Instant;
 
+use crate::audit::{Action, Actor, Audit, Entry};
 use crate::error::EngineError;
 use crate::{Clock, new_id};
 
@@ -69,10 +71,11 @@ pub struct NewKey {
 /// # Errors
 /// The store does not answer.
 pub async fn create(
-    store: &dyn Store,
-    clock: &dyn Clock,
+    audit: &Audit,
+    actor: Actor,
     new: NewKey,
 ) -> Result<(ApiKeyRow, Secret), EngineError> {
+    let clock = audit.clock();
     let key = generate(clock, if new.sandbox { "sk_sandbox_" } else { "sk_live_" });
     let row = ApiKeyRow {
         id: new_id(clock),
@@ -87,7 +90,16 @@ pub async fn create(
         revoked_at: None,
         rate_limit: new.rate_limit,
     };
-    store.commit(WriteSet::from(vec![Write::ApiKey(row.clone())])).await?;
+    let detail = json!({
+        "name": row.name,
+        "hint": row.hint,
+        "scopes": row.scopes,
+        "sandbox": row.sandbox,
+        "rate_limit": row.rate_limit,
+        "expires_at": row.expires_at.map(Timestamp::to_rfc3339),
+    });
+    let entry = entry(actor, Action::KeyCreated, row.merchant, row.id, detail);
+    audit.commit_with(entry, WriteSet::from(vec![Write::ApiKey(row.clone())])).await?;
     Ok((row, key))
 }
 
@@ -109,14 +121,29 @@ pub async fn get(
 /// # Errors
 /// The store does not answer, or the merchant has no such key.
 pub async fn revoke(
-    store: &dyn Store,
-    clock: &dyn Clock,
+    audit: &Audit,
+    actor: Actor,
     merchant: MerchantId,
     id: ApiKeyId,
 ) -> Result<(), EngineError> {
-    get(store, merchant, id).await?;
-    let at = clock.now();
-    Ok(store.commit(WriteSet::from(vec![Write::RevokeApiKey { id, at }])).await?)
+    let row = get(audit.store(), merchant, id).await?;
+    if row.revoked_at.is_some() {
+        return Ok(());
+    }
+    let entry = entry(actor, Action::KeyRevoked, merchant, id, json!({ "name": row.name }));
+    let at = audit.clock().now();
+    Ok(audit.commit_with(entry, WriteSet::from(vec![Write::RevokeApiKey { id, at }])).await?)
+}
+
+fn entry(
+    actor: Actor,
+    action: Action,
+    merchant: MerchantId,
+    key: ApiKeyId,
+    detail: serde_json::Value,
+) -> Entry {
+    let (merchant, subject) = (Some(merchant), key.to_string());
+    Entry { merchant, actor, action, subject, detail, request_id: None }
 }
 
 /// 32 characters of 31 unambiguous ones: 158 bits.

@@ -12,6 +12,7 @@
 //! (`baton-store`), rules (`baton-flow`).
 
 mod accounts;
+pub mod audit;
 mod calls;
 mod clock;
 mod commit;

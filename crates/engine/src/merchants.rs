@@ -1,8 +1,10 @@
-//! Merchants and the accounts that they have from the start.
+//! Merchants and the accounts that they have from the start. What is made or changed here is audited.
 
-use baton_store::{AccountRow, CommitError, Guard, MerchantRow, Store, Write, WriteSet};
+use baton_store::{AccountRow, CommitError, Guard, MerchantRow, Write, WriteSet};
 use baton_types::{AccountId, MerchantId};
+use serde_json::json;
 
+use crate::audit::{Action, Actor, Audit, Entry};
 use crate::error::EngineError;
 use crate::{Clock, new_id};
 
@@ -40,13 +42,10 @@ pub fn mock_accounts() -> Vec<AccountSpec> {
 ///
 /// # Errors
 /// The store does not answer.
-pub async fn ensure(
-    store: &dyn Store,
-    clock: &dyn Clock,
-    name: &str,
-) -> Result<MerchantId, EngineError> {
+pub async fn ensure(audit: &Audit, actor: Actor, name: &str) -> Result<MerchantId, EngineError> {
+    let clock = audit.clock();
     loop {
-        if let Some(row) = store.merchant_by_name(name).await? {
+        if let Some(row) = audit.store().merchant_by_name(name).await? {
             return Ok(row.id);
         }
         let (id, created_at) = (new_id(clock), clock.now());
@@ -55,7 +54,15 @@ pub async fn ensure(
         for (number, spec) in (1_i64..).zip(mock_accounts()) {
             set.push(Write::Account(row(clock, id, new_id(clock), number, &spec)));
         }
-        match store.commit(set).await {
+        let entry = Entry {
+            merchant: Some(id),
+            actor: actor.clone(),
+            action: Action::MerchantCreated,
+            subject: id.to_string(),
+            detail: json!({ "name": name }),
+            request_id: None,
+        };
+        match audit.commit_with(entry, set).await {
             Ok(()) => return Ok(id),
             // Another node was first, or our own commit stands after all: read it.
             Err(CommitError::Conflict(Guard::Merchant) | CommitError::InDoubt) => {}
@@ -69,13 +76,14 @@ pub async fn ensure(
 /// # Errors
 /// The store does not answer.
 pub async fn put_account(
-    store: &dyn Store,
-    clock: &dyn Clock,
+    audit: &Audit,
+    actor: Actor,
     merchant: MerchantId,
     spec: &AccountSpec,
 ) -> Result<AccountId, EngineError> {
+    let clock = audit.clock();
     loop {
-        let known = store.accounts(merchant).await?;
+        let known = audit.store().accounts(merchant).await?;
         let existing = known.iter().find(|row| row.name == spec.name && row.removed_at.is_none());
         let next = known.iter().map(|row| row.number).max().unwrap_or(0).saturating_add(1);
         let (id, number) = existing.map_or((new_id(clock), next), |row| (row.id, row.number));
@@ -83,7 +91,21 @@ pub async fn put_account(
         if existing.is_some_and(|row| same(row, &wanted)) {
             return Ok(id);
         }
-        match store.commit(WriteSet::from(vec![Write::Account(wanted)])).await {
+        let entry = Entry {
+            merchant: Some(merchant),
+            actor: actor.clone(),
+            action: Action::AccountPut,
+            subject: id.to_string(),
+            detail: json!({
+                "name": spec.name,
+                "gateway": spec.gateway,
+                "base_url": spec.base_url,
+                "test": spec.test,
+                "new": existing.is_none(),
+            }),
+            request_id: None,
+        };
+        match audit.commit_with(entry, WriteSet::from(vec![Write::Account(wanted)])).await {
             Ok(()) => return Ok(id),
             Err(
                 CommitError::Conflict(Guard::AccountName | Guard::AccountNumber)

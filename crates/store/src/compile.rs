@@ -9,8 +9,8 @@ use std::fmt;
 use baton_types::{Id, Kind, Timestamp};
 
 use crate::rows::{
-    AccountRow, ApiKeyRow, CertificateRow, EventRow, IdempotencyRow, MerchantRow, OutboxRow,
-    PaymentRow, ReferenceKind, ReferenceRow, TimerRow, Write, WriteSet,
+    AccountRow, ApiKeyRow, AuditRow, CertificateRow, EventRow, IdempotencyRow, MerchantRow,
+    OutboxRow, PaymentRow, ReferenceKind, ReferenceRow, TimerRow, Write, WriteSet,
 };
 use crate::sql::{self, Query};
 use crate::store::CommitError;
@@ -118,6 +118,7 @@ fn statement(write: Write) -> Result<Statement, CommitError> {
         }
         Write::ApiKey(row) => (&sql::API_KEY_INSERT, api_key(row)?),
         Write::RevokeApiKey { id, at } => (&sql::API_KEY_REVOKE, vec![id.into(), at.into()]),
+        Write::Audit(row) => (&sql::AUDIT_INSERT, audit(row)?),
     };
     let statement = Statement { query, params, rank };
     if statement.has_nul() {
@@ -139,6 +140,7 @@ fn keys(write: &Write) -> Vec<&[u8]> {
         Write::Certificate(row) => vec![row.name.as_bytes()],
         Write::RemoveCertificate { name, .. } => vec![name.as_bytes()],
         Write::ApiKey(row) => vec![&row.hash],
+        Write::Audit(row) => vec![row.subject.as_bytes()],
         Write::Payment(_)
         | Write::Event(_)
         | Write::Outbox(_)
@@ -273,6 +275,21 @@ fn api_key(row: ApiKeyRow) -> Result<Vec<Value>, CommitError> {
         row.expires_at.into(),
         row.revoked_at.into(),
         row.rate_limit.map(i64::from).into(),
+    ])
+}
+
+fn audit(row: AuditRow) -> Result<Vec<Value>, CommitError> {
+    Ok(vec![
+        version(row.seq)?,
+        row.at.into(),
+        row.merchant.into(),
+        row.actor.into(),
+        row.action.into(),
+        row.subject.into(),
+        row.detail.into(),
+        row.request_id.into(),
+        row.prev.map_or(Value::Null, Value::Bytes),
+        Value::Bytes(row.hash),
     ])
 }
 

@@ -4,8 +4,8 @@ use baton_types::{Id, Kind, Timestamp};
 
 use crate::compile::{Value, kind_name};
 use crate::rows::{
-    AccountRow, ApiKeyRow, CertificateRow, EventRow, IdempotencyRow, MerchantRow, OutboxRow,
-    PaymentRow, ReferenceKind, ReferenceRow, TimerRow,
+    AccountRow, ApiKeyRow, AuditRow, CertificateRow, EventRow, IdempotencyRow, MerchantRow,
+    OutboxRow, PaymentRow, ReferenceKind, ReferenceRow, TimerRow,
 };
 use crate::store::StoreError;
 
@@ -75,9 +75,14 @@ impl Columns {
     }
 
     fn bytes(&mut self) -> Result<Vec<u8>, StoreError> {
+        self.optional_bytes()?.ok_or_else(|| corrupt("bytes are missing"))
+    }
+
+    fn optional_bytes(&mut self) -> Result<Option<Vec<u8>>, StoreError> {
         match self.next() {
-            Value::Bytes(bytes) => Ok(bytes),
-            Value::Null | Value::Int(_) | Value::Text(_) => Err(corrupt("expected bytes")),
+            Value::Bytes(bytes) => Ok(Some(bytes)),
+            Value::Null => Ok(None),
+            Value::Int(_) | Value::Text(_) => Err(corrupt("expected bytes")),
         }
     }
 
@@ -256,6 +261,23 @@ impl Decode for ApiKeyRow {
             expires_at: row.optional_time()?,
             revoked_at: row.optional_time()?,
             rate_limit: row.optional_int()?,
+        })
+    }
+}
+
+impl Decode for AuditRow {
+    fn decode(row: &mut Columns) -> Result<Self, StoreError> {
+        Ok(Self {
+            seq: row.int()?,
+            at: row.time()?,
+            merchant: row.optional_text()?,
+            actor: row.text()?,
+            action: row.text()?,
+            subject: row.text()?,
+            detail: row.text()?,
+            request_id: row.optional_text()?,
+            prev: row.optional_bytes()?,
+            hash: row.bytes()?,
         })
     }
 }

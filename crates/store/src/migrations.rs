@@ -24,7 +24,7 @@ pub(crate) struct Migration {
 }
 
 /// All migrations. Append only: a released script never changes.
-static MIGRATIONS: [Migration; 3] = [
+static MIGRATIONS: [Migration; 4] = [
     Migration {
         version: 1,
         name: "payments",
@@ -40,6 +40,7 @@ static MIGRATIONS: [Migration; 3] = [
         name: "key_limits",
         script: include_str!("../migrations/V3__key_limits.sql"),
     },
+    Migration { version: 4, name: "audit", script: include_str!("../migrations/V4__audit.sql") },
 ];
 
 pub(crate) const CREATE_HISTORY: &str = "create table if not exists schema_history (\

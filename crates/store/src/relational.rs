@@ -9,8 +9,9 @@ use crate::compile::{Statement, Value, compile, kind_name};
 use crate::decode::{self, Decode};
 use crate::migrations;
 use crate::rows::{
-    AccountRow, ApiKeyRow, CertificateRow, EventRow, IdempotencyRow, MerchantRow, OutboxRow,
-    PaymentQuery, PaymentRow, ReferenceKind, ReferenceRow, TimerRow, WriteSet,
+    AccountRow, ApiKeyRow, AuditQuery, AuditRow, CertificateRow, EventRow, IdempotencyRow,
+    MerchantRow, OutboxRow, PaymentQuery, PaymentRow, ReferenceKind, ReferenceRow, TimerRow,
+    WriteSet,
 };
 use crate::sql::{self, Query};
 use crate::store::{CommitError, MAX_REFERENCES, Store, StoreError, StoreInfo};
@@ -262,6 +263,32 @@ impl<B: Backend> Store for Relational<B> {
         let mut rows: Vec<ApiKeyRow> = self.all(&sql::API_KEYS, vec![merchant.into()]).await?;
         rows.sort_by_key(|row| row.id);
         Ok(rows)
+    }
+
+    async fn audit(&self, query: &AuditQuery) -> Result<Vec<AuditRow>, StoreError> {
+        let (end, all, of_subject) = if query.newest_first {
+            (i64::MAX, &sql::AUDIT_NEWEST, &sql::AUDIT_OF_SUBJECT_NEWEST)
+        } else {
+            // Below the first number too, so that a row that has no business there is met.
+            (i64::MIN, &sql::AUDIT_OLDEST, &sql::AUDIT_OF_SUBJECT_OLDEST)
+        };
+        let beyond = query.beyond.map_or(end, |seq| i64::try_from(seq).unwrap_or(i64::MAX));
+        let mut params = vec![
+            beyond.into(),
+            query.limit.into(),
+            query.merchant.clone().into(),
+            query.actor.clone().into(),
+            query.action.clone().into(),
+            query.from.into(),
+            query.to.into(),
+        ];
+        match &query.subject {
+            None => self.all(all, params).await,
+            Some(subject) => {
+                params.push(subject.clone().into());
+                self.all(of_subject, params).await
+            }
+        }
     }
 
     async fn ping(&self) -> Result<(), StoreError> {

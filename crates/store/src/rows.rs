@@ -105,6 +105,9 @@ pub enum Write {
         /// When.
         at: Timestamp,
     },
+    /// The audit log's next entry. Fails with [`Guard::AuditSeq`](crate::Guard::AuditSeq) if the log has an
+    /// entry of this number, or one that follows the same entry.
+    Audit(AuditRow),
 }
 
 impl Write {
@@ -120,10 +123,12 @@ impl Write {
             Self::ApiKey(_) | Self::RevokeApiKey { .. } => 2,
             Self::Event(_) => 3,
             Self::ClaimKey(_) | Self::ReleaseKey { .. } => 4,
-            Self::Payment(_) => 5,
-            Self::SetTimer(_) | Self::ClearTimer { .. } => 6,
-            Self::Outbox(_) => 7,
-            Self::Reference(_) => 8,
+            // After the other guards: whoever loses here only has to take the next number.
+            Self::Audit(_) => 5,
+            Self::Payment(_) => 6,
+            Self::SetTimer(_) | Self::ClearTimer { .. } => 7,
+            Self::Outbox(_) => 8,
+            Self::Reference(_) => 9,
         }
     }
 }
@@ -431,4 +436,52 @@ impl fmt::Debug for ApiKeyRow {
             .field("rate_limit", &self.rate_limit)
             .finish_non_exhaustive()
     }
+}
+
+/// An entry of the audit log. Its texts are those that were hashed, so nothing is parsed on the way.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AuditRow {
+    /// Counts from 1, without gaps, over the whole database.
+    pub seq: u64,
+    /// When.
+    pub at: Timestamp,
+    /// Whose; none for what is the node's own.
+    pub merchant: Option<String>,
+    /// Who did it.
+    pub actor: String,
+    /// What was done: a word.
+    pub action: String,
+    /// To what: an id.
+    pub subject: String,
+    /// More, as JSON. Never a secret.
+    pub detail: String,
+    /// The request in which it was done.
+    pub request_id: Option<String>,
+    /// The hash of the entry before; none for the first.
+    pub prev: Option<Vec<u8>>,
+    /// SHA-256 over all of this, made by the writer.
+    pub hash: Vec<u8>,
+}
+
+/// Which entries of the audit log to read. What is absent does not restrict.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AuditQuery {
+    /// Whose.
+    pub merchant: Option<String>,
+    /// By whom.
+    pub actor: Option<String>,
+    /// What was done.
+    pub action: Option<String>,
+    /// To what.
+    pub subject: Option<String>,
+    /// At this time or later.
+    pub from: Option<Timestamp>,
+    /// Before this time.
+    pub to: Option<Timestamp>,
+    /// From the end of the log to its start, instead of the other way round.
+    pub newest_first: bool,
+    /// Beyond the entry of this number, in the direction of reading.
+    pub beyond: Option<u64>,
+    /// At most so many.
+    pub limit: u32,
 }

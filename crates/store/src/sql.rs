@@ -42,6 +42,7 @@ pub(crate) fn guard_of(constraint: &str) -> Option<Guard> {
         "accounts_merchant_number" => Some(Guard::AccountNumber),
         "merchants_id" | "merchants_name" => Some(Guard::Merchant),
         "api_keys_id" | "api_keys_hash" => Some(Guard::ApiKey),
+        "audit_seq" | "audit_prev" | "audit_hash" => Some(Guard::AuditSeq),
         _ => None,
     }
 }
@@ -97,6 +98,11 @@ macro_rules! certificates {
 macro_rules! api_keys {
     () => {
         "id, merchant, hash, hint, name, scopes, sandbox, created_at, expires_at, revoked_at, rate_limit"
+    };
+}
+macro_rules! audit {
+    () => {
+        "seq, at, merchant, actor, action, subject, detail, request_id, prev, hash"
     };
 }
 
@@ -318,3 +324,54 @@ pub(crate) static API_KEY_BY_HASH: Query =
 
 pub(crate) static API_KEYS: Query =
     read(concat!("select ", api_keys!(), " from api_keys where merchant = $1"));
+
+// The audit log.
+
+/// All entries share one key: two sets that append meet at the guard, whichever numbers they have taken.
+pub(crate) static AUDIT_INSERT: Query = guard(
+    0,
+    concat!("insert into audit (", audit!(), ") values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)"),
+);
+
+// A filter that may be absent hides an index, so the one that has an index has texts of its own.
+macro_rules! audit_filters {
+    () => {
+        " and (cast($3 as text) is null or merchant = $3) \
+         and (cast($4 as text) is null or actor = $4) \
+         and (cast($5 as text) is null or action = $5) \
+         and (cast($6 as bigint) is null or at >= $6) \
+         and (cast($7 as bigint) is null or at < $7)"
+    };
+}
+
+pub(crate) static AUDIT_OLDEST: Query = read(concat!(
+    "select ",
+    audit!(),
+    " from audit where seq > $1",
+    audit_filters!(),
+    " order by seq limit $2"
+));
+
+pub(crate) static AUDIT_NEWEST: Query = read(concat!(
+    "select ",
+    audit!(),
+    " from audit where seq < $1",
+    audit_filters!(),
+    " order by seq desc limit $2"
+));
+
+pub(crate) static AUDIT_OF_SUBJECT_OLDEST: Query = read(concat!(
+    "select ",
+    audit!(),
+    " from audit where subject = $8 and seq > $1",
+    audit_filters!(),
+    " order by seq limit $2"
+));
+
+pub(crate) static AUDIT_OF_SUBJECT_NEWEST: Query = read(concat!(
+    "select ",
+    audit!(),
+    " from audit where subject = $8 and seq < $1",
+    audit_filters!(),
+    " order by seq desc limit $2"
+));

@@ -10,8 +10,9 @@ use async_trait::async_trait;
 use baton_types::{AccountId, BootId, EventId, MerchantId, PaymentId, Timestamp};
 
 use crate::rows::{
-    AccountRow, ApiKeyRow, CertificateRow, EventRow, IdempotencyRow, MerchantRow, OutboxRow,
-    PaymentQuery, PaymentRow, ReferenceKind, ReferenceRow, TimerRow, WriteSet,
+    AccountRow, ApiKeyRow, AuditQuery, AuditRow, CertificateRow, EventRow, IdempotencyRow,
+    MerchantRow, OutboxRow, PaymentQuery, PaymentRow, ReferenceKind, ReferenceRow, TimerRow,
+    WriteSet,
 };
 
 /// How many rows [`Store::find_reference`] returns at most.
@@ -126,6 +127,9 @@ pub trait Store: Send + Sync {
     /// A merchant's API keys by id, expired and revoked ones too.
     async fn api_keys(&self, merchant: MerchantId) -> Result<Vec<ApiKeyRow>, StoreError>;
 
+    /// Entries of the audit log, by number.
+    async fn audit(&self, query: &AuditQuery) -> Result<Vec<AuditRow>, StoreError>;
+
     /// Whether the store answers.
     async fn ping(&self) -> Result<(), StoreError>;
 
@@ -167,6 +171,8 @@ pub enum Guard {
     Merchant,
     /// An API key has this hash or id.
     ApiKey,
+    /// The audit log has gone on: take its new end and the next number.
+    AuditSeq,
 }
 
 /// Why a commit was not acknowledged.

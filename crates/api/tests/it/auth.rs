@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use baton_api::{Access, Route};
+use baton_engine::audit::Actor;
 use baton_engine::keys::Scope;
 use baton_engine::{Clock as _, SystemClock, merchants};
 
@@ -196,8 +197,8 @@ async fn a_sandbox_key_cannot_reach_a_live_payment_nor_a_live_key_a_test_payment
 #[tokio::test]
 async fn merchants_do_not_see_each_other() {
     let mut server = Server::start().await;
-    let store = server.store.as_ref();
-    let stranger = merchants::ensure(store, &SystemClock, "stranger").await.unwrap();
+    let stranger =
+        merchants::ensure(server.engine.audit(), Actor::System, "stranger").await.unwrap();
     let mine = server.merchant;
     let paid = server.operate("charge", CHARGE).await.json();
     let reference = paid["gatewayReference"].as_str().unwrap();

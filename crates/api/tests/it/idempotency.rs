@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use baton_engine::{EngineConfig, SystemClock, keys::Scope, merchants};
+use baton_engine::{EngineConfig, audit::Actor, keys::Scope, merchants};
 use serde_json::Value;
 
 use crate::client::{self, Seen};
@@ -130,7 +130,7 @@ async fn keys_have_limits_and_belong_to_one_merchant() {
     }
     assert_eq!(server.stored().await, 4);
     let stranger =
-        merchants::ensure(server.store.as_ref(), &SystemClock, "stranger").await.unwrap();
+        merchants::ensure(server.engine.audit(), Actor::System, "stranger").await.unwrap();
     server.merchant = stranger;
     let key = server.make_key(&[Scope::Gateway], true, None).await;
     let headers = [("x-api-key", key.as_str()), ("idempotency-key", "k")];

@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use baton_api::{App, Limits};
+use baton_engine::audit::{Actor, Audit};
 use baton_engine::keys::{self, NewKey, Scope};
 use baton_engine::merchants::{self, AccountSpec};
 use baton_engine::{Credentials, Engine, EngineConfig, LogSink, Parts, SystemClock};
@@ -58,8 +59,8 @@ impl Server {
         let sandbox = Config { listen, books: Books::Memory, dedup: true };
         let sandbox = baton_sandbox::start(sandbox).await.unwrap();
         let store = Arc::new(MemoryStore::default());
-        let merchant =
-            merchants::ensure(store.as_ref(), &SystemClock, merchants::DEFAULT).await.unwrap();
+        let audit = Audit::new(Arc::clone(&store) as Arc<dyn Store>, Arc::new(SystemClock));
+        let merchant = merchants::ensure(&audit, Actor::System, merchants::DEFAULT).await.unwrap();
         let nobody = TcpListener::bind(listen).await.unwrap();
         let at = |name: &str| Some(format!("http://{}/sandbox/{name}", sandbox.addr()));
         let closed = Some(format!("http://{}/sandbox/x", nobody.local_addr().unwrap()));
@@ -75,7 +76,7 @@ impl Server {
         for (name, gateway, base_url, test) in accounts {
             let spec =
                 AccountSpec { name: name.to_owned(), gateway: gateway.to_owned(), base_url, test };
-            let id = merchants::put_account(store.as_ref(), &SystemClock, merchant, &spec).await;
+            let id = merchants::put_account(&audit, Actor::System, merchant, &spec).await;
             if name != "no-credentials" {
                 credentials.insert(id.unwrap(), secret());
             }
@@ -88,6 +89,7 @@ impl Server {
             connectors: baton_connectors::all().unwrap(),
             credentials,
             sink: Arc::new(LogSink),
+            audit,
         });
         let app = App::new(engine.clone(), Some(Secret::new(OPERATOR.to_owned())), limits);
         let addr = serve(Arc::clone(&app)).await;
@@ -121,7 +123,7 @@ impl Server {
             expires_at,
             rate_limit,
         };
-        let (_, text) = keys::create(self.store.as_ref(), &SystemClock, new).await.unwrap();
+        let (_, text) = keys::create(self.engine.audit(), Actor::System, new).await.unwrap();
         text.expose().to_owned()
     }
 

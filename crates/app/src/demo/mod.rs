@@ -6,8 +6,9 @@ mod client;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::process::ExitCode;
 
+use baton_engine::audit::Actor;
 use baton_engine::keys::{self, NewKey, Scope};
-use baton_engine::{SystemClock, merchants};
+use baton_engine::merchants;
 use baton_types::Secret;
 use clap::Args;
 use serde_json::{Value, json};
@@ -78,8 +79,8 @@ struct Tour {
 
 impl Tour {
     async fn new(running: &Running, style: Style) -> Result<Self, String> {
-        let store = running.engine.store().as_ref();
-        let merchant = merchants::ensure(store, &SystemClock, merchants::DEFAULT).await;
+        let audit = running.engine.audit();
+        let merchant = merchants::ensure(audit, Actor::System, merchants::DEFAULT).await;
         let new = NewKey {
             merchant: merchant.map_err(|error| error.to_string())?,
             name: "demo".to_owned(),
@@ -89,7 +90,7 @@ impl Tour {
             rate_limit: None,
         };
         let (_, key) =
-            keys::create(store, &SystemClock, new).await.map_err(|error| error.to_string())?;
+            keys::create(audit, Actor::System, new).await.map_err(|error| error.to_string())?;
         let url = format!("http://{}", running.addr);
         let sandbox_url = running.sandbox_url.clone().unwrap_or_default();
         Ok(Self {

@@ -5,9 +5,9 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use baton_store::{
-    AccountRow, ApiKeyRow, CertificateRow, CommitError, EventRow, IdempotencyRow, MerchantRow,
-    OutboxRow, PaymentQuery, PaymentRow, ReferenceKind, ReferenceRow, Store, StoreError, StoreInfo,
-    TimerRow, Write, WriteSet,
+    AccountRow, ApiKeyRow, AuditQuery, AuditRow, CertificateRow, CommitError, EventRow,
+    IdempotencyRow, MerchantRow, OutboxRow, PaymentQuery, PaymentRow, ReferenceKind, ReferenceRow,
+    Store, StoreError, StoreInfo, TimerRow, Write, WriteSet,
 };
 use baton_types::{AccountId, BootId, EventId, MerchantId, PaymentId, Timestamp};
 use tokio::sync::Semaphore;
@@ -206,6 +206,10 @@ impl Store for Probe {
 
     async fn api_keys(&self, merchant: MerchantId) -> Result<Vec<ApiKeyRow>, StoreError> {
         self.inner.api_keys(merchant).await
+    }
+
+    async fn audit(&self, query: &AuditQuery) -> Result<Vec<AuditRow>, StoreError> {
+        self.inner.audit(query).await
     }
 
     async fn ping(&self) -> Result<(), StoreError> {

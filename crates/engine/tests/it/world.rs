@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
+use baton_engine::audit::{Actor, Audit};
 use baton_engine::merchants::{AccountSpec, ensure, put_account};
 use baton_engine::{
     Answered, Caller, Clock, Credentials, Engine, EngineConfig, EngineError, EventSink,
@@ -84,7 +85,8 @@ pub(crate) async fn engine_on(
     provider: Provider,
     setup: Setup,
 ) -> (Engine, Caller) {
-    let merchant = ensure(store.as_ref(), clock.as_ref(), "default").await.unwrap();
+    let audit = Audit::new(Arc::clone(&store), Arc::clone(clock) as Arc<dyn Clock>);
+    let merchant = ensure(&audit, Actor::System, "default").await.unwrap();
     let spec = |name: &str, base_url: String, test| AccountSpec {
         name: name.to_owned(),
         gateway: "Sandbox".to_owned(),
@@ -100,7 +102,7 @@ pub(crate) async fn engine_on(
     let secret = || HashMap::from([("ApiKey".to_owned(), Secret::new(KEY.to_owned()))]);
     let mut credentials = Credentials::new();
     for spec in &specs {
-        let id = put_account(store.as_ref(), clock.as_ref(), merchant, spec).await.unwrap();
+        let id = put_account(&audit, Actor::System, merchant, spec).await.unwrap();
         credentials.insert(id, secret());
     }
     let engine = Engine::new(Parts {
@@ -111,8 +113,9 @@ pub(crate) async fn engine_on(
         connectors: baton_connectors::all().unwrap(),
         credentials,
         sink: setup.sink,
+        audit,
     });
-    (engine, Caller { merchant, sandbox: true })
+    (engine, Caller { merchant, sandbox: true, key: None })
 }
 
 impl World {
@@ -214,12 +217,12 @@ pub(crate) async fn stored(store: &dyn Store, caller: Caller, id: PaymentId) -> 
 
 pub(crate) const POSTGRES: &str = "BATON_TEST_POSTGRES_URL";
 
-fn migrating() -> OpenOptions {
+pub(crate) fn migrating() -> OpenOptions {
     OpenOptions { migrate: true, ..OpenOptions::default() }
 }
 
 /// A new, empty database on the throwaway server; none without a server.
-async fn postgres_database() -> Option<String> {
+pub(crate) async fn postgres_database() -> Option<String> {
     static NUMBER: AtomicU64 = AtomicU64::new(0);
     let url = std::env::var(POSTGRES).ok()?;
     let (client, connection) = tokio_postgres::connect(&url, tokio_postgres::NoTls).await.unwrap();

@@ -15,8 +15,9 @@ use baton_types::{AccountId, BootId, EventId, MerchantId, PaymentId, Timestamp};
 use self::tables::{TABLES, Tables};
 use crate::compile::compile;
 use crate::rows::{
-    AccountRow, ApiKeyRow, CertificateRow, EventRow, IdempotencyRow, MerchantRow, OutboxRow,
-    PaymentQuery, PaymentRow, ReferenceKind, ReferenceRow, TimerRow, WriteSet,
+    AccountRow, ApiKeyRow, AuditQuery, AuditRow, CertificateRow, EventRow, IdempotencyRow,
+    MerchantRow, OutboxRow, PaymentQuery, PaymentRow, ReferenceKind, ReferenceRow, TimerRow,
+    WriteSet,
 };
 use crate::store::{CommitError, MAX_REFERENCES, Store, StoreError, StoreInfo};
 
@@ -289,6 +290,31 @@ impl Store for MemoryStore {
 
     async fn api_keys(&self, merchant: MerchantId) -> Result<Vec<ApiKeyRow>, StoreError> {
         Ok(self.lock().tables.api_keys.filter(|row| row.merchant == merchant))
+    }
+
+    async fn audit(&self, query: &AuditQuery) -> Result<Vec<AuditRow>, StoreError> {
+        fn is(wanted: Option<&String>, value: Option<&String>) -> bool {
+            wanted.is_none() || wanted == value
+        }
+        let wanted = |row: &AuditRow| {
+            is(query.merchant.as_ref(), row.merchant.as_ref())
+                && is(query.actor.as_ref(), Some(&row.actor))
+                && is(query.action.as_ref(), Some(&row.action))
+                && is(query.subject.as_ref(), Some(&row.subject))
+                && query.from.is_none_or(|from| row.at >= from)
+                && query.to.is_none_or(|to| row.at < to)
+        };
+        let beyond = |row: &AuditRow| match query.beyond {
+            None => true,
+            Some(seq) if query.newest_first => row.seq < seq,
+            Some(seq) => row.seq > seq,
+        };
+        let mut rows = self.lock().tables.audit.filter(|row| beyond(row) && wanted(row));
+        if query.newest_first {
+            rows.reverse();
+        }
+        rows.truncate(usize::try_from(query.limit).unwrap_or(usize::MAX));
+        Ok(rows)
     }
 
     async fn ping(&self) -> Result<(), StoreError> {

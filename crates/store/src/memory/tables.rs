@@ -6,8 +6,8 @@ use std::ops::RangeBounds;
 use baton_types::{AccountId, ApiKeyId, EventId, MerchantId, PaymentId};
 
 use crate::rows::{
-    AccountRow, ApiKeyRow, CertificateRow, EventRow, IdempotencyRow, MerchantRow, OutboxRow,
-    PaymentRow, ReferenceKind, ReferenceRow, TimerRow, Write, WriteSet,
+    AccountRow, ApiKeyRow, AuditRow, CertificateRow, EventRow, IdempotencyRow, MerchantRow,
+    OutboxRow, PaymentRow, ReferenceKind, ReferenceRow, TimerRow, Write, WriteSet,
 };
 use crate::store::{CommitError, Guard};
 
@@ -98,9 +98,11 @@ pub(super) struct Tables {
     pub(super) timers: Table<(MerchantId, PaymentId, String), TimerRow>,
     pub(super) outbox: Table<EventId, OutboxRow>,
     pub(super) references: Table<ReferenceKey, ReferenceRow>,
+    pub(super) audit: Table<u64, AuditRow>,
+    audit_hashes: Table<Vec<u8>, u64>,
 }
 
-pub(super) const TABLES: usize = 10;
+pub(super) const TABLES: usize = 12;
 
 impl Tables {
     fn all(&mut self) -> [&mut dyn Undo; TABLES] {
@@ -115,6 +117,8 @@ impl Tables {
             &mut self.timers,
             &mut self.outbox,
             &mut self.references,
+            &mut self.audit,
+            &mut self.audit_hashes,
         ]
     }
 
@@ -190,8 +194,36 @@ impl Tables {
                     self.api_keys.put(id, ApiKeyRow { revoked_at: Some(at), ..row });
                 }
             }
+            Write::Audit(row) => return self.add_audit(row),
         }
         Ok(())
+    }
+
+    fn add_audit(&mut self, row: AuditRow) -> Result<(), CommitError> {
+        let taken = CommitError::Conflict(Guard::AuditSeq);
+        if self.audit.rows.contains_key(&row.seq) {
+            return Err(taken);
+        }
+        // What the databases' constraints demand.
+        let hashes = |prev: &Vec<u8>| prev.len() == 32 && *prev != row.hash;
+        let sizes = row.hash.len() == 32 && row.prev.as_ref().is_none_or(hashes);
+        if !sizes || (row.seq == 1) != row.prev.is_none() {
+            return Err(CommitError::Invalid("not an entry of a chain".into()));
+        }
+        // Nothing follows the last entry yet; who follows another has come too late, or is no chain's.
+        let last = self.audit.rows.last_key_value().map(|(_, last)| last);
+        let follows_last = last.is_none_or(|last| row.prev.as_ref() == Some(&last.hash));
+        if !follows_last && self.audit.rows.values().any(|other| other.prev == row.prev) {
+            return Err(taken);
+        }
+        if self.audit_hashes.rows.contains_key(&row.hash) {
+            return Err(taken);
+        }
+        if row.prev.as_ref().is_some_and(|prev| !self.audit_hashes.rows.contains_key(prev)) {
+            return Err(CommitError::Invalid("audit_follows".into()));
+        }
+        self.audit_hashes.put(row.hash.clone(), row.seq);
+        self.audit.insert(row.seq, row, taken)
     }
 
     fn add_reference(&mut self, row: ReferenceRow) {

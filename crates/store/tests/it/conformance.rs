@@ -11,6 +11,7 @@ use baton_store::{
 use baton_types::{BootId, PaymentId};
 use futures_util::future::join_all;
 
+use crate::audit::*;
 use crate::leases::*;
 use crate::listing::*;
 use crate::support::*;
@@ -67,6 +68,8 @@ behaviours! {
     payments_are_listed_by_time_and_by_what_they_are,
     pages_follow_each_other_without_a_gap,
     a_certificate_is_put_replaced_and_removed,
+    an_audit_log_is_read_as_written_by_number_and_filter,
+    the_audit_log_takes_each_number_once_and_never_forks,
 }
 
 const CONFLICT: Result<(), CommitError> = Err(CommitError::Conflict(Guard::Version));
@@ -194,6 +197,7 @@ async fn a_key_is_claimed_once_until_it_is_released_or_swept(store: Arc<dyn Stor
 async fn guards_are_checked_before_anything_else_and_in_one_order(store: Arc<dyn Store>) {
     let taken = vec![
         Write::Outbox(outbox(1, id(1), 1, 0)),
+        Write::Audit(audit(1)),
         Write::ClaimKey(key("a", id(1), 100)),
         Write::Event(event(id(1), 1, 1)),
         Write::ApiKey(api_key(1, b"hash")),
@@ -203,10 +207,16 @@ async fn guards_are_checked_before_anything_else_and_in_one_order(store: Arc<dyn
     assert_eq!(store.commit(set(taken.clone())).await, Ok(()));
     let mut again = taken;
     // To write the same account again is no conflict; to give another one its name is.
-    again[4] = Write::Account(account(2, 2, "one"));
+    again[5] = Write::Account(account(2, 2, "one"));
     // The guard of the set's last write, then of the one before, and so on: a set is checked by table.
-    let order =
-        [Guard::Merchant, Guard::AccountName, Guard::ApiKey, Guard::Version, Guard::IdempotencyKey];
+    let order = [
+        Guard::Merchant,
+        Guard::AccountName,
+        Guard::ApiKey,
+        Guard::Version,
+        Guard::IdempotencyKey,
+        Guard::AuditSeq,
+    ];
     for guard in order {
         let expected = Err(CommitError::Conflict(guard));
         assert_eq!(store.commit(set(again.clone())).await, expected);

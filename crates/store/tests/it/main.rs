@@ -11,6 +11,7 @@
     reason = "tests"
 )]
 
+mod audit;
 mod conformance;
 mod crash;
 mod leases;
