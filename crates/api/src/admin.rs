@@ -61,7 +61,7 @@ impl From<&ApiKeyRow> for KeyView {
     }
 }
 
-fn failure(error: &EngineError) -> Response {
+pub(crate) fn failure(error: &EngineError) -> Response {
     match error {
         EngineError::NotFound => StatusCode::NOT_FOUND.into_response(),
         EngineError::Unavailable => StatusCode::SERVICE_UNAVAILABLE.into_response(),

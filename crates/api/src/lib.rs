@@ -5,6 +5,7 @@
 //! (`baton-engine`), listening and TLS (the application).
 
 mod admin;
+mod audit;
 mod auth;
 mod body;
 mod error;
@@ -30,6 +31,7 @@ use baton_types::Secret;
 use http::StatusCode;
 
 pub use admin::KeyView;
+pub use audit::EntryView;
 pub use limits::{Limits, RATE_MAX};
 pub use route::{Access, Route};
 
@@ -70,7 +72,10 @@ impl App {
 /// Every route of the server.
 #[must_use]
 pub fn routes() -> Vec<Route> {
-    [gateway::routes(), admin::routes(), health::routes()].into_iter().flatten().collect()
+    [gateway::routes(), admin::routes(), audit::routes(), health::routes()]
+        .into_iter()
+        .flatten()
+        .collect()
 }
 
 /// The server's routes as a service.

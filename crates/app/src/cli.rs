@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::config::{self, Config, Flags};
-use crate::{demo, doctor, keys, sandbox, server};
+use crate::{audit, demo, doctor, keys, sandbox, server};
 
 /// Baton, a payment orchestrator: one API in front of many payment providers, with failover that cannot
 /// double charge.
@@ -28,6 +28,8 @@ enum Command {
     Sandbox(sandbox::Sandbox),
     /// Make, list and revoke API keys.
     Keys(keys::Keys),
+    /// Read and verify the audit log.
+    Audit(audit::Audit),
     /// Bring the database's schema up to date.
     Migrate(Migrate),
     /// Check configuration, database and accounts.
@@ -96,6 +98,7 @@ pub(crate) async fn run(cli: Cli) -> Result<ExitCode, String> {
         Command::Serve(command) => server::run(command).await,
         Command::Sandbox(command) => sandbox::run(command).await,
         Command::Keys(command) => keys::run(command).await,
+        Command::Audit(command) => audit::run(command).await,
         Command::Migrate(command) => migrate(command).await,
         Command::Doctor(command) => doctor::run(command).await,
     }

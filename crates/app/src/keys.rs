@@ -181,7 +181,14 @@ async fn revoke(command: Revoke) -> Result<ExitCode, String> {
     Ok(ExitCode::SUCCESS)
 }
 
-async fn known(store: &dyn baton_store::Store, name: &str) -> Result<MerchantId, String> {
+/// The merchant of this name.
+///
+/// # Errors
+/// There is none, or the store does not answer.
+pub(crate) async fn known(
+    store: &dyn baton_store::Store,
+    name: &str,
+) -> Result<MerchantId, String> {
     let found = store.merchant_by_name(name).await.map_err(|error| error.to_string())?;
     found.map(|row| row.id).ok_or_else(|| format!("there is no merchant called {name}"))
 }

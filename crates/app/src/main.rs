@@ -10,6 +10,7 @@ macro_rules! println {
     }};
 }
 
+mod audit;
 mod cli;
 mod config;
 mod demo;

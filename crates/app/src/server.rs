@@ -80,7 +80,7 @@ pub(crate) struct Running {
 /// It cannot start.
 pub(crate) async fn run(command: Serve) -> Result<ExitCode, String> {
     let config = command.common.load(command.listen)?;
-    start_log(config.log.format, &config.log.level)?;
+    start_log(config.log.format, &audited(&config.log.level))?;
     let dev = command.dev.then(|| Dev { sandbox_url: command.sandbox_url.clone() });
     let running = start(config, dev).await?;
     announce(&running, command.report.json);
@@ -112,6 +112,13 @@ fn announce(running: &Running, json: bool) {
         "Make a key with: baton keys create --sandbox --data-dir {}",
         running.data_dir.display()
     );
+}
+
+/// What is logged, with the audit log's entries whatever the level: they are where its head stands outside
+/// of the database. Whoever does not want them names their target.
+fn audited(level: &str) -> String {
+    const TARGET: &str = "baton::audit";
+    if level.contains(TARGET) { level.to_owned() } else { format!("{level},{TARGET}=info") }
 }
 
 /// Sets up the log: one line per event on standard error.

@@ -59,3 +59,10 @@ pub(crate) fn of_request(id: &str) -> Vec<Value> {
     let all = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
     all.filter(|line| line["span"]["request_id"] == id).collect()
 }
+
+/// The lines of this target whose subject is this.
+pub(crate) fn with(target: &str, subject: &str) -> Vec<Value> {
+    let text = text();
+    let all = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    all.filter(|line| line["target"] == target && line["subject"] == subject).collect()
+}

@@ -5,6 +5,7 @@
 
 #[cfg(test)]
 mod arbitrary;
+mod audit;
 #[cfg(test)]
 mod auth;
 #[cfg(test)]

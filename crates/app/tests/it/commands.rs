@@ -24,6 +24,10 @@ fn help_is_as_it_was_last_approved() {
         "keys create",
         "keys list",
         "keys revoke",
+        "audit",
+        "audit verify",
+        "audit list",
+        "audit head",
         "migrate",
         "doctor",
     ] {

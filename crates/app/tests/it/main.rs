@@ -18,6 +18,7 @@
     reason = "tests"
 )]
 
+mod audit;
 mod canary;
 mod commands;
 mod kill;

@@ -71,6 +71,36 @@ pub enum Broken {
     },
 }
 
+impl Broken {
+    /// What kind of break it is: a word for scripts.
+    #[must_use]
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Self::Missing { .. } => "missing",
+            Self::Changed { .. } => "changed",
+            Self::Moved { .. } => "reordered",
+            Self::Replaced { .. } => "replaced",
+            Self::Unreadable { .. } => "unreadable",
+            Self::CutOff { .. } => "cut_off",
+            Self::OtherThanNoted { .. } => "other_than_noted",
+        }
+    }
+
+    /// The number of the entry that is meant; of one that cannot be read, the number before.
+    #[must_use]
+    pub const fn seq(&self) -> u64 {
+        match self {
+            Self::Missing { seq }
+            | Self::Changed { seq }
+            | Self::Moved { seq, .. }
+            | Self::Replaced { seq }
+            | Self::Unreadable { after: seq, .. }
+            | Self::CutOff { end: seq, .. }
+            | Self::OtherThanNoted { seq } => *seq,
+        }
+    }
+}
+
 impl fmt::Display for Broken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -117,15 +147,15 @@ impl From<Broken> for VerifyError {
     }
 }
 
-/// Reads the chain from its start, or from the entry of number `from` on; `noted` is a head that must be
-/// part of it. Calls `progress` with the last number that was read.
+/// Reads the chain from its start, or from the entry of number `from` on; the heads that were `noted` must
+/// be part of it. Calls `progress` with the last number that was read.
 ///
 /// # Errors
 /// The first thing that is wrong, or the store does not answer.
 pub async fn verify(
     store: &dyn Store,
     from: Option<u64>,
-    noted: Option<&Head>,
+    noted: &[Head],
     mut progress: impl FnMut(u64),
 ) -> Result<Intact, VerifyError> {
     // What was before a later start is taken as it stands.
@@ -149,9 +179,7 @@ pub async fn verify(
         progress(last.seq);
         query.beyond = Some(last.seq);
     }
-    if let Some(noted) = noted
-        && walk.end() < noted.seq
-    {
+    if let Some(noted) = noted.iter().find(|noted| walk.end() < noted.seq) {
         return Err(Broken::CutOff { end: walk.end(), noted: noted.seq }.into());
     }
     Ok(Intact { entries: walk.entries, head: walk.last })
@@ -189,7 +217,7 @@ async fn page(
 struct Walk<'a> {
     last: Option<Head>,
     entries: u64,
-    noted: Option<&'a Head>,
+    noted: &'a [Head],
 }
 
 impl Walk<'_> {
@@ -213,7 +241,7 @@ impl Walk<'_> {
         if row.prev.as_ref() != self.last.as_ref().map(|head| &head.hash) {
             return Err(Broken::Replaced { seq: self.end() }.into());
         }
-        if self.noted.is_some_and(|noted| noted.seq == row.seq && noted.hash != row.hash) {
+        if self.noted.iter().any(|noted| noted.seq == row.seq && noted.hash != row.hash) {
             return Err(Broken::OtherThanNoted { seq: row.seq }.into());
         }
         self.last = Some(Head::of(row));

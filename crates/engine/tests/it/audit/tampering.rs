@@ -185,7 +185,7 @@ async fn found(what: &Tampering) -> [Result<Intact, VerifyError>; 2] {
     };
     tamper(&rusqlite::Connection::open(&path).unwrap(), &before, what);
     let store = open(&url(&path), migrating()).await.unwrap();
-    let noted = verify(store.as_ref(), None, Some(&head), |_| ()).await;
+    let noted = verify(store.as_ref(), None, &[head], |_| ()).await;
     [whole(store.as_ref()).await, noted]
 }
 
@@ -251,22 +251,22 @@ async fn a_part_of_the_chain_is_verified_from_a_number_on() {
     let change = Tampering::Change { seq: 4, column: "actor", value: Value::Text("x".to_owned()) };
     tamper(&rusqlite::Connection::open(&path).unwrap(), &rows, &change);
     let store = open(&url(&path), migrating()).await.unwrap();
-    let part = |from, noted: Option<Head>| {
+    let part = |from, noted: Vec<Head>| {
         let store = &store;
-        async move { verify(store.as_ref(), Some(from), noted.as_ref(), |_| ()).await }
+        async move { verify(store.as_ref(), Some(from), &noted, |_| ()).await }
     };
     for from in 1..=4 {
         let broken = Err(VerifyError::Broken(Broken::Changed { seq: 4 }));
-        assert_eq!(part(from, None).await, broken, "{from}");
+        assert_eq!(part(from, vec![]).await, broken, "{from}");
     }
     let head = Head::of(rows.last().unwrap());
     for from in 5..=12 {
         let intact = Intact { entries: 13 - from, head: Some(head.clone()) };
-        assert_eq!(part(from, Some(head.clone())).await, Ok(intact), "{from}");
+        assert_eq!(part(from, vec![head.clone()]).await, Ok(intact), "{from}");
     }
-    assert_eq!(part(13, None).await, Ok(Intact { entries: 0, head: Some(head) }));
+    assert_eq!(part(13, vec![]).await, Ok(Intact { entries: 0, head: Some(head) }));
     let beyond = Err(VerifyError::Broken(Broken::Missing { seq: 13 }));
-    assert_eq!(part(14, None).await, beyond);
+    assert_eq!(part(14, vec![]).await, beyond);
 }
 
 #[tokio::test]
@@ -275,6 +275,6 @@ async fn an_empty_log_holds_and_a_database_that_is_away_is_no_verdict() {
     assert_eq!(whole(&store).await, Ok(Intact { entries: 0, head: None }));
     let noted = Head { seq: 1, hash: vec![0; 32] };
     let cut = Err(VerifyError::Broken(Broken::CutOff { end: 0, noted: 1 }));
-    assert_eq!(verify(&store, None, Some(&noted), |_| ()).await, cut);
+    assert_eq!(verify(&store, None, &[noted], |_| ()).await, cut);
     assert!(store.ping().await.is_ok());
 }
