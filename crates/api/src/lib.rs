@@ -8,6 +8,7 @@ mod admin;
 mod audit;
 mod auth;
 mod body;
+mod codes;
 mod error;
 mod fields;
 mod gateway;
@@ -32,6 +33,7 @@ use http::StatusCode;
 
 pub use admin::KeyView;
 pub use audit::EntryView;
+pub use codes::{ErrorCode, explain};
 pub use limits::{Limits, RATE_MAX};
 pub use route::{Access, Route};
 

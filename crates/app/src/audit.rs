@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
-use baton_api::EntryView;
+use baton_api::{EntryView, ErrorCode};
 use baton_engine::audit::{Action, Broken, Head, Intact, VerifyError, verify};
 use baton_store::{AuditQuery, AuditRow, Store};
 use baton_types::{MerchantId, Timestamp};
@@ -13,6 +13,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 
 use crate::cli::{Common, Report};
+use crate::explain::explained;
 use crate::{keys, node};
 
 #[derive(Debug, Args)]
@@ -157,13 +158,15 @@ fn tell_broken(broken: &Broken, json: bool) {
     if json {
         let shown = json!({
             "ok": false,
+            "code": ErrorCode::AuditBroken.as_str(),
             "problem": broken.as_str(),
             "seq": broken.seq(),
             "message": broken.to_string(),
         });
         println!("{shown}");
     } else {
-        println!("the audit log is BROKEN: {broken}");
+        let said = explained(ErrorCode::AuditBroken, broken);
+        println!("the audit log is BROKEN: {said}");
     }
 }
 

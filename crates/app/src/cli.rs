@@ -4,10 +4,12 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use baton_api::ErrorCode;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::config::{self, Config, Flags};
-use crate::{audit, demo, doctor, keys, sandbox, server};
+use crate::explain::explained;
+use crate::{audit, demo, doctor, explain, keys, sandbox, server};
 
 /// Baton, a payment orchestrator: one API in front of many payment providers, with failover that cannot
 /// double charge.
@@ -34,6 +36,8 @@ enum Command {
     Migrate(Migrate),
     /// Check configuration, database and accounts.
     Doctor(doctor::Doctor),
+    /// Say what a code means, whether money was moved, and what to do.
+    Explain(explain::Explain),
 }
 
 /// Where configuration comes from; common to all commands that open the database.
@@ -58,6 +62,7 @@ impl Common {
             data_dir: self.data_dir.clone(),
             database_url: self.database_url.clone(),
         })
+        .map_err(|error| explained(ErrorCode::ConfigInvalid, error))
     }
 }
 
@@ -101,6 +106,7 @@ pub(crate) async fn run(cli: Cli) -> Result<ExitCode, String> {
         Command::Audit(command) => audit::run(command).await,
         Command::Migrate(command) => migrate(command).await,
         Command::Doctor(command) => doctor::run(command).await,
+        Command::Explain(command) => explain::run(command),
     }
 }
 

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use baton_api::{KeyView, RATE_MAX};
+use baton_api::{ErrorCode, KeyView, RATE_MAX};
 use baton_engine::audit::Audit;
 use baton_engine::keys::{self, NewKey, Scope};
 use baton_engine::{SystemClock, merchants};
@@ -12,6 +12,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use serde_json::json;
 
 use crate::cli::{Common, Report};
+use crate::explain::explained;
 use crate::node;
 
 #[derive(Debug, Args)]
@@ -162,8 +163,10 @@ async fn list(command: List) -> Result<ExitCode, String> {
 }
 
 async fn revoke(command: Revoke) -> Result<ExitCode, String> {
-    let id = ApiKeyId::parse(&command.id)
-        .map_err(|_| format!("{} is no id of a key; see baton keys list", command.id))?;
+    let id = ApiKeyId::parse(&command.id).map_err(|_| {
+        let text = format!("{} is no id of a key; see baton keys list", command.id);
+        explained(ErrorCode::UnknownKey, text)
+    })?;
     let config = command.common.load(None)?;
     let store = node::open_store(&config, false).await?;
     let merchant = known(store.as_ref(), &command.merchant).await?;
@@ -171,7 +174,11 @@ async fn revoke(command: Revoke) -> Result<ExitCode, String> {
     let ended = keys::revoke(&audit, node::operator(), merchant, id).await;
     ended.map_err(|error| {
         let unknown = error == baton_engine::EngineError::NotFound;
-        if unknown { format!("the merchant has no key {id}") } else { error.to_string() }
+        if unknown {
+            explained(ErrorCode::UnknownKey, format!("the merchant has no key {id}"))
+        } else {
+            error.to_string()
+        }
     })?;
     if command.report.json {
         println!("{}", json!({ "id": id.to_string(), "revoked": true }));
@@ -190,5 +197,7 @@ pub(crate) async fn known(
     name: &str,
 ) -> Result<MerchantId, String> {
     let found = store.merchant_by_name(name).await.map_err(|error| error.to_string())?;
-    found.map(|row| row.id).ok_or_else(|| format!("there is no merchant called {name}"))
+    found.map(|row| row.id).ok_or_else(|| {
+        explained(ErrorCode::UnknownMerchant, format!("there is no merchant called {name}"))
+    })
 }

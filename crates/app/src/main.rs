@@ -15,6 +15,7 @@ mod cli;
 mod config;
 mod demo;
 mod doctor;
+mod explain;
 mod keys;
 mod node;
 mod sandbox;

@@ -6,11 +6,13 @@ use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::Path;
 use std::sync::Arc;
 
+use baton_api::ErrorCode;
 use baton_engine::audit::Actor;
 use baton_engine::{Clock, SystemClock};
 use baton_store::Store;
 
 use crate::config::Config;
+use crate::explain::{explained, open_error};
 
 /// Makes the data folder, for this user only.
 ///
@@ -19,7 +21,10 @@ use crate::config::Config;
 pub(crate) fn make_data_dir(config: &Config) -> Result<(), String> {
     let dir = &config.data_dir;
     let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(dir);
-    made.map_err(|error| format!("the data folder {} cannot be made: {error}", dir.display()))
+    made.map_err(|error| {
+        let text = format!("the data folder {} cannot be made: {error}", dir.display());
+        explained(ErrorCode::DataDirUnusable, text)
+    })
 }
 
 /// Takes the data folder for one server. Two servers with one name would take each other's calls for
@@ -29,14 +34,18 @@ pub(crate) fn make_data_dir(config: &Config) -> Result<(), String> {
 /// Another server has it.
 pub(crate) fn lock(config: &Config) -> Result<File, String> {
     let path = config.data_dir.join("lock");
-    let describe = |error: &dyn std::fmt::Display| {
-        format!("the data folder {} cannot be locked: {error}", config.data_dir.display())
+    let describe = |code, error: &dyn std::fmt::Display| {
+        let dir = config.data_dir.display();
+        explained(code, format!("the data folder {dir} cannot be locked: {error}"))
     };
-    let file = open_private(&path).map_err(|error| describe(&error))?;
+    let unusable = |error: std::io::Error| describe(ErrorCode::DataDirUnusable, &error);
+    let file = open_private(&path).map_err(unusable)?;
     match file.try_lock() {
         Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(describe(&"another server is running in it")),
-        Err(TryLockError::Error(error)) => Err(describe(&error)),
+        Err(TryLockError::WouldBlock) => {
+            Err(describe(ErrorCode::DataDirLocked, &"another server is running in it"))
+        }
+        Err(TryLockError::Error(error)) => Err(unusable(error)),
     }
 }
 
@@ -60,7 +69,10 @@ pub(crate) fn name(config: &Config) -> Result<String, String> {
         file.write_all(name.as_bytes())?;
         file.sync_all()
     });
-    written.map_err(|error| format!("{} cannot be written: {error}", path.display()))?;
+    written.map_err(|error| {
+        let text = format!("{} cannot be written: {error}", path.display());
+        explained(ErrorCode::DataDirUnusable, text)
+    })?;
     Ok(name)
 }
 
@@ -82,7 +94,7 @@ fn open_private(path: &Path) -> std::io::Result<File> {
 pub(crate) async fn open_store(config: &Config, migrate: bool) -> Result<Arc<dyn Store>, String> {
     make_data_dir(config)?;
     let opened = baton_store::open(&config.store_url(), config.store_options(migrate)).await;
-    opened.map_err(|error| error.to_string())
+    opened.map_err(|error| explained(open_error(&error), error))
 }
 
 /// Whoever is at the command line, as the audit log names them: by the process's own user, not by what the

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::serve::ListenerExt as _;
-use baton_api::App;
+use baton_api::{App, ErrorCode};
 use baton_engine::audit::{Actor, Audit};
 use baton_engine::merchants::{self, AccountSpec};
 use baton_engine::{Credentials, Engine, LogSink, Parts, SystemClock};
@@ -23,6 +23,7 @@ use tracing_subscriber::EnvFilter;
 
 use crate::cli::{Common, Report};
 use crate::config::{Account, Config, LogFormat};
+use crate::explain::explained;
 use crate::{node, signals};
 
 /// The sandbox accounts that `--dev` configures: one for each role in a failover.
@@ -126,8 +127,9 @@ fn audited(level: &str) -> String {
 /// # Errors
 /// The level is none, or a log has been set up before.
 pub(crate) fn start_log(format: LogFormat, level: &str) -> Result<(), String> {
-    let filter =
-        EnvFilter::try_new(level).map_err(|error| format!("log.level {level:?}: {error}"))?;
+    let filter = EnvFilter::try_new(level).map_err(|error| {
+        explained(ErrorCode::ConfigInvalid, format!("log.level {level:?}: {error}"))
+    })?;
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     let result = match format {
         LogFormat::Json => builder
@@ -150,8 +152,10 @@ pub(crate) async fn start(mut config: Config, dev: Option<Dev>) -> Result<Runnin
     let lock = node::lock(&config)?;
     let node_name = node::name(&config)?;
     let listener = TcpListener::bind(config.listen).await;
-    let listener =
-        listener.map_err(|error| format!("{} cannot be listened on: {error}", config.listen))?;
+    let listener = listener.map_err(|error| {
+        let text = format!("{} cannot be listened on: {error}", config.listen);
+        explained(ErrorCode::ListenFailed, text)
+    })?;
     let addr = listener.local_addr().map_err(|error| error.to_string())?;
 
     let mut made_admin_key = None;

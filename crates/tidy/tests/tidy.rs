@@ -260,3 +260,16 @@ fn every_workspace_dependency_is_used() {
     let unused: Vec<&String> = declared.keys().filter(|name| !used.contains(name)).collect();
     assert!(unused.is_empty(), "declared in the workspace and used by no crate: {unused:?}");
 }
+
+#[test]
+fn every_error_page_belongs_to_a_code() {
+    // The other way round the compiler sees to: each code includes its page.
+    let codes = fs::read_to_string(root().join("crates/api/src/codes.rs")).unwrap();
+    let mut pages = Vec::new();
+    files(&root().join("docs/errors"), &[".md"], &mut pages);
+    assert!(pages.len() > 50, "{} pages", pages.len());
+    for page in pages {
+        let word = page.file_stem().unwrap().to_string_lossy();
+        assert!(codes.contains(&format!(" = \"{word}\",")), "docs/errors/{word}.md has no code");
+    }
+}

@@ -11,6 +11,7 @@ use http::StatusCode;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
+use crate::codes::ErrorCode;
 use crate::fields::sentence;
 
 /// The contract's `Payments.OperationResult`, with our additions.
@@ -138,16 +139,16 @@ impl OperationResult {
     /// A refusal of ours: nothing was sent anywhere.
     pub(crate) fn refused(operation: OperationType, error: &EngineError) -> Self {
         let (code, reason) = match error {
-            EngineError::Unavailable => (ResultCode::TemporaryFailure, "unavailable"),
-            EngineError::Internal => (ResultCode::FatalFailure, "internal_error"),
-            EngineError::StillRunning => (ResultCode::Accepted, "in_progress"),
-            EngineError::NotFound => (ResultCode::Rejected, "unknown_reference"),
+            EngineError::Unavailable => (ResultCode::TemporaryFailure, ErrorCode::Unavailable),
+            EngineError::Internal => (ResultCode::FatalFailure, ErrorCode::InternalError),
+            EngineError::StillRunning => (ResultCode::Accepted, ErrorCode::InProgress),
+            EngineError::NotFound => (ResultCode::Rejected, ErrorCode::UnknownReference),
             EngineError::Refused(_)
             | EngineError::UnknownAccount { .. }
             | EngineError::WrongMode { .. }
             | EngineError::OtherCard
             | EngineError::NotTheWhole { .. }
-            | EngineError::KeyReused => (ResultCode::Rejected, "not_allowed"),
+            | EngineError::KeyReused => (ResultCode::Rejected, ErrorCode::NotAllowed),
         };
         Self {
             operation_type: operation,
@@ -166,7 +167,7 @@ impl OperationResult {
             gateway_token: None,
             success: false,
             transaction_id: None,
-            reason: Some(reason),
+            reason: Some(reason.as_str()),
             next_check_at: None,
             payment_gateway_account_name: None,
             gateway_response: None,
@@ -259,17 +260,17 @@ fn conclude(payment: &Payment, call: CallId) -> Conclusion<'_> {
 
 fn conclude_payment(payment: &Payment) -> Conclusion<'_> {
     match payment.verdict() {
-        Verdict::Running => accepted(last_attempt(payment), None, "in_progress"),
+        Verdict::Running => accepted(last_attempt(payment), None, IN_PROGRESS),
         Verdict::InDoubt(no) => {
             let outcome = match payment.standing(no) {
                 Some(Standing::Open(outcome)) => Some(outcome),
                 _ => None,
             };
             let reason = match outcome {
-                Some(Outcome::Pending { .. }) => "pending",
-                Some(Outcome::ActionRequired { .. }) => "action_required",
-                Some(_) => "outcome_unknown",
-                None => "partial_approval",
+                Some(Outcome::Pending { .. }) => PENDING,
+                Some(Outcome::ActionRequired { .. }) => ACTION_REQUIRED,
+                Some(_) => OUTCOME_UNKNOWN,
+                None => PARTIAL_APPROVAL,
             };
             accepted(CallId::Attempt(no), outcome, reason)
         }
@@ -288,7 +289,7 @@ fn conclude_payment(payment: &Payment) -> Conclusion<'_> {
         Verdict::Failed(Failure::Closed(no, how, why)) => closed(payment, no, how, why),
         Verdict::Failed(Failure::NotTried) => Conclusion {
             code: ResultCode::TemporaryFailure,
-            reason: Some("not_tried"),
+            reason: Some(ErrorCode::NotTried.as_str()),
             description: "No account was tried".to_owned(),
             shown: CallId::Attempt(1),
             outcome: None,
@@ -306,36 +307,41 @@ fn conclude_call(payment: &Payment, id: CallId) -> Conclusion<'_> {
             outcome: Some(outcome),
         },
         Some(CallState::Final { outcome, .. }) => failed(id, outcome),
-        Some(CallState::Open { outcome, .. }) => accepted(id, Some(outcome), "outcome_unknown"),
+        Some(CallState::Open { outcome, .. }) => accepted(id, Some(outcome), OUTCOME_UNKNOWN),
         Some(CallState::Closed { .. }) => Conclusion {
             code: ResultCode::Rejected,
-            reason: Some("not_executed"),
+            reason: Some(ErrorCode::NotExecuted.as_str()),
             description: "The provider has not carried it out".to_owned(),
             shown: id,
             outcome: None,
         },
-        Some(CallState::Planned) | None => accepted(id, None, "in_progress"),
+        Some(CallState::Planned) | None => accepted(id, None, IN_PROGRESS),
     }
 }
 
-fn accepted<'a>(
+/// Why something is not known yet, with the sentence that says so.
+type Told = (ErrorCode, &'static str);
+
+const IN_PROGRESS: Told = (ErrorCode::InProgress, "It is being carried out");
+const PENDING: Told = (ErrorCode::Pending, "The provider has accepted it; the result follows");
+const ACTION_REQUIRED: Told =
+    (ErrorCode::ActionRequired, "The payer would have to act; it is being cancelled");
+const PARTIAL_APPROVAL: Told =
+    (ErrorCode::PartialApproval, "Only a part was approved; it is being voided");
+const OUTCOME_UNKNOWN: Told = (
+    ErrorCode::OutcomeUnknown,
+    "The provider's answer was lost; the outcome is being looked up, and nothing else is tried until \
+     it is known",
+);
+
+fn accepted(
     shown: CallId,
-    outcome: Option<&'a Outcome>,
-    reason: &'static str,
-) -> Conclusion<'a> {
-    let description = match reason {
-        "pending" => "The provider has accepted it; the result follows",
-        "in_progress" => "It is being carried out",
-        "outcome_unknown" => {
-            "The provider's answer was lost; the outcome is being looked up, and nothing else is \
-             tried until it is known"
-        }
-        "partial_approval" => "Only a part was approved; it is being voided",
-        _ => "The payer would have to act; it is being cancelled",
-    };
+    outcome: Option<&Outcome>,
+    (reason, description): Told,
+) -> Conclusion<'_> {
     Conclusion {
         code: ResultCode::Accepted,
-        reason: Some(reason),
+        reason: Some(reason.as_str()),
         description: description.to_owned(),
         shown,
         outcome,
@@ -346,11 +352,12 @@ fn failed(shown: CallId, outcome: &Outcome) -> Conclusion<'_> {
     let (code, reason, description) = match outcome {
         Outcome::NotSent { why: NotSent::NotSupported } => (
             ResultCode::NotImplemented,
-            Some("not_supported"),
+            Some(ErrorCode::NotSupported.as_str()),
             "The gateway does not support this operation".to_owned(),
         ),
         Outcome::NotSent { why } => {
-            (ResultCode::TemporaryFailure, Some(why.as_str()), not_sent(*why).to_owned())
+            let reason = ErrorCode::from(*why).as_str();
+            (ResultCode::TemporaryFailure, Some(reason), not_sent(*why).to_owned())
         }
         Outcome::Refused { why, answer } => {
             let code = match why {
@@ -360,7 +367,7 @@ fn failed(shown: CallId, outcome: &Outcome) -> Conclusion<'_> {
             };
             let said = answer.message.clone();
             let said = said.unwrap_or_else(|| "Refused by the gateway".to_owned());
-            (code, Some(refusal(*why)), said)
+            (code, Some(ErrorCode::from(*why).as_str()), said)
         }
         Outcome::Declined { code, answer, .. } => {
             let said = answer.message.clone();
@@ -370,7 +377,7 @@ fn failed(shown: CallId, outcome: &Outcome) -> Conclusion<'_> {
         // Only a token's call ends without an answer; no money is in doubt.
         Outcome::Unknown { .. } | Outcome::Pending { .. } | Outcome::ActionRequired { .. } => (
             ResultCode::TemporaryFailure,
-            Some("no_answer"),
+            Some(ErrorCode::NoAnswer.as_str()),
             "The gateway gave no usable answer".to_owned(),
         ),
         Outcome::Approved { .. } => (ResultCode::Success, None, "Approved".to_owned()),
@@ -381,21 +388,23 @@ fn failed(shown: CallId, outcome: &Outcome) -> Conclusion<'_> {
 fn closed(payment: &Payment, no: u16, how: Closure, why: Option<VoidReason>) -> Conclusion<'_> {
     let (reason, description) = match (why, how) {
         (Some(VoidReason::PartialApproval), _) => {
-            ("partial_approval", "Only a part was approved; it has been voided")
+            (ErrorCode::PartialApproval, "Only a part was approved; it has been voided")
         }
         (Some(VoidReason::ActionRequired), _) => {
-            ("action_required", "The payer would have to act; it has been cancelled")
+            (ErrorCode::ActionRequired, "The payer would have to act; it has been cancelled")
         }
         (Some(VoidReason::Requested) | None, Closure::Voided) => {
-            ("voided", "The outcome was unknown; it has been voided")
+            (ErrorCode::Voided, "The outcome was unknown; it has been voided")
         }
-        (_, Closure::Fenced) => ("fenced", "The outcome was unknown; it can no longer happen"),
-        (_, Closure::Absent) => ("absent", "The provider has not carried it out"),
+        (_, Closure::Fenced) => {
+            (ErrorCode::Fenced, "The outcome was unknown; it can no longer happen")
+        }
+        (_, Closure::Absent) => (ErrorCode::Absent, "The provider has not carried it out"),
     };
     let shown = CallId::Attempt(no);
     Conclusion {
         code: ResultCode::Rejected,
-        reason: Some(reason),
+        reason: Some(reason.as_str()),
         description: description.to_owned(),
         shown,
         outcome: final_outcome(payment, shown),
@@ -488,10 +497,10 @@ fn closure(how: Closure) -> &'static str {
 
 fn reason(outcome: &Outcome) -> Option<&'static str> {
     match outcome {
-        Outcome::NotSent { why } => Some(why.as_str()),
-        Outcome::Unknown { why } => Some(why.as_str()),
+        Outcome::NotSent { why } => Some(ErrorCode::from(*why).as_str()),
+        Outcome::Unknown { why } => Some(ErrorCode::from(*why).as_str()),
         Outcome::Declined { code, .. } => Some(code.as_str()),
-        Outcome::Refused { why, .. } => Some(refusal(*why)),
+        Outcome::Refused { why, .. } => Some(ErrorCode::from(*why).as_str()),
         Outcome::Approved { .. } | Outcome::Pending { .. } | Outcome::ActionRequired { .. } => None,
     }
 }
@@ -509,14 +518,5 @@ fn not_sent(why: NotSent) -> &'static str {
         | NotSent::ConnectTimeout
         | NotSent::TlsFailed
         | NotSent::ClosedBeforeSending => "The gateway could not be reached; nothing was sent",
-    }
-}
-
-fn refusal(why: Refused) -> &'static str {
-    match why {
-        Refused::Credentials => "credentials",
-        Refused::Validation => "validation",
-        Refused::RateLimited => "rate_limited",
-        Refused::Unavailable => "unavailable",
     }
 }

@@ -16,8 +16,9 @@ async fn get(server: &Server, key: &str, query: &str) -> Seen {
 async fn seqs(server: &Server, key: &str, query: &str) -> Vec<u64> {
     let seen = get(server, key, query).await;
     assert_eq!(seen.status, 200, "{query}: {seen:?}");
-    let data = seen.json()["data"].clone();
-    data.as_array().unwrap().iter().map(|row| row["seq"].as_u64().unwrap()).collect()
+    let body = seen.json();
+    let rows = body.get("data").and_then(Value::as_array);
+    rows.into_iter().flatten().filter_map(|row| row.get("seq")?.as_u64()).collect()
 }
 
 #[tokio::test]

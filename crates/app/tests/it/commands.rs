@@ -30,6 +30,7 @@ fn help_is_as_it_was_last_approved() {
         "audit head",
         "migrate",
         "doctor",
+        "explain",
     ] {
         let mut arguments: Vec<&str> = command.split_whitespace().collect();
         arguments.push("--help");
@@ -374,4 +375,88 @@ async fn database_url_moves_the_server_to_postgresql() {
     let status = client.send("POST", "/PaymentGateway/status", &body).await;
     assert_eq!(status.code(), "Success", "{}", status.text);
     assert_eq!(status.text_of("transactionId"), reply.text_of("transactionId"));
+}
+
+#[test]
+fn every_code_is_listed_and_explained_and_a_near_miss_is_met() {
+    let place = Place::new();
+    let listed = place.json(&["explain", "--json"]);
+    let rows = listed["data"].as_array().unwrap();
+    assert!(rows.len() > 100, "{} codes, decline codes included", rows.len());
+    let human = text(&place.run(&["explain"]).stdout);
+    for row in rows {
+        let (code, summary) = (row["code"].as_str().unwrap(), row["summary"].as_str().unwrap());
+        assert!(human.contains(code) && human.contains(summary), "{code}");
+    }
+    for (word, promise) in [
+        ("outcome_unknown", "nothing is sent to another account until it is known"),
+        ("Insufficient_Funds", "Retry: same_card_later"),
+        ("401", "no body, so that it tells nobody which"),
+        ("audit_broken", "Do not repair the table."),
+    ] {
+        let output = place.run(&["explain", word]);
+        let shown = text(&output.stdout);
+        let flat = shown.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(output.status.success() && flat.contains(promise), "{word}: {shown}");
+        assert!(!shown.contains('\x1b'), "no colours into a pipe");
+    }
+    let output = place.run(&["explain", "outcome_unkown"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(said(&output).contains("did you mean outcome_unknown"), "{}", said(&output));
+}
+
+/// The code that a command's error ends with, if it is one that is explained.
+fn named_code(place: &Place, arguments: &[&str]) -> String {
+    let output = place.run(arguments);
+    let said = said(&output);
+    assert!(!output.status.success(), "{arguments:?}: {said}");
+    let (_, code) = said.trim_end().rsplit_once("(baton explain ").expect(&said);
+    let code = code.strip_suffix(')').expect("at the end").to_owned();
+    assert!(place.run(&["explain", &code]).status.success(), "{code}");
+    code
+}
+
+#[test]
+fn errors_of_commands_name_their_code() {
+    let place = Place::new();
+    let no_database = named_code(&place, &["keys", "list"]);
+    assert_eq!(no_database, "database_unavailable");
+    place.key();
+    let id = "key_01fwhe4ydgfk1shh6w1g60eecf";
+    let file = place.path("file");
+    std::fs::write(&file, "").unwrap();
+    let (file, below) = (file.display().to_string(), file.join("x").display().to_string());
+    let rows: [(&[&str], &str); 7] = [
+        (&["keys", "list", "--merchant", "nobody"], "unknown_merchant"),
+        (&["keys", "revoke", id], "unknown_key"),
+        (&["keys", "revoke", "4"], "unknown_key"),
+        (&["keys", "list", "--config", "nowhere.toml"], "config_invalid"),
+        (&["keys", "list", "--database-url", "mysql://x"], "database_url_invalid"),
+        (&["serve", "--data-dir", &below], "data_dir_unusable"),
+        (&["keys", "list", "--data-dir", &file], "data_dir_unusable"),
+    ];
+    for (arguments, want) in rows {
+        assert_eq!(named_code(&place, arguments), want, "{arguments:?}");
+    }
+    let raw = rusqlite::Connection::open(place.data().join("baton.db")).unwrap();
+    let history = [
+        ("insert into schema_history values (99, 'x', 'x', 'x')", "schema_newer"),
+        (
+            "delete from schema_history where version = 99; delete from schema_history where version = \
+          (select max(version) from schema_history)",
+            "schema_outdated",
+        ),
+        ("update schema_history set checksum = 'x' where version = 1", "schema_changed"),
+    ];
+    for (change, want) in history {
+        raw.execute_batch(change).unwrap();
+        assert_eq!(named_code(&place, &["keys", "list"]), want);
+    }
+    let server = Place::new();
+    let running = server.serve(&[]);
+    assert_eq!(named_code(&server, &["serve", "--listen", "127.0.0.1:0"]), "data_dir_locked");
+    let other = server.path("other").display().to_string();
+    let taken = running.url.trim_start_matches("http://");
+    let twice = ["serve", "--listen", taken, "--data-dir", &other];
+    assert_eq!(named_code(&server, &twice), "listen_failed");
 }
