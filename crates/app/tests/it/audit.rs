@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{Place, said};
+use crate::support::{Place, postgres, said};
 
 fn text(value: &Value) -> &str {
     value.as_str().unwrap()
@@ -90,4 +90,40 @@ fn tampering_is_told_with_an_exit_code() {
         let output = place.run(&[&["audit", "verify"], wrong].concat());
         assert!(!output.status.success() && output.stdout.is_empty(), "{}", said(&output));
     }
+}
+
+/// Every process has an appender of its own, and a number can be given out once.
+fn processes_append_together(place: &Place) {
+    const COMMANDS: usize = 8;
+    let mut server = place.serve(&["--dev"]);
+    let commands: Vec<_> = (0..COMMANDS)
+        .map(|_| {
+            let mut command = place.baton(&["keys", "create", "--sandbox", "--json"]);
+            let quiet = std::process::Stdio::null;
+            command.stdout(quiet()).stderr(quiet()).spawn().unwrap()
+        })
+        .collect();
+    for mut command in commands {
+        assert!(command.wait().unwrap().success());
+    }
+    let verified = place.json(&["audit", "verify", "--json"]);
+    // The server's merchant and its four accounts, and the keys.
+    assert_eq!(verified["entries"], 5 + COMMANDS, "{verified}");
+    server.terminate();
+    assert!(server.wait().success());
+    let logged = std::fs::read_to_string(place.path("serve.log")).unwrap();
+    let head = place.json(&["audit", "list", "--action", "account_put", "--limit", "1", "--json"]);
+    let hash = text(&head["data"][0]["hash"]);
+    assert!(logged.contains("baton::audit") && logged.contains(hash), "{logged}");
+}
+
+#[test]
+fn a_server_and_commands_append_to_one_chain() {
+    processes_append_together(&Place::new());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_and_commands_append_to_one_chain_on_postgres() {
+    let Some(url) = postgres::database("one audit chain of many processes").await else { return };
+    processes_append_together(&Place::new().on(Some(url)));
 }
