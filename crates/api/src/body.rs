@@ -40,13 +40,27 @@ impl<S: Send + Sync> FromRequest<S> for JsonBody {
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Response> {
         Bytes::from_request(request, state).await.map(Self).map_err(|rejection| {
-            let message = match rejection.status() {
-                StatusCode::PAYLOAD_TOO_LARGE => "The body is too large.",
-                _ => "The body could not be read.",
+            let (status, message) = match rejection.status() {
+                StatusCode::PAYLOAD_TOO_LARGE => {
+                    (StatusCode::PAYLOAD_TOO_LARGE, "The body is too large.")
+                }
+                _ if timed_out(&rejection) => {
+                    (StatusCode::REQUEST_TIMEOUT, "The body took too long.")
+                }
+                status => (status, "The body could not be read."),
             };
-            validation(rejection.status(), &FieldError::new("", message))
+            validation(status, &FieldError::new("", message))
         })
     }
+}
+
+/// Whether the connection gave up waiting for the body.
+fn timed_out(rejection: &(dyn std::error::Error + 'static)) -> bool {
+    let mut causes = std::iter::successors(Some(rejection), |error| error.source());
+    causes.any(|error| {
+        let error = error.downcast_ref::<std::io::Error>();
+        error.is_some_and(|error| error.kind() == std::io::ErrorKind::TimedOut)
+    })
 }
 
 /// What is wrong with a body, and where.

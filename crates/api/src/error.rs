@@ -19,6 +19,13 @@ pub(crate) fn json(status: StatusCode, body: &impl Serialize) -> Response {
     (status, axum::Json(body)).into_response()
 }
 
+/// The body of an error about no field in particular, for whoever has to answer without the routes.
+#[must_use]
+pub fn error_body(message: &str) -> String {
+    let body = ValidationErrorMessage { field_name: None, errors: [message] };
+    serde_json::to_string(&body).unwrap_or_default()
+}
+
 /// What is wrong with which field.
 pub(crate) fn validation(status: StatusCode, error: &FieldError) -> Response {
     let field_name = Some(error.field.as_str()).filter(|field| !field.is_empty());

@@ -34,7 +34,9 @@ use http::StatusCode;
 pub use admin::KeyView;
 pub use audit::EntryView;
 pub use codes::{ErrorCode, explain};
+pub use error::error_body;
 pub use limits::{Limits, RATE_MAX};
+pub use metrics::EdgeMetrics;
 pub use route::{Access, Route};
 
 /// Largest body of a request, in bytes.
@@ -64,6 +66,12 @@ impl App {
     /// From now on `/health/ready` says no, so that a load balancer sends nothing more.
     pub fn stop(&self) {
         self.stopping.store(true, Ordering::Relaxed);
+    }
+
+    /// Where whoever listens counts connections; part of what `/metrics` shows.
+    #[must_use]
+    pub fn edge(&self) -> EdgeMetrics {
+        self.metrics.edge.clone()
     }
 
     fn is_stopping(&self) -> bool {

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use baton_engine::{BreakerState, Engine};
+use baton_types::Timestamp;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
@@ -42,8 +43,101 @@ pub(crate) enum Limited {
     Peer,
 }
 
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct WhyLabels {
+    why: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct CertificateLabels {
+    of: &'static str,
+}
+
+/// What is counted before a request reaches a route.
+#[derive(Clone, Default)]
+pub struct EdgeMetrics {
+    open: Gauge,
+    accepted: Counter,
+    full: Counter,
+    handshakes_failed: Family<WhyLabels, Counter>,
+    cut: Family<WhyLabels, Counter>,
+    not_after: Family<CertificateLabels, Gauge>,
+}
+
+/// A connection, until it is dropped.
+#[derive(Debug)]
+pub struct OpenConnection(Gauge);
+
+impl Drop for OpenConnection {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
+
+impl EdgeMetrics {
+    fn register(&self, registry: &mut Registry) {
+        registry.register(
+            "connections_open",
+            "Connections that are being served",
+            self.open.clone(),
+        );
+        registry.register("connections", "Connections accepted", self.accepted.clone());
+        registry.register(
+            "connections_limit_reached",
+            "Times that no further connection was accepted until one had ended",
+            self.full.clone(),
+        );
+        registry.register(
+            "connections_cut",
+            "Connections ended because the client was too slow, sent too much, or rested too long",
+            self.cut.clone(),
+        );
+        registry.register(
+            "tls_handshakes_failed",
+            "Connections on which no TLS came about",
+            self.handshakes_failed.clone(),
+        );
+        registry.register_with_unit(
+            "tls_certificate_not_after_timestamp",
+            "The certificate's last moment, in seconds since 1970",
+            Unit::Seconds,
+            self.not_after.clone(),
+        );
+    }
+
+    /// Counts a connection in until the answer is dropped.
+    #[must_use]
+    pub fn connection(&self) -> OpenConnection {
+        self.accepted.inc();
+        self.open.inc();
+        OpenConnection(self.open.clone())
+    }
+
+    /// There is no room for a further connection.
+    pub fn full(&self) {
+        self.full.inc();
+    }
+
+    /// A connection on which no TLS came about.
+    pub fn handshake_failed(&self, why: &'static str) {
+        self.handshakes_failed.get_or_create(&WhyLabels { why }).inc();
+    }
+
+    /// A client that was cut off.
+    pub fn cut(&self, why: &'static str) {
+        self.cut.get_or_create(&WhyLabels { why }).inc();
+    }
+
+    /// Until when the server's certificate holds.
+    pub fn certificate(&self, not_after: Timestamp) {
+        let seconds = not_after.millis().div_euclid(1000);
+        self.not_after.get_or_create(&CertificateLabels { of: "server" }).set(seconds);
+    }
+}
+
 /// The server's metrics.
 pub(crate) struct HttpMetrics {
+    pub(crate) edge: EdgeMetrics,
     registry: Registry,
     requests: Family<RequestLabels, Counter>,
     limited: Family<LimitedLabels, Counter>,
@@ -92,7 +186,9 @@ impl HttpMetrics {
             account_calls.clone(),
         );
         engine.metrics().register(&mut registry);
-        Self { registry, requests, limited, total, added, breakers, account_calls }
+        let edge = EdgeMetrics::default();
+        edge.register(&mut registry);
+        Self { edge, registry, requests, limited, total, added, breakers, account_calls }
     }
 
     pub(crate) fn request(

@@ -13,6 +13,8 @@ use figment::error::Kind;
 use figment::providers::{Env, Format as _, Toml};
 use serde::Deserialize;
 
+use crate::listener::Patience;
+
 /// Prefix of environment variables; `BATON_WIRE__ANSWER_TIMEOUT_MS` is `wire.answer_timeout_ms`.
 const PREFIX: &str = "BATON_";
 
@@ -46,6 +48,9 @@ pub(crate) struct Config {
     pub(crate) store: StoreOptions,
     pub(crate) events: Events,
     pub(crate) limits: Limits,
+    pub(crate) server: Server,
+    /// Without it, the server speaks plain HTTP.
+    pub(crate) tls: Option<Tls>,
     /// Accounts of the default merchant.
     pub(crate) accounts: Vec<Account>,
 }
@@ -93,6 +98,63 @@ pub(crate) struct Wire {
 pub(crate) struct StoreOptions {
     pub(crate) writers: usize,
     pub(crate) readers: usize,
+}
+
+/// How the server treats its clients.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Server {
+    pub(crate) max_connections: usize,
+    pub(crate) handshake_timeout_ms: u64,
+    pub(crate) head_timeout_ms: u64,
+    pub(crate) body_timeout_ms: u64,
+    pub(crate) idle_timeout_ms: u64,
+    pub(crate) max_head_bytes: usize,
+}
+
+/// The server's certificate.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Tls {
+    /// The chain in PEM form, the server's own certificate first.
+    pub(crate) cert_file: PathBuf,
+    /// Its key in PEM form, without a password.
+    pub(crate) key_file: PathBuf,
+    #[serde(default)]
+    pub(crate) min_version: TlsVersion,
+}
+
+/// The oldest version of TLS that is spoken.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "Written")]
+pub(crate) enum TlsVersion {
+    #[default]
+    Tls12,
+    Tls13,
+}
+
+/// A version as it may be written: an environment variable's `1.3` is read as a number.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Written {
+    Text(String),
+    Number(f64),
+}
+
+impl TryFrom<Written> for TlsVersion {
+    type Error = &'static str;
+
+    fn try_from(written: Written) -> Result<Self, Self::Error> {
+        let text = match written {
+            Written::Text(text) => text,
+            Written::Number(number) => number.to_string(),
+        };
+        match text.as_str() {
+            "1.2" => Ok(Self::Tls12),
+            "1.3" => Ok(Self::Tls13),
+            _ => Err("the oldest version of TLS must be \"1.2\" or \"1.3\""),
+        }
+    }
 }
 
 /// What this node lets through.
@@ -156,6 +218,8 @@ impl Default for Config {
             store: StoreOptions::default(),
             events: Events::default(),
             limits: Limits::default(),
+            server: Server::default(),
+            tls: None,
             accounts: Vec::new(),
         }
     }
@@ -194,6 +258,19 @@ impl Default for Wire {
 impl Default for StoreOptions {
     fn default() -> Self {
         Self { writers: 4, readers: 2 }
+    }
+}
+
+impl Default for Server {
+    fn default() -> Self {
+        Self {
+            max_connections: 4_096,
+            handshake_timeout_ms: 10_000,
+            head_timeout_ms: 10_000,
+            body_timeout_ms: 15_000,
+            idle_timeout_ms: 75_000,
+            max_head_bytes: 16_384,
+        }
     }
 }
 
@@ -289,6 +366,30 @@ fn explain(error: &figment::Error) -> String {
     each.collect::<Vec<_>>().join("\n")
 }
 
+impl Server {
+    fn check(&self) -> Result<(), String> {
+        for (name, ms) in [
+            ("handshake_timeout_ms", self.handshake_timeout_ms),
+            ("head_timeout_ms", self.head_timeout_ms),
+            ("body_timeout_ms", self.body_timeout_ms),
+            ("idle_timeout_ms", self.idle_timeout_ms),
+        ] {
+            if !(1..=3_600_000).contains(&ms) {
+                return Err(format!("server.{name} must be 1 to 3600000, and is {ms}"));
+            }
+        }
+        for (name, value, least, most) in [
+            ("max_connections", self.max_connections, 1, 1_000_000),
+            ("max_head_bytes", self.max_head_bytes, 1_024, 1 << 20),
+        ] {
+            if !(least..=most).contains(&value) {
+                return Err(format!("server.{name} must be {least} to {most}, and is {value}"));
+            }
+        }
+        Ok(())
+    }
+}
+
 impl Config {
     fn check(&self) -> Result<(), String> {
         let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-');
@@ -303,6 +404,7 @@ impl Config {
                 return Err(format!("accounts[{at}].name: {name} is there twice"));
             }
         }
+        self.server.check()?;
         let Limits { requests_per_second, burst, failed_keys_per_minute } = self.limits;
         for (name, value, least) in [
             ("requests_per_second", requests_per_second, 0),
@@ -315,6 +417,23 @@ impl Config {
             }
         }
         Ok(())
+    }
+
+    /// Whether card numbers could be read on their way here: no TLS, and not from this machine only.
+    pub(crate) fn listens_in_clear(&self) -> bool {
+        self.tls.is_none() && !self.listen.ip().is_loopback()
+    }
+
+    pub(crate) fn patience(&self) -> Patience {
+        let Server { max_connections, max_head_bytes, .. } = self.server;
+        Patience {
+            max_connections,
+            handshake: Duration::from_millis(self.server.handshake_timeout_ms),
+            head: Duration::from_millis(self.server.head_timeout_ms),
+            body: Duration::from_millis(self.server.body_timeout_ms),
+            idle: Duration::from_millis(self.server.idle_timeout_ms),
+            max_head: max_head_bytes,
+        }
     }
 
     /// The database's URL.

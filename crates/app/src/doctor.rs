@@ -1,10 +1,11 @@
 //! `baton doctor`: is everything there that a server needs?
 
 use std::collections::HashSet;
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::process::ExitCode;
 
 use baton_connect::Connector;
+use baton_engine::{Clock as _, SystemClock};
 use baton_store::Store;
 use clap::Args;
 use serde::Serialize;
@@ -13,6 +14,9 @@ use crate::cli::{Colour, Common, Report};
 use crate::config::{Account, Config};
 use crate::node;
 use crate::style::Style;
+
+/// From how many days before its end on a certificate is warned of.
+const EXPIRY_WARNING_DAYS: i64 = 30;
 
 #[derive(Debug, Args)]
 pub(crate) struct Doctor {
@@ -50,6 +54,7 @@ pub(crate) async fn run(command: Doctor) -> Result<ExitCode, String> {
     let config = command.common.load(None)?;
     let mut found = vec![finding("configuration", State::Good, "every key is known")];
     found.extend(folder(&config));
+    found.push(tls(&config));
     found.extend(database(&config).await);
     found.extend(accounts(&config)?);
     let bad = found.iter().any(|finding| finding.state == State::Bad);
@@ -83,6 +88,42 @@ fn folder(config: &Config) -> Vec<Finding> {
         }
         Ok(_) => vec![finding(CHECK, State::Good, format!("{shown}, for this user only"))],
     }
+}
+
+/// How a client's connection is protected.
+fn tls(config: &Config) -> Finding {
+    const CHECK: &str = "TLS";
+    let Some(tls) = &config.tls else {
+        let listen = config.listen;
+        return if config.listens_in_clear() {
+            let detail = format!(
+                "{listen} can be reached from other machines without TLS: card numbers and keys can be read \
+                 on their way here"
+            );
+            finding(CHECK, State::Warning, detail)
+        } else {
+            finding(CHECK, State::Good, format!("none, and {listen} is for this machine only"))
+        };
+    };
+    let pair = match crate::tls::read(tls) {
+        Ok(pair) => pair,
+        Err(error) => return finding(CHECK, State::Bad, error),
+    };
+    if let Err(error) = pair.validity().check() {
+        return finding(CHECK, State::Bad, format!("{}: {error}", tls.cert_file.display()));
+    }
+    let open_key = std::fs::metadata(&tls.key_file).is_ok_and(|key| key.mode() & 0o077 != 0);
+    if open_key {
+        let detail = format!("{} can be read by other users; chmod 600 it", tls.key_file.display());
+        return finding(CHECK, State::Warning, detail);
+    }
+    let not_after = pair.validity().not_after;
+    let days = not_after.since(SystemClock.now()) / (24 * 3_600_000);
+    if days < EXPIRY_WARNING_DAYS {
+        let detail = format!("the certificate ends in {days} days, at {not_after}");
+        return finding(CHECK, State::Warning, detail);
+    }
+    finding(CHECK, State::Good, format!("the certificate holds until {not_after}"))
 }
 
 async fn database(config: &Config) -> Vec<Finding> {

@@ -17,11 +17,13 @@ mod demo;
 mod doctor;
 mod explain;
 mod keys;
+mod listener;
 mod node;
 mod sandbox;
 mod server;
 mod signals;
 mod style;
+mod tls;
 
 use std::process::ExitCode;
 

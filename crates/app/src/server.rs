@@ -7,7 +7,6 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::serve::ListenerExt as _;
 use baton_api::{App, ErrorCode};
 use baton_engine::audit::{Actor, Audit};
 use baton_engine::merchants::{self, AccountSpec};
@@ -24,7 +23,9 @@ use tracing_subscriber::EnvFilter;
 use crate::cli::{Common, Report};
 use crate::config::{Account, Config, LogFormat};
 use crate::explain::explained;
-use crate::{node, signals};
+use crate::listener::Patience;
+use crate::tls::Certificates;
+use crate::{listener, node, signals, tls};
 
 /// The sandbox accounts that `--dev` configures: one for each role in a failover.
 const DEV_ACCOUNTS: [&str; 4] = ["sandbox", "sandbox-a", "sandbox-b", "sandbox-c"];
@@ -68,7 +69,8 @@ pub(crate) struct Running {
     made_admin_key: Option<Secret>,
     app: Arc<App>,
     stop: CancellationToken,
-    served: JoinHandle<std::io::Result<()>>,
+    served: JoinHandle<()>,
+    secure: bool,
     sandbox: Option<baton_sandbox::Running>,
     shutdown_delay: Duration,
     shutdown_timeout: Duration,
@@ -91,7 +93,8 @@ pub(crate) async fn run(command: Serve) -> Result<ExitCode, String> {
 }
 
 fn announce(running: &Running, json: bool) {
-    let url = format!("http://{}", running.addr);
+    let scheme = if running.secure { "https" } else { "http" };
+    let url = format!("{scheme}://{}", running.addr);
     let admin_key = running.made_admin_key.as_ref().map(Secret::expose);
     if json {
         let shown = serde_json::json!({
@@ -151,6 +154,14 @@ pub(crate) async fn start(mut config: Config, dev: Option<Dev>) -> Result<Runnin
     node::make_data_dir(&config)?;
     let lock = node::lock(&config)?;
     let node_name = node::name(&config)?;
+    let tls = config.tls.as_ref().map(tls::open).transpose()?;
+    if config.listens_in_clear() {
+        tracing::warn!(
+            listen = %config.listen,
+            "WITHOUT TLS: card numbers and keys can be read on their way here; configure [tls], or listen \
+             on loopback behind a proxy that ends TLS"
+        );
+    }
     let listener = TcpListener::bind(config.listen).await;
     let listener = listener.map_err(|error| {
         let text = format!("{} cannot be listened on: {error}", config.listen);
@@ -189,18 +200,9 @@ pub(crate) async fn start(mut config: Config, dev: Option<Dev>) -> Result<Runnin
     let app = App::new(engine.clone(), config.admin_api_key.take(), config.limits());
     let stop = CancellationToken::new();
     let router = baton_api::router(Arc::clone(&app));
-    let listener = listener.tap_io(|connection| {
-        if let Err(error) = connection.set_nodelay(true) {
-            tracing::debug!(%error, "a connection keeps its delay");
-        }
-    });
-    let signal = stop.clone().cancelled_owned();
-    #[allow(clippy::disallowed_methods, reason = "the server itself is what shutdown waits for")]
-    let served =
-        tokio::spawn(
-            async move { axum::serve(listener, router).with_graceful_shutdown(signal).await },
-        );
-    tracing::info!(%addr, version = env!("CARGO_PKG_VERSION"), "listening");
+    let secure = tls.is_some();
+    let served = serve(listener, router, config.patience(), tls, &app, &stop);
+    tracing::info!(%addr, tls = secure, version = env!("CARGO_PKG_VERSION"), "listening");
     Ok(Running {
         addr,
         engine,
@@ -210,11 +212,29 @@ pub(crate) async fn start(mut config: Config, dev: Option<Dev>) -> Result<Runnin
         app,
         stop,
         served,
+        secure,
         sandbox,
         shutdown_delay: Duration::from_millis(shutdown_delay_ms),
         shutdown_timeout: Duration::from_millis(config.shutdown_timeout_ms),
         _lock: lock,
     })
+}
+
+/// Serves in a task of its own, which ends some time after `stop`.
+#[allow(clippy::disallowed_methods, reason = "the server itself is what shutdown waits for")]
+fn serve(
+    listener: TcpListener,
+    router: axum::Router,
+    patience: Patience,
+    certificates: Option<Arc<Certificates>>,
+    app: &App,
+    stop: &CancellationToken,
+) -> JoinHandle<()> {
+    let metrics = app.edge();
+    if let Some(certificates) = certificates.clone() {
+        tokio::spawn(certificates.watch(metrics.clone(), stop.clone()));
+    }
+    tokio::spawn(listener::serve(listener, router, patience, certificates, metrics, stop.clone()))
 }
 
 impl Running {

@@ -21,6 +21,7 @@
 mod audit;
 mod canary;
 mod commands;
+mod edge;
 mod kill;
 mod order;
 mod support;
