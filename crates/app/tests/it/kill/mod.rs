@@ -65,6 +65,8 @@ async fn run(database: &str, dedup: bool, place: Place, seed: u64) {
         .with("BATON_PAYMENTS__CALLER_WAIT_MS", "2500")
         .with("BATON_PAYMENTS__REPEAT_WAIT_MS", "1500")
         .with("BATON_WIRE__ANSWER_TIMEOUT_MS", "1000")
+        // The load is as much as comes through; a limit would make refusals of most of it.
+        .with("BATON_LIMITS__REQUESTS_PER_SECOND", "0")
         // Open breakers would keep the load away from the provider.
         .with("BATON_WIRE__BREAKER_FAILURES", "50")
         .with("BATON_LOG__LEVEL", "warn");
