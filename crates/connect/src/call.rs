@@ -27,6 +27,10 @@ pub struct HttpCall {
     /// Whether this call is the one of its operation that can move money. Of a provider's sequence of
     /// calls exactly one is.
     pub moves_money: bool,
+    /// The provider's id of the operation that the call belongs to, where an earlier reply of the sequence
+    /// gave it. It is not sent; it comes back with the reply, and a doubt about this call keeps it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub about: Option<String>,
 }
 
 /// The methods that providers use.
@@ -200,6 +204,7 @@ impl HttpCall {
             headers: Vec::new(),
             body: Body::Empty,
             moves_money: false,
+            about: None,
         }
     }
 
@@ -221,6 +226,13 @@ impl HttpCall {
     #[must_use]
     pub fn moves_money(mut self) -> Self {
         self.moves_money = true;
+        self
+    }
+
+    /// Notes the provider's id of the operation that the call belongs to.
+    #[must_use]
+    pub fn about(mut self, id: &str) -> Self {
+        self.about = Some(id.to_owned());
         self
     }
 

@@ -6,7 +6,9 @@
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::{Call, Connector, Cx, Decoded, HttpReply, LookUp, Operation, Question};
+use crate::{
+    Call, Connector, Cx, Decoded, HttpCall, HttpReply, LookUp, Looked, Method, Operation, Question,
+};
 
 /// One case.
 #[derive(Deserialize)]
@@ -50,6 +52,9 @@ pub struct Reply {
     pub body: Value,
     /// What it means.
     pub means: Value,
+    /// Replies to the next call, where it asks for one.
+    #[serde(default)]
+    pub then: Vec<Reply>,
 }
 
 /// Runs every case of a file; returns what differs, one text per difference.
@@ -60,13 +65,34 @@ pub fn differences(connector: &dyn Connector, file: &str) -> Result<Vec<String>,
     let cases: Vec<Case> = serde_json::from_str(file).map_err(|error| error.to_string())?;
     let mut found = Vec::new();
     for case in &cases {
-        compare(&mut found, &case.title, "gives", &case.gives, &encoded(connector, case)?);
-        for (at, reply) in case.replies.iter().enumerate() {
-            let what = format!("reply {}", at.saturating_add(1));
-            compare(&mut found, &case.title, &what, &reply.means, &read(connector, case, reply)?);
-        }
+        let (gives, first) = encoded(connector, case)?;
+        compare(&mut found, &case.title, "gives", &case.gives, &gives);
+        // A mock has no call, and nothing is to be read from a reply to it.
+        let sent = first.unwrap_or_else(|| HttpCall::new(Method::Get, "/"));
+        replies(connector, case, &sent, &case.replies, "reply", &mut found)?;
     }
     Ok(found)
+}
+
+fn replies(
+    connector: &dyn Connector,
+    case: &Case,
+    sent: &HttpCall,
+    given: &[Reply],
+    name: &str,
+    found: &mut Vec<String>,
+) -> Result<(), String> {
+    for (at, reply) in given.iter().enumerate() {
+        let what = format!("{name} {}", at.saturating_add(1));
+        let (means, next) = read(connector, case, sent, reply)?;
+        compare(found, &case.title, &what, &reply.means, &means);
+        match next {
+            Some(next) => replies(connector, case, &next, &reply.then, &what, found)?,
+            None if reply.then.is_empty() => {}
+            None => found.push(format!("{}: {what} asks for no further call", case.title)),
+        }
+    }
+    Ok(())
 }
 
 fn compare(found: &mut Vec<String>, title: &str, what: &str, want: &Value, got: &Value) {
@@ -75,22 +101,35 @@ fn compare(found: &mut Vec<String>, title: &str, what: &str, want: &Value, got: 
     }
 }
 
-fn encoded(connector: &dyn Connector, case: &Case) -> Result<Value, String> {
-    Ok(match &case.ask {
+/// A call as cases show it, and the call itself.
+type Shown = (Value, Option<HttpCall>);
+
+fn shown(call: HttpCall) -> Result<Shown, String> {
+    Ok((serde_json::json!({ "call": json(&call)? }), Some(call)))
+}
+
+fn encoded(connector: &dyn Connector, case: &Case) -> Result<Shown, String> {
+    let value = match &case.ask {
         Ask::Operation(operation) => match connector.encode(operation, &case.cx) {
-            Ok(Call::Http(call)) => serde_json::json!({ "call": json(&call)? }),
+            Ok(Call::Http(call)) => return shown(call),
             Ok(Call::Immediate(outcome)) => serde_json::json!({ "outcome": json(&outcome)? }),
             Err(error) => serde_json::json!({ "error": error.to_string() }),
         },
         Ask::LookUp(look_up) => match connector.look_up(look_up, &case.cx) {
-            Some(Question::Http(call)) => serde_json::json!({ "call": json(&call)? }),
+            Some(Question::Http(call)) => return shown(call),
             Some(Question::Immediate(finding)) => json(&finding)?,
             None => Value::Null,
         },
-    })
+    };
+    Ok((value, None))
 }
 
-fn read(connector: &dyn Connector, case: &Case, reply: &Reply) -> Result<Value, String> {
+fn read(
+    connector: &dyn Connector,
+    case: &Case,
+    sent: &HttpCall,
+    reply: &Reply,
+) -> Result<Shown, String> {
     let body = match reply.body.as_str() {
         Some(text) => text.to_owned(),
         None if reply.body.is_null() => String::new(),
@@ -99,11 +138,14 @@ fn read(connector: &dyn Connector, case: &Case, reply: &Reply) -> Result<Value, 
     let reply =
         HttpReply { status: reply.status, headers: reply.headers.clone(), body: body.into_bytes() };
     match &case.ask {
-        Ask::Operation(operation) => match connector.decode(operation, &case.cx, &reply) {
-            Decoded::Outcome(outcome) => json(&outcome),
-            Decoded::Next(call) => Ok(serde_json::json!({ "call": json(&call)? })),
+        Ask::Operation(operation) => match connector.decode(operation, &case.cx, sent, &reply) {
+            Decoded::Outcome(outcome) => Ok((json(&outcome)?, None)),
+            Decoded::Next(call) => shown(call),
         },
-        Ask::LookUp(look_up) => json(&connector.read_look_up(look_up, &case.cx, &reply)),
+        Ask::LookUp(look_up) => match connector.read_look_up(look_up, &case.cx, sent, &reply) {
+            Looked::Finding(finding) => Ok((json(&finding)?, None)),
+            Looked::Next(call) => shown(call),
+        },
     }
 }
 

@@ -4,7 +4,7 @@ use baton_types::Money;
 use baton_types::outcome::{Doubt, Finding, NotSent, Outcome};
 use serde::{Deserialize, Serialize};
 
-use crate::{HttpCall, HttpReply, LookUp, Manifest, Operation};
+use crate::{HttpCall, HttpReply, Incoming, LookUp, Manifest, Operation, Signed, WebhookError};
 
 /// What the runner gives a connector beside the operation: nothing secret, nothing of the payment's state.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -26,15 +26,26 @@ pub trait Connector: Send + Sync {
     /// What cannot be expressed at this provider. Nothing is sent then.
     fn encode(&self, operation: &Operation, cx: &Cx) -> Result<Call, EncodeError>;
 
-    /// What a reply means. A reply that cannot be read is `Unknown`: see [`Decoded::unreadable`].
-    fn decode(&self, operation: &Operation, cx: &Cx, reply: &HttpReply) -> Decoded;
+    /// What the reply to a call of the operation means. A reply that cannot be read is `Unknown`: see
+    /// [`Decoded::unreadable`].
+    fn decode(&self, operation: &Operation, cx: &Cx, sent: &HttpCall, reply: &HttpReply)
+    -> Decoded;
 
     /// How to ask for an operation whose outcome is not known; `None` where the provider cannot be asked
     /// for this subject.
     fn look_up(&self, look_up: &LookUp, cx: &Cx) -> Option<Question>;
 
-    /// What the reply to a look-up shows.
-    fn read_look_up(&self, look_up: &LookUp, cx: &Cx, reply: &HttpReply) -> Finding;
+    /// What the reply to a call of the look-up shows.
+    fn read_look_up(&self, look_up: &LookUp, cx: &Cx, sent: &HttpCall, reply: &HttpReply)
+    -> Looked;
+
+    /// What an incoming webhook says, once its signature is checked: see [`Signed`].
+    ///
+    /// # Errors
+    /// Not a webhook of this provider, or one in a form that it does not document.
+    fn webhook(&self, _cx: &Cx, _message: &Incoming<'_>) -> Result<Vec<Signed>, WebhookError> {
+        Err(WebhookError::NotSupported)
+    }
 
     /// A call that does nothing but show whether the account's credentials are taken; `None` where the
     /// provider has no such call.
@@ -94,6 +105,22 @@ pub enum Question {
     Http(HttpCall),
     /// What a mock gateway, which has no server, knows.
     Immediate(Finding),
+}
+
+/// What the reply to a look-up leads to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Looked {
+    /// What was found.
+    Finding(Finding),
+    /// The next call: another page, or the cancel that makes sure that nothing can follow. None of a
+    /// look-up's calls moves money, and any of them may be repeated.
+    Next(HttpCall),
+}
+
+impl From<Finding> for Looked {
+    fn from(finding: Finding) -> Self {
+        Self::Finding(finding)
+    }
 }
 
 /// Why an operation cannot be put to this provider. Nothing is sent.

@@ -14,15 +14,23 @@ mod connector;
 mod json;
 mod manifest;
 mod operation;
+mod webhook;
 
 pub use call::{Body, Fill, FillError, Filled, Hole, HttpCall, HttpReply, Method, Part};
 pub use connector::{
-    Balance, Call, Connector, CredentialsCheck, Cx, Decoded, EncodeError, Question, identifier,
-    message,
+    Balance, Call, Connector, CredentialsCheck, Cx, Decoded, EncodeError, Looked, Question,
+    identifier, message,
 };
 pub use json::Json;
-pub use manifest::{Claim, CredentialField, Idempotency, LookUpClaim, Manifest, ManifestError};
+pub use manifest::{
+    CancelClaim, Claim, CredentialField, DeclineTable, Idempotency, LookUpClaim, Manifest,
+    ManifestError, WebhookClaim,
+};
 pub use operation::{
-    CardFacts, Feature, LookUp, Operation, OperationKind, Parent, Payer, Purchase, Source, Subject,
-    ThreeDs, TokenScheme,
+    CardFacts, Challenge, Feature, LookUp, Operation, OperationKind, Parent, Payer, Purchase,
+    Source, Subject, ThreeDs, TokenScheme,
+};
+pub use webhook::{
+    EventSubject, Freshness, Incoming, KeyForm, Signature, Signed, Verifier, WebhookError,
+    WebhookEvent, bytes_of_hex,
 };

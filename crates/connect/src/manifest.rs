@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use baton_types::{Currency, Money};
+use baton_types::{Currency, DeclineCode, Money};
 use serde::Deserialize;
 
 use crate::{Feature, OperationKind};
@@ -39,6 +39,12 @@ pub struct Manifest {
     /// Exponents that differ from ISO 4217, by currency.
     #[serde(default)]
     pub exponents: BTreeMap<String, u32>,
+    /// Amounts in these currencies have to be multiples of this many of the provider's minor units.
+    #[serde(default)]
+    pub multiples: BTreeMap<String, i64>,
+    /// Where the three are documented.
+    #[serde(default)]
+    pub currencies_citation: Option<String>,
     /// Longest merchant reference that it keeps whole, in characters.
     pub reference_max_length: usize,
     /// The operations claimed.
@@ -53,6 +59,15 @@ pub struct Manifest {
     /// How an operation is found again, if it can be.
     #[serde(default)]
     pub look_up: Option<LookUpClaim>,
+    /// How a payment is cancelled whose id is not known, if it can be.
+    #[serde(default)]
+    pub cancel_by_reference: Option<CancelClaim>,
+    /// How webhooks are signed, if it sends any that are read.
+    #[serde(default)]
+    pub webhook: Option<WebhookClaim>,
+    /// What its decline codes mean.
+    #[serde(default)]
+    pub declines: Option<DeclineTable>,
 }
 
 /// A capability and where the provider documents it.
@@ -109,6 +124,36 @@ pub struct LookUpClaim {
     pub citation: String,
 }
 
+/// How a payment is cancelled by our reference.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CancelClaim {
+    /// Whether the provider then refuses a payment with that reference which arrives later.
+    pub fences: bool,
+    /// Where it is documented.
+    pub citation: String,
+}
+
+/// How webhooks are signed.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WebhookClaim {
+    /// The credential that is the key.
+    pub credential: String,
+    /// Where it is documented.
+    pub citation: String,
+}
+
+/// What a provider's decline codes mean. What is not in it is `unmapped`: counted, never guessed.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DeclineTable {
+    /// Where they are documented.
+    pub citation: String,
+    /// Our code by the provider's.
+    pub codes: BTreeMap<String, DeclineCode>,
+}
+
 /// A manifest that does not load. Only a connector's author meets it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ManifestError(String);
@@ -130,7 +175,8 @@ impl Manifest {
         let manifest: Self =
             toml::from_str(text).map_err(|error| ManifestError(error.to_string()))?;
         let fail = |what: String| Err(ManifestError(format!("manifest {}: {what}", manifest.id)));
-        for code in manifest.currencies.iter().chain(manifest.exponents.keys()) {
+        let named = manifest.currencies.iter().chain(manifest.exponents.keys());
+        for code in named.chain(manifest.multiples.keys()) {
             if Currency::parse(code).is_err() {
                 return fail(format!("{code} is no currency of ISO 4217"));
             }
@@ -141,11 +187,31 @@ impl Manifest {
             .map(|(kind, claim)| (kind.as_str(), &claim.citation))
             .chain(manifest.features.iter().map(|(what, claim)| (what.as_str(), &claim.citation)))
             .chain(manifest.idempotency.iter().map(|claim| ("idempotency", &claim.citation)))
-            .chain(manifest.look_up.iter().map(|claim| ("look_up", &claim.citation)));
+            .chain(manifest.look_up.iter().map(|claim| ("look_up", &claim.citation)))
+            .chain(
+                manifest.cancel_by_reference.iter().map(|c| ("cancel_by_reference", &c.citation)),
+            )
+            .chain(manifest.webhook.iter().map(|claim| ("webhook", &claim.citation)))
+            .chain(manifest.declines.iter().map(|claim| ("declines", &claim.citation)))
+            .chain(manifest.currencies_citation.iter().map(|text| ("currencies", text)));
         for (what, citation) in citations {
             if citation.trim().is_empty() {
                 return fail(format!("{what} is claimed without a citation"));
             }
+        }
+        let rules = !(manifest.currencies.is_empty()
+            && manifest.exponents.is_empty()
+            && manifest.multiples.is_empty());
+        if rules && manifest.currencies_citation.is_none() {
+            return fail("currencies are claimed without a citation".to_owned());
+        }
+        if manifest.multiples.values().any(|multiple| *multiple <= 0) {
+            return fail("a multiple is not above zero".to_owned());
+        }
+        if let Some(webhook) = &manifest.webhook
+            && !manifest.credentials.iter().any(|field| field.name == webhook.credential)
+        {
+            return fail(format!("the webhook's key {} is no credential", webhook.credential));
         }
         Ok(manifest)
     }
@@ -175,6 +241,10 @@ impl Manifest {
     pub fn to_provider_units(&self, money: Money) -> Option<i64> {
         let (ours, theirs) = self.exponents_of(money.currency())?;
         let units = shift(money.minor(), ours, theirs)?;
+        let multiple = self.multiples.get(money.currency().code()).copied().unwrap_or(1);
+        if units.checked_rem(multiple) != Some(0) {
+            return None;
+        }
         (shift(units, theirs, ours)? == money.minor()).then_some(units)
     }
 
@@ -184,6 +254,13 @@ impl Manifest {
         let (ours, theirs) = self.exponents_of(currency)?;
         let minor = shift(units, theirs, ours)?;
         (shift(minor, ours, theirs)? == units).then(|| Money::new(minor, currency))
+    }
+
+    /// What a decline code of this provider means.
+    #[must_use]
+    pub fn decline(&self, code: &str) -> DeclineCode {
+        let known = self.declines.as_ref().and_then(|table| table.codes.get(code));
+        known.copied().unwrap_or(DeclineCode::Unmapped)
     }
 
     fn exponents_of(&self, currency: Currency) -> Option<(u32, u32)> {
@@ -227,6 +304,14 @@ mod tests {
             ("[features.three_ds]\ncitation = \"\"", "three_ds is claimed without a citation"),
             ("[operations.teleport]\ncitation = \"docs\"", "unknown variant"),
             ("currencies = [\"USD\", \"ZZZ\"]", "ZZZ is no currency"),
+            ("currencies = [\"USD\"]", "currencies are claimed without a citation"),
+            ("currencies_citation = \"docs\"\n[multiples]\nKWD = 0", "not above zero"),
+            ("[webhook]\ncredential = \"K\"\ncitation = \"docs\"", "K is no credential"),
+            (
+                "[declines]\ncitation = \"docs\"\ncodes = { \"05\" = \"no_such\" }",
+                "unknown variant",
+            ),
+            ("[declines]\ncitation = \"\"\ncodes = {}", "declines is claimed without a citation"),
             ("surprise = 1", "unknown field"),
         ];
         for (more, error) in rows {
@@ -245,7 +330,7 @@ mod tests {
 
     #[test]
     fn an_amount_reaches_the_provider_exactly_or_not_at_all() {
-        let manifest = manifest("[exponents]\nISK = 2\nHUF = 0\nMGA = 0").unwrap();
+        let manifest = manifest("currencies_citation = \"docs\"\n[exponents]\nISK = 2\nHUF = 0\nMGA = 0\n[multiples]\nISK = 100\nKWD = 10").unwrap();
         let rows = [
             ("USD", 1023, Some(1023)),
             ("ISK", 5, Some(500)),
@@ -253,6 +338,8 @@ mod tests {
             ("HUF", 1250, None),
             ("JPY", 7, Some(7)),
             ("BHD", 1234, Some(1234)),
+            ("KWD", 1230, Some(1230)),
+            ("KWD", 1234, None),
             ("ISK", i64::MAX, None),
         ];
         for (code, minor, want) in rows {

@@ -1,6 +1,6 @@
 //! What a connector can be asked to do, in the field's terms and without a secret.
 
-use baton_types::{MaskedCard, Money};
+use baton_types::{MaskedCard, Money, Timestamp};
 use serde::{Deserialize, Serialize};
 
 /// One operation at a provider. References are ours and unique per attempt or modification.
@@ -168,6 +168,16 @@ pub struct Purchase {
     /// Whether the goods are digital, where the merchant said so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub digital: Option<bool>,
+    /// Where a payer is there to take a challenge. Absent, the provider is asked not to begin one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub challenge: Option<Challenge>,
+}
+
+/// What a provider needs to know to challenge a payer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Challenge {
+    /// Where the payer's browser is sent when the challenge is over.
+    pub return_url: String,
 }
 
 /// Who pays: what providers ask for their risk checks and address verification.
@@ -282,6 +292,9 @@ pub struct LookUp {
     /// How much was asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub amount: Option<Money>,
+    /// When the operation was planned: it left no earlier.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub planned_at: Option<Timestamp>,
 }
 
 /// What a look-up looks for.

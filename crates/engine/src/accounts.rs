@@ -1,10 +1,13 @@
 //! A merchant's gateway accounts, with what it takes to call their providers.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use baton_connect::{Connector, Cx, Fill, Hole};
+use aws_lc_rs::hmac;
+use baton_connect::{
+    Connector, Cx, Fill, Freshness, Hole, Incoming, Verifier, WebhookError, WebhookEvent,
+};
 use baton_store::{AccountRow, Store, StoreError};
 use baton_types::{AccountId, Card, Cvv, MerchantId, Secret};
 use baton_wire::{BaseUrl, Policy, Target};
@@ -35,9 +38,35 @@ impl Account {
         self.connector.as_ref().is_some_and(|connector| connector.manifest().mock)
     }
 
+    /// What a webhook to this account says, once its signature is verified.
+    ///
+    /// # Errors
+    /// Not a webhook of the account's provider, or not one that can be believed.
+    pub fn webhook(
+        &self,
+        message: &Incoming<'_>,
+        freshness: Freshness,
+    ) -> Result<Vec<WebhookEvent>, WebhookError> {
+        let connector = self.connector.as_ref().ok_or(WebhookError::NotSupported)?;
+        let mut events = Vec::new();
+        for signed in connector.webhook(&self.cx, message)? {
+            events.extend(signed.open(self.secrets.as_ref(), &Hmac, freshness)?);
+        }
+        Ok(events)
+    }
+
     /// The secrets of one call: the account's, and the card's where the request's task holds it.
     pub(crate) fn secrets<'a>(&'a self, card: Option<&'a CardSecrets>) -> CallSecrets<'a> {
         CallSecrets { account: &self.secrets, card }
+    }
+}
+
+/// The one implementation of HMAC that the product uses.
+struct Hmac;
+
+impl Verifier for Hmac {
+    fn hmac_sha256(&self, key: &[u8], message: &[u8], tag: &[u8]) -> bool {
+        hmac::verify(&hmac::Key::new(hmac::HMAC_SHA256, key), message, tag).is_ok()
     }
 }
 
@@ -62,6 +91,20 @@ impl Fill for CallSecrets<'_> {
             Hole::Credential(name) => self.account.get(name).map(Secret::expose),
         }
     }
+}
+
+/// What the manifest declares as no secret, for the connector to read.
+fn settings(
+    connector: Option<&dyn Connector>,
+    given: &HashMap<String, Secret>,
+) -> BTreeMap<String, String> {
+    let fields = connector.map(|connector| connector.manifest().credentials.as_slice());
+    let open = fields.unwrap_or_default().iter().filter(|field| !field.secret);
+    open.filter_map(|field| {
+        let value = given.get(&field.name)?;
+        Some((field.name.clone(), value.expose().to_owned()))
+    })
+    .collect()
 }
 
 type Listed = (Instant, Arc<Vec<Arc<Account>>>);
@@ -137,7 +180,8 @@ impl Accounts {
             }
         });
         let secrets = self.credentials.get(&row.id).cloned().unwrap_or_default();
-        Account { row, connector, target, cx: Cx::default(), secrets }
+        let cx = Cx { settings: settings(connector.as_deref(), &secrets) };
+        Account { row, connector, target, cx, secrets }
     }
 
     fn kept(&self) -> std::sync::MutexGuard<'_, HashMap<MerchantId, Listed>> {

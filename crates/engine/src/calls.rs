@@ -4,10 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use baton_connect::{
-    Call, Decoded, HttpCall, HttpReply, LookUp, Operation, Parent, Payer, Purchase, Question,
-    Source, Subject,
+    Call, Challenge, Connector, Decoded, HttpCall, HttpReply, LookUp, Looked, Operation,
+    OperationKind, Parent, Payer, Purchase, Question, Source, Subject,
 };
 use baton_flow::{CallId, CallState, OrderKind, Payment};
+use baton_types::DeclineCode;
 use baton_types::outcome::{Doubt, Finding, NotSent, Outcome};
 use baton_wire::{Exchange, Target, Wire};
 use tokio::time::Instant;
@@ -19,6 +20,9 @@ use crate::metrics::Metrics;
 /// Most calls that one operation may take at one provider.
 const SEQUENCE_MAX: usize = 6;
 
+/// Most calls that one look-up may take: pages of a list, mostly.
+const LOOK_UP_SEQUENCE_MAX: usize = 12;
+
 /// A planned call, ready to be sent by the task that planned it.
 pub(crate) struct Prepared {
     pub(crate) account: Arc<Account>,
@@ -27,6 +31,14 @@ pub(crate) struct Prepared {
     key: String,
     /// The monotonic form of the plan's `send_by`: the wall clock may jump between plan and send.
     send_by: Instant,
+}
+
+/// What came of a planned call.
+pub(crate) struct Sent {
+    pub(crate) outcome: Outcome,
+    /// The provider's id of the operation, where a reply before the last gave it.
+    pub(crate) learnt: Option<String>,
+    pub(crate) took: Duration,
 }
 
 impl Prepared {
@@ -45,6 +57,7 @@ pub(crate) struct PurchaseFacts {
     pub(crate) description: Option<String>,
     pub(crate) payer: Option<Payer>,
     pub(crate) digital: Option<bool>,
+    pub(crate) challenge: Option<Challenge>,
 }
 
 /// Encodes a planned call, or says why it will not be sent: then nothing has left and nothing will.
@@ -109,16 +122,17 @@ pub(crate) async fn send(
     card: Option<&CardSecrets>,
     wire: &Wire,
     metrics: &Metrics,
-) -> (Outcome, Duration) {
+) -> Sent {
     let Prepared { account, operation, call, key, send_by } = prepared;
     let kind = operation.kind();
     let started = Instant::now();
-    let outcome = match call {
-        Call::Immediate(outcome) => outcome,
+    let (outcome, learnt) = match call {
+        Call::Immediate(outcome) => (outcome, None),
         Call::Http(first) => sequence(&account, &operation, first, &key, send_by, card, wire).await,
     };
     let took = started.elapsed();
     metrics.provider_call(&account.row.gateway, kind.as_str(), outcome.class(), took);
+    count_unmapped(&account, &outcome, metrics);
     tracing::info!(
         account = %account.row.name,
         gateway = %account.row.gateway,
@@ -128,7 +142,16 @@ pub(crate) async fn send(
         took_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
         "provider call"
     );
-    (outcome, took)
+    Sent { outcome, learnt, took }
+}
+
+/// A decline whose code has no mapping is counted, and logged with the code, so that it gets one.
+fn count_unmapped(account: &Account, outcome: &Outcome, metrics: &Metrics) {
+    if let Outcome::Declined { code: DeclineCode::Unmapped, answer, .. } = outcome {
+        metrics.unmapped_decline(&account.row.gateway);
+        let code = answer.code.as_deref().unwrap_or_default();
+        tracing::warn!(gateway = %account.row.gateway, code, "a decline code has no mapping");
+    }
 }
 
 async fn sequence(
@@ -139,9 +162,9 @@ async fn sequence(
     send_by: Instant,
     card: Option<&CardSecrets>,
     wire: &Wire,
-) -> Outcome {
+) -> (Outcome, Option<String>) {
     let (Some(connector), Some(target)) = (&account.connector, &account.target) else {
-        return Outcome::NotSent { why: NotSent::NotConfigured };
+        return (Outcome::NotSent { why: NotSent::NotConfigured }, None);
     };
     let secrets = account.secrets(card);
     let mut call = first;
@@ -157,9 +180,11 @@ async fn sequence(
         let outcome = match exchange {
             Exchange::NotSent(why) => Outcome::NotSent { why },
             Exchange::Lost(why) => Outcome::Unknown { why },
-            Exchange::Reply(reply) => match connector.decode(operation, &account.cx, &reply) {
+            Exchange::Reply(reply) => match connector.decode(operation, &account.cx, &call, &reply)
+            {
                 Decoded::Outcome(outcome) => outcome,
                 Decoded::Next(mut next) => {
+                    // It may have moved money although it asks for more.
                     money_call_ran |= call.moves_money;
                     let claim = connector.manifest().idempotency.as_ref();
                     number(&mut next, claim, key, call_no.saturating_add(1));
@@ -168,19 +193,47 @@ async fn sequence(
                 }
             },
         };
-        return unless_money_may_have_moved(outcome, money_call_ran);
+        let step = Step {
+            money_call_ran,
+            is_money_call: call.moves_money,
+            moves_money: operation.kind() != OperationKind::Tokenize,
+        };
+        return (step.judge(outcome), call.about);
     }
     tracing::error!(account = %account.row.name, "the connector asks for too many calls");
-    Outcome::Unknown { why: Doubt::Unreadable }
+    (Outcome::Unknown { why: Doubt::Unreadable }, call.about)
 }
 
-/// That a later call was not sent, or refused, says nothing once the one that moves money has run.
-fn unless_money_may_have_moved(outcome: Outcome, money_call_ran: bool) -> Outcome {
-    let nothing_done = matches!(outcome, Outcome::NotSent { .. } | Outcome::Refused { .. });
-    if nothing_done && money_call_ran {
-        return Outcome::Unknown { why: Doubt::ConnectionLost };
+/// Where in a provider's sequence an outcome was had.
+#[derive(Clone, Copy)]
+struct Step {
+    /// Whether the call that moves money was sent before.
+    money_call_ran: bool,
+    /// Whether it is the one that gave this outcome.
+    is_money_call: bool,
+    /// Whether the operation has such a call at all: to keep a card moves nothing.
+    moves_money: bool,
+}
+
+impl Step {
+    /// What an outcome means here. That a later call was not sent, or refused, says nothing once the one
+    /// that moves money has run. Before it has, no doubt can cost money: it is never sent any more.
+    fn judge(self, outcome: Outcome) -> Outcome {
+        let prepares = self.moves_money && !self.money_call_ran && !self.is_money_call;
+        match &outcome {
+            Outcome::NotSent { .. } | Outcome::Refused { .. } if self.money_call_ran => {
+                Outcome::Unknown { why: Doubt::ConnectionLost }
+            }
+            Outcome::Unknown { .. } | Outcome::Pending { .. } | Outcome::ActionRequired { .. }
+                if prepares =>
+            {
+                Outcome::NotSent { why: NotSent::PreparationFailed }
+            }
+            // Only the call that moves money can say that it was moved.
+            Outcome::Approved { .. } if prepares => Outcome::Unknown { why: Doubt::Unreadable },
+            _ => outcome,
+        }
     }
-    outcome
 }
 
 /// How long a look-up may take from plan to answer. It can be abandoned at any time, and others wait.
@@ -200,11 +253,13 @@ pub(crate) async fn look_up(
     let finding = match connector.look_up(&question, &account.cx) {
         None => Finding::Inconclusive,
         Some(Question::Immediate(finding)) => finding,
-        Some(Question::Http(call)) => match ask(account, &call, wire).await {
-            Some(reply) => connector.read_look_up(&question, &account.cx, &reply),
-            None => Finding::Inconclusive,
-        },
+        Some(Question::Http(first)) => {
+            ask_all(connector.as_ref(), &question, account, first, wire).await
+        }
     };
+    if let Finding::Found { outcome } = &finding {
+        count_unmapped(account, outcome, metrics);
+    }
     let shown = match &finding {
         Finding::Found { outcome } => outcome.class(),
         Finding::Voided => "voided",
@@ -221,6 +276,28 @@ pub(crate) async fn look_up(
         "look-up"
     );
     finding
+}
+
+/// Asks until something is found. None of the calls moves money; any of them may be repeated later.
+async fn ask_all(
+    connector: &dyn Connector,
+    question: &LookUp,
+    account: &Account,
+    first: HttpCall,
+    wire: &Wire,
+) -> Finding {
+    let mut call = first;
+    for _ in 0..LOOK_UP_SEQUENCE_MAX {
+        let Some(reply) = ask(account, &call, wire).await else { return Finding::Inconclusive };
+        match connector.read_look_up(question, &account.cx, &call, &reply) {
+            Looked::Finding(finding) => return finding,
+            // A look-up has nothing that could be paid twice.
+            Looked::Next(next) if next.moves_money => break,
+            Looked::Next(next) => call = next,
+        }
+    }
+    tracing::warn!(account = %account.row.name, "a look-up did not come to an end");
+    Finding::Inconclusive
 }
 
 async fn ask(account: &Account, call: &HttpCall, wire: &Wire) -> Option<HttpReply> {
@@ -252,6 +329,7 @@ fn question(payment: &Payment, id: CallId) -> Option<LookUp> {
         reference: call.reference.clone(),
         provider_reference: provider_reference(call),
         amount: payment.amount_of(id),
+        planned_at: Some(call.planned_at),
     })
 }
 
@@ -270,6 +348,7 @@ fn operation(payment: &Payment, id: CallId, facts: Option<&PurchaseFacts>) -> Op
                 description: facts.description.clone(),
                 payer: facts.payer.clone(),
                 digital: facts.digital,
+                challenge: facts.challenge.clone(),
             };
             match (payment.order.kind, &facts.source) {
                 (OrderKind::Charge(amount), _) => Operation::Charge(purchase(amount)),
@@ -304,10 +383,47 @@ fn parent(payment: &Payment, id: CallId) -> Option<Parent> {
 
 /// The provider's id of what a call made, from its latest answer.
 fn provider_reference(call: &baton_flow::Call) -> Option<String> {
-    match &call.state {
-        CallState::Open { outcome, .. } | CallState::Final { outcome, .. } => {
-            outcome.answer()?.reference.clone()
-        }
+    let answer = match &call.state {
+        CallState::Open { outcome, .. } | CallState::Final { outcome, .. } => outcome.answer(),
         CallState::Planned | CallState::Closed { .. } => None,
+    };
+    answer.and_then(|answer| answer.reference.clone()).or_else(|| call.learnt.clone())
+}
+
+#[cfg(test)]
+mod tests {
+    use baton_types::outcome::{Answer, Refused};
+
+    use super::*;
+
+    #[test]
+    fn what_an_outcome_means_depends_on_whether_the_money_call_was_sent() {
+        let answer = Answer::default;
+        let unknown = || Outcome::Unknown { why: Doubt::AnswerTimeout };
+        let refused = || Outcome::Refused { why: Refused::Validation, answer: answer() };
+        let approved = || Outcome::Approved { amount: None, answer: answer() };
+        let before = Step { money_call_ran: false, is_money_call: false, moves_money: true };
+        let at = Step { is_money_call: true, ..before };
+        let after = Step { money_call_ran: true, ..before };
+        let keeps_a_card = Step { moves_money: false, ..before };
+        let rows = [
+            (before, unknown(), "not_sent"),
+            (before, Outcome::Pending { answer: answer() }, "not_sent"),
+            (before, Outcome::ActionRequired { answer: answer() }, "not_sent"),
+            (before, approved(), "unknown"),
+            (before, refused(), "refused"),
+            (at, unknown(), "unknown"),
+            (at, approved(), "approved"),
+            (at, refused(), "refused"),
+            (after, unknown(), "unknown"),
+            (after, refused(), "unknown"),
+            (after, Outcome::NotSent { why: NotSent::ConnectFailed }, "unknown"),
+            (after, approved(), "approved"),
+            (keeps_a_card, unknown(), "unknown"),
+            (keeps_a_card, approved(), "approved"),
+        ];
+        for (step, outcome, want) in rows {
+            assert_eq!(step.judge(outcome.clone()).class(), want, "{step:?} {outcome:?}");
+        }
     }
 }

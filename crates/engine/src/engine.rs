@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use baton_connect::{CardFacts, Connector, Payer, Source, ThreeDs, TokenScheme};
+use baton_connect::{CardFacts, Challenge, Connector, Payer, Source, ThreeDs, TokenScheme};
 use baton_flow::{CallId, Candidate, DoubtMode, Input, Order, OrderKind, Payment, RetryDeclines};
 use baton_store::Store;
 use baton_types::{ApiKeyId, Card, MaskedCard, MerchantId, Money, PaymentId, Secret};
@@ -123,6 +123,8 @@ pub struct Purchase {
     pub payer: Option<Payer>,
     /// Whether the goods are digital.
     pub digital: Option<bool>,
+    /// Where a payer is there to take a challenge. Without one, a challenge is cancelled at the provider.
+    pub challenge: Option<Challenge>,
     /// What to do about a doubt.
     pub doubt: DoubtMode,
 }
@@ -281,7 +283,7 @@ impl Engine {
             retry_declines: RetryDeclines::GATEWAY_LIST,
             failover_until: now.plus_millis(self.inner.config.failover_window_ms),
             test: caller.sandbox,
-            payer_present: false,
+            payer_present: purchase.challenge.is_some(),
         };
         let source = match (purchase.provider_token, card_facts) {
             (Some(token), _) => Source::ProviderToken(token),
@@ -294,6 +296,7 @@ impl Engine {
                 description: purchase.description,
                 payer: purchase.payer,
                 digital: purchase.digital,
+                challenge: purchase.challenge,
             },
             card: purchase.card.map(|paid| CardSecrets {
                 card: paid.card,

@@ -22,11 +22,17 @@ struct GatewayLabels {
     operation: String,
 }
 
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct GatewayLabel {
+    gateway: String,
+}
+
 /// The engine's metrics. Labels are few and bounded: gateways, operations, classes; never an id.
 #[derive(Clone)]
 pub struct Metrics {
     calls: Family<CallLabels, Counter>,
     call_seconds: Family<GatewayLabels, Histogram>,
+    unmapped_declines: Family<GatewayLabel, Counter>,
     /// Requests whose task has not ended.
     in_flight: Gauge,
 }
@@ -47,6 +53,7 @@ impl Metrics {
             call_seconds: Family::new_with_constructor(|| {
                 Histogram::new(exponential_buckets(0.001, 2.0, 17))
             }),
+            unmapped_declines: Family::default(),
             in_flight: Gauge::default(),
         }
     }
@@ -65,10 +72,19 @@ impl Metrics {
             self.call_seconds.clone(),
         );
         registry.register(
+            "unmapped_declines",
+            "Declines whose code has no mapping yet; the log has the code",
+            self.unmapped_declines.clone(),
+        );
+        registry.register(
             "requests_in_flight",
             "Requests that move money and have not ended",
             self.in_flight.clone(),
         );
+    }
+
+    pub(crate) fn unmapped_decline(&self, gateway: &str) {
+        self.unmapped_declines.get_or_create(&GatewayLabel { gateway: gateway.to_owned() }).inc();
     }
 
     pub(crate) fn request(&self) -> InFlight {

@@ -69,6 +69,8 @@ pub(crate) struct Task {
     claim: Option<Claim>,
     prepared: HashMap<CallId, Prepared>,
     mine: Vec<CallId>,
+    /// Ids that replies gave before the outcome; they are recorded with it.
+    learnt: HashMap<CallId, String>,
     provider: Duration,
     progress: watch::Sender<Progress>,
 }
@@ -123,6 +125,7 @@ impl Task {
             claim,
             prepared: HashMap::new(),
             mine: Vec::new(),
+            learnt: HashMap::new(),
             provider: Duration::ZERO,
             progress,
         };
@@ -175,9 +178,10 @@ impl Task {
         let card = self.purchase.as_ref().and_then(|purchase| purchase.card.as_ref());
         let card = card.filter(|_| matches!(id, CallId::Attempt(_)));
         let engine = Arc::clone(&self.engine);
-        let (outcome, took) = calls::send(prepared, card, &engine.wire, &engine.metrics).await;
-        self.provider = self.provider.saturating_add(took);
-        Input::Outcome { call: id, outcome }
+        let sent = calls::send(prepared, card, &engine.wire, &engine.metrics).await;
+        self.provider = self.provider.saturating_add(sent.took);
+        self.learnt.extend(sent.learnt.map(|learnt| (id, learnt)));
+        Input::Outcome { call: id, outcome: sent.outcome }
     }
 
     async fn look_up(&mut self, id: CallId) -> Option<Input> {
@@ -303,6 +307,9 @@ impl Task {
             prepared: HashMap::new(),
             planned: Vec::new(),
         };
+        for (id, learnt) in &self.learnt {
+            Arc::make_mut(&mut draft.payment).attach_learnt(*id, learnt.clone());
+        }
         let mut inputs = VecDeque::from([input]);
         while let Some(input) = inputs.pop_front() {
             let step = baton_flow::step(&draft.payment, input, &facts).map_err(Stopped::Refused)?;

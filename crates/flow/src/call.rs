@@ -98,6 +98,9 @@ pub struct Call {
     /// The request with holes where secrets belong, kept while the call is not concluded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub template: Option<String>,
+    /// The provider's id of what the call made, learnt before its outcome was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub learnt: Option<String>,
     /// Since when its outcome is open, or was until it was concluded. `None` if it never was.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub open_since: Option<Timestamp>,

@@ -286,6 +286,7 @@ impl<'a> Draft<'a> {
             absent_after: at.quiet_ms.map(|ms| send_by.plus_millis(ms)),
             replay_until: at.replay_ms.map(|ms| now.plus_millis(ms)),
             template: None,
+            learnt: None,
             open_since: None,
             state: CallState::Planned,
             checks: Vec::new(),

@@ -287,6 +287,13 @@ impl Payment {
         }
     }
 
+    /// Keeps the provider's id of what a call made, learnt before its outcome was: a look-up asks by it.
+    pub fn attach_learnt(&mut self, id: CallId, learnt: String) {
+        if let Some(call) = self.call_mut(id) {
+            call.learnt = Some(learnt);
+        }
+    }
+
     /// The candidate that an attempt was made at.
     #[must_use]
     pub fn candidate(&self, attempt: u16) -> Option<&Candidate> {

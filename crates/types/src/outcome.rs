@@ -5,6 +5,8 @@
 //! connectors, which read answers, and the state machines, which decide what follows, speak these words;
 //! neither knows how the other works.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::{DeclineCode, DeclinedBy, Money};
@@ -125,6 +127,9 @@ pub enum NotSent {
     ClosedBeforeSending,
     /// The plan's `send_by` had passed, or another node owns the attempt: nothing was written.
     TooLate,
+    /// A call that only prepares had no answer or a bad one, and the one that moves money was never
+    /// sent. It will not be: it was in the memory of the task that now gives up.
+    PreparationFailed,
 }
 
 impl NotSent {
@@ -142,6 +147,7 @@ impl NotSent {
             Self::TlsFailed => "tls_failed",
             Self::ClosedBeforeSending => "closed_before_sending",
             Self::TooLate => "too_late",
+            Self::PreparationFailed => "preparation_failed",
         }
     }
 }
@@ -237,4 +243,30 @@ pub struct Answer {
     /// How long the provider asks us to wait, in milliseconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry_after_ms: Option<u64>,
+    /// What the scheme or issuer advises about a retry, as sent: Mastercard's merchant advice codes and
+    /// their like.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub advice: Option<String>,
+    /// What the payer has to do before the operation can go on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_action: Option<NextAction>,
+}
+
+/// What a payer has to do.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum NextAction {
+    /// Go to this address in a browser, and come back.
+    Redirect {
+        /// The address.
+        url: String,
+        /// Fields to post there as a form; absent where the address is just opened.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        form: Option<BTreeMap<String, String>>,
+    },
+    /// Something that only the provider's own client library can show.
+    ClientLibrary {
+        /// The provider's name for it.
+        kind: String,
+    },
 }

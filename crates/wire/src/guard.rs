@@ -205,7 +205,8 @@ fn shows_health(exchange: &Exchange) -> Option<bool> {
             | NotSent::TooManyInFlight
             | NotSent::NotConfigured
             | NotSent::NotSupported
-            | NotSent::TooLate => None,
+            | NotSent::TooLate
+            | NotSent::PreparationFailed => None,
         },
     }
 }

@@ -152,6 +152,7 @@ pub(crate) fn make(
         description: body.kept_text("orderDesc", TEXT_MAX)?,
         payer: payer(&mut body)?,
         digital: body.boolean("isDigital")?,
+        challenge: None,
         doubt: doubt(&mut body)?,
     };
     Ok(MakeRequest { purchase, form })

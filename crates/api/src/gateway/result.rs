@@ -518,5 +518,8 @@ fn not_sent(why: NotSent) -> &'static str {
         | NotSent::ConnectTimeout
         | NotSent::TlsFailed
         | NotSent::ClosedBeforeSending => "The gateway could not be reached; nothing was sent",
+        NotSent::PreparationFailed => {
+            "The gateway failed before the payment was put to it; no money can have moved"
+        }
     }
 }

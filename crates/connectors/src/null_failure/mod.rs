@@ -1,8 +1,8 @@
 //! `NULLFailure`: a mock gateway that refuses everything before processing, so that failover goes on.
 
 use baton_connect::{
-    Call, Connector, Cx, Decoded, EncodeError, HttpReply, LookUp, Manifest, ManifestError,
-    Operation, Question,
+    Call, Connector, Cx, Decoded, EncodeError, HttpCall, HttpReply, LookUp, Looked, Manifest,
+    ManifestError, Operation, Question,
 };
 use baton_types::outcome::{Answer, Finding, Outcome, Refused};
 
@@ -25,7 +25,13 @@ impl Connector for NullFailure {
         Ok(Call::Immediate(refused()))
     }
 
-    fn decode(&self, _operation: &Operation, _cx: &Cx, _reply: &HttpReply) -> Decoded {
+    fn decode(
+        &self,
+        _operation: &Operation,
+        _cx: &Cx,
+        _sent: &HttpCall,
+        _reply: &HttpReply,
+    ) -> Decoded {
         Decoded::unreadable()
     }
 
@@ -33,8 +39,14 @@ impl Connector for NullFailure {
         Some(Question::Immediate(Finding::Found { outcome: refused() }))
     }
 
-    fn read_look_up(&self, _look_up: &LookUp, _cx: &Cx, _reply: &HttpReply) -> Finding {
-        Finding::Inconclusive
+    fn read_look_up(
+        &self,
+        _look_up: &LookUp,
+        _cx: &Cx,
+        _sent: &HttpCall,
+        _reply: &HttpReply,
+    ) -> Looked {
+        Finding::Inconclusive.into()
     }
 }
 

@@ -1,8 +1,8 @@
 //! `NULLSuccess`: a mock gateway that approves everything. It has no server, and no money behind it.
 
 use baton_connect::{
-    Call, Connector, Cx, Decoded, EncodeError, HttpReply, LookUp, Manifest, ManifestError,
-    Operation, Question,
+    Call, Connector, Cx, Decoded, EncodeError, HttpCall, HttpReply, LookUp, Looked, Manifest,
+    ManifestError, Operation, Question,
 };
 use baton_types::Money;
 use baton_types::outcome::{Answer, Finding, Outcome};
@@ -37,7 +37,13 @@ impl Connector for NullSuccess {
         Ok(Call::Immediate(approved(reference, amount)))
     }
 
-    fn decode(&self, _operation: &Operation, _cx: &Cx, _reply: &HttpReply) -> Decoded {
+    fn decode(
+        &self,
+        _operation: &Operation,
+        _cx: &Cx,
+        _sent: &HttpCall,
+        _reply: &HttpReply,
+    ) -> Decoded {
         Decoded::unreadable()
     }
 
@@ -46,8 +52,14 @@ impl Connector for NullSuccess {
         Some(Question::Immediate(Finding::Found { outcome }))
     }
 
-    fn read_look_up(&self, _look_up: &LookUp, _cx: &Cx, _reply: &HttpReply) -> Finding {
-        Finding::Inconclusive
+    fn read_look_up(
+        &self,
+        _look_up: &LookUp,
+        _cx: &Cx,
+        _sent: &HttpCall,
+        _reply: &HttpReply,
+    ) -> Looked {
+        Finding::Inconclusive.into()
     }
 }
 

@@ -2,10 +2,9 @@
 
 use baton_connect::{
     Balance, Body, Call, CardFacts, Connector, CredentialsCheck, Cx, Decoded, EncodeError, Hole,
-    HttpCall, HttpReply, Json, LookUp, Manifest, ManifestError, Method, Operation, Parent, Payer,
-    Purchase, Question, Source, Subject, ThreeDs,
+    HttpCall, HttpReply, Json, LookUp, Looked, Manifest, ManifestError, Method, Operation, Parent,
+    Payer, Purchase, Question, Source, Subject, ThreeDs,
 };
-use baton_types::outcome::Finding;
 
 mod reply;
 
@@ -90,7 +89,13 @@ impl Connector for Sandbox {
         }))
     }
 
-    fn decode(&self, operation: &Operation, _cx: &Cx, reply: &HttpReply) -> Decoded {
+    fn decode(
+        &self,
+        operation: &Operation,
+        _cx: &Cx,
+        _sent: &HttpCall,
+        reply: &HttpReply,
+    ) -> Decoded {
         Decoded::Outcome(reply::outcome(&self.manifest, operation, reply))
     }
 
@@ -104,8 +109,14 @@ impl Connector for Sandbox {
         Some(Question::Http(authorized(HttpCall::new(Method::Get, path))))
     }
 
-    fn read_look_up(&self, look_up: &LookUp, _cx: &Cx, reply: &HttpReply) -> Finding {
-        reply::finding(&self.manifest, look_up, reply)
+    fn read_look_up(
+        &self,
+        look_up: &LookUp,
+        _cx: &Cx,
+        _sent: &HttpCall,
+        reply: &HttpReply,
+    ) -> Looked {
+        reply::finding(&self.manifest, look_up, reply).into()
     }
 
     fn check_credentials(&self, cx: &Cx) -> Option<HttpCall> {

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use baton_connect::{
-    CardFacts, Connector, Cx, Decoded, HttpReply, LookUp, Operation, Parent, Purchase, Source,
-    Subject,
+    CardFacts, Connector, Cx, Decoded, HttpCall, HttpReply, LookUp, Looked, Method, Operation,
+    Parent, Purchase, Source, Subject,
 };
 use baton_types::outcome::{Finding, Outcome};
 use baton_types::{Brand, Currency, Expiry, MaskedCard, Money};
@@ -46,6 +46,7 @@ pub(crate) fn operations() -> Vec<(Operation, Option<LookUp>)> {
         description: None,
         payer: None,
         digital: None,
+        challenge: None,
     };
     let (reference, amount) = (REFERENCE.to_owned(), amount());
     let look_up = |subject| LookUp {
@@ -53,6 +54,7 @@ pub(crate) fn operations() -> Vec<(Operation, Option<LookUp>)> {
         subject,
         reference: REFERENCE.into(),
         provider_reference: None,
+        planned_at: None,
     };
     vec![
         (Operation::Charge(purchase.clone()), Some(look_up(Subject::Charge))),
@@ -101,7 +103,7 @@ pub(crate) fn reply(status: u16, body: impl Into<Vec<u8>>) -> HttpReply {
 }
 
 pub(crate) fn outcome(connector: &dyn Connector, asked: &Operation, reply: &HttpReply) -> Outcome {
-    match connector.decode(asked, &Cx::default(), reply) {
+    match connector.decode(asked, &Cx::default(), &HttpCall::new(Method::Post, "/"), reply) {
         Decoded::Outcome(outcome) => outcome,
         Decoded::Next(call) => panic!("the sandbox takes one call: {call:?}"),
     }
@@ -109,5 +111,9 @@ pub(crate) fn outcome(connector: &dyn Connector, asked: &Operation, reply: &Http
 
 /// What a look-up shows that lists the answer.
 pub(crate) fn found(connector: &dyn Connector, asked: &LookUp, reply: &HttpReply) -> Finding {
-    connector.read_look_up(asked, &Cx::default(), reply)
+    let sent = HttpCall::new(Method::Get, "/");
+    match connector.read_look_up(asked, &Cx::default(), &sent, reply) {
+        Looked::Finding(finding) => finding,
+        Looked::Next(call) => panic!("the sandbox takes one call: {call:?}"),
+    }
 }

@@ -262,6 +262,7 @@ pub(crate) fn purchase(kind: OrderKind, accounts: &[&str]) -> Purchase {
         description: None,
         payer: None,
         digital: None,
+        challenge: None,
         doubt: DoubtMode::ResolveFirst,
     }
 }

@@ -182,6 +182,8 @@ fn everything() -> Payment {
         message: Some("Approved".to_owned()),
         token: Some("tok-1".to_owned()),
         retry_after_ms: Some(1_500),
+        advice: None,
+        next_action: None,
     };
     payment.attempts = vec![
         planned.clone(),
