@@ -32,5 +32,5 @@ pub use operation::{
 };
 pub use webhook::{
     EventSubject, Freshness, Incoming, KeyForm, Signature, Signed, Verifier, WebhookError,
-    WebhookEvent, bytes_of_hex,
+    WebhookEvent, bytes_of_base64, bytes_of_hex,
 };

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use baton_types::{Currency, DeclineCode, Money};
+use baton_types::{Currency, DeclineCode, DeclinedBy, Money};
 use serde::Deserialize;
 
 use crate::{Feature, OperationKind};
@@ -256,11 +256,12 @@ impl Manifest {
         (shift(minor, ours, theirs)? == units).then(|| Money::new(minor, currency))
     }
 
-    /// What a decline code of this provider means.
+    /// What a decline code of this provider means, and whose word it is. One that is not in the table is
+    /// taken as the issuer's: that word is repeated at no other provider.
     #[must_use]
-    pub fn decline(&self, code: &str) -> DeclineCode {
+    pub fn decline(&self, code: &str) -> (DeclineCode, DeclinedBy) {
         let known = self.declines.as_ref().and_then(|table| table.codes.get(code));
-        known.copied().unwrap_or(DeclineCode::Unmapped)
+        known.map_or((DeclineCode::Unmapped, DeclinedBy::Issuer), |code| (*code, code.info().by))
     }
 
     fn exponents_of(&self, currency: Currency) -> Option<(u32, u32)> {

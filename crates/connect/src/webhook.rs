@@ -133,6 +133,34 @@ pub fn bytes_of_hex(text: &str) -> Option<Vec<u8>> {
     whole.then(|| digits.chunks(2).map(byte).collect::<Option<Vec<u8>>>())?
 }
 
+/// Bytes written in base64 (RFC 4648, with padding); nothing if the text is empty or anything else.
+#[must_use]
+pub fn bytes_of_base64(text: &str) -> Option<Vec<u8>> {
+    let digits = text.trim_end_matches('=');
+    let padding = text.len().checked_sub(digits.len())?;
+    if text.is_empty() || !text.len().is_multiple_of(4) || padding > 2 {
+        return None;
+    }
+    let mut bytes = Vec::with_capacity(text.len());
+    let (mut bits, mut held) = (0_u32, 0_u32);
+    for digit in digits.bytes() {
+        let value = match digit {
+            b'A'..=b'Z' => digit.checked_sub(b'A')?,
+            b'a'..=b'z' => digit.checked_sub(b'a')?.checked_add(26)?,
+            b'0'..=b'9' => digit.checked_sub(b'0')?.checked_add(52)?,
+            b'+' => 62,
+            b'/' => 63,
+            _ => return None,
+        };
+        (bits, held) = (bits << 6 | u32::from(value), held.saturating_add(6));
+        if held >= 8 {
+            held = held.saturating_sub(8);
+            bytes.push(u8::try_from(bits >> held & 0xff).ok()?);
+        }
+    }
+    Some(bytes)
+}
+
 /// One thing that a webhook says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WebhookEvent {
@@ -227,6 +255,18 @@ mod tests {
         let freshness = Freshness { now: Timestamp::from_millis(1_000_000), tolerance_ms: 300_000 };
         let opened = Signed::new(signature, Vec::new()).open(&secrets, &Echo, freshness);
         opened.map(|events| assert!(events.is_empty()))
+    }
+
+    #[test]
+    fn base64_is_read_as_rfc_4648_writes_it() {
+        let rows = [("Zg==", "f"), ("Zm8=", "fo"), ("Zm9v", "foo"), ("Zm9vYmFy", "foobar")];
+        for (coded, plain) in rows {
+            assert_eq!(bytes_of_base64(coded).as_deref(), Some(plain.as_bytes()));
+        }
+        assert_eq!(bytes_of_base64("+/8="), Some(vec![0xfb, 0xff]));
+        for wrong in ["", "Z", "Zg", "Zg=", "Z===", "Zm9!", "====", "Zg==Zg=="] {
+            assert_eq!(bytes_of_base64(wrong), None, "{wrong}");
+        }
     }
 
     #[test]

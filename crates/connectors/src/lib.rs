@@ -7,9 +7,11 @@ use std::sync::Arc;
 
 use baton_connect::{Connector, ManifestError};
 
+mod adyen;
 mod null_failure;
 mod null_success;
 mod sandbox;
+mod stripe;
 
 /// Every connector of this build.
 ///
@@ -20,6 +22,8 @@ pub fn all() -> Result<Vec<Arc<dyn Connector>>, ManifestError> {
         Arc::new(null_success::NullSuccess::new()?),
         Arc::new(null_failure::NullFailure::new()?),
         Arc::new(sandbox::Sandbox::new()?),
+        Arc::new(stripe::Stripe::new()?),
+        Arc::new(adyen::Adyen::new()?),
     ])
 }
 
@@ -32,7 +36,7 @@ mod tests {
         let all = all().unwrap();
         let mut names: Vec<&str> = all.iter().map(|c| c.manifest().gateway_name.as_str()).collect();
         names.sort_unstable();
-        assert_eq!(names, ["NULLFailure", "NULLSuccess", "Sandbox"]);
+        assert_eq!(names, ["Adyen", "NULLFailure", "NULLSuccess", "Sandbox", "Stripe"]);
         for connector in &all {
             assert!(!connector.manifest().operations.is_empty());
         }
@@ -47,6 +51,11 @@ mod tests {
             ("Sandbox", include_str!("sandbox/cases/purchase.json")),
             ("Sandbox", include_str!("sandbox/cases/modify.json")),
             ("Sandbox", include_str!("sandbox/cases/look_up.json")),
+            ("Stripe", include_str!("stripe/cases/purchase.json")),
+            ("Stripe", include_str!("stripe/cases/modify.json")),
+            ("Stripe", include_str!("stripe/cases/look_up.json")),
+            ("Adyen", include_str!("adyen/cases/purchase.json")),
+            ("Adyen", include_str!("adyen/cases/modify.json")),
         ];
         for (name, file) in cases {
             let connector = all.iter().find(|c| c.manifest().gateway_name == name).unwrap();

@@ -205,7 +205,7 @@ async fn sequence(
 }
 
 /// Where in a provider's sequence an outcome was had.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 struct Step {
     /// Whether the call that moves money was sent before.
     money_call_ran: bool,

@@ -256,6 +256,8 @@ decline_codes! {
         "The billing address does not match the card's.";
     PartialApprovalUnsupported "partial_approval_unsupported" Issuer Cardholder OtherCard ["10"]
         "Only a part of the amount could be approved, and the merchant does not take a part.";
+    PayerCancelled "payer_cancelled" Issuer Cardholder SameCardLater []
+        "The payer cancelled before the payment was done.";
     SystemMalfunction "system_malfunction" Issuer Provider SameCardLater ["06" "96"]
         "A system of the network or the issuer failed; the answer is a decline.";
     FormatError "format_error" Issuer Provider AnotherProvider ["30"]

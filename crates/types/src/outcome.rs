@@ -249,7 +249,7 @@ pub struct Answer {
     pub advice: Option<String>,
     /// What the payer has to do before the operation can go on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub next_action: Option<NextAction>,
+    pub next_action: Option<Box<NextAction>>,
 }
 
 /// What a payer has to do.

@@ -70,7 +70,7 @@ fn every_code_has_one_name_everywhere() {
             .collect();
         assert_eq!(snake, name, "the variant is named otherwise");
     }
-    assert_eq!(names.len(), 53);
+    assert_eq!(names.len(), 54);
     assert_eq!(DeclineCode::parse("Do_Not_Honor"), None);
 }
 

@@ -58,6 +58,8 @@ pub(crate) fn read(account: &Arc<Account>, call: &Call, rest: &[&str]) -> Result
         ["payments", id, "refunds"] => request.modify(id, Kind::Refund, Route::ById),
         ["payments", id, "reversals"] => request.modify(id, Kind::Void, Route::Reversal),
         ["cancels"] => request.cancel(),
+        ["storedPaymentMethods"] => request.store(),
+        ["paymentMethods"] => request.payment_methods(),
         _ => Err(no_such_path()),
     }
 }
@@ -230,6 +232,40 @@ impl Request<'_> {
             };
             Invalid { field, message }
         })
+    }
+
+    /// Keeps a card without a payment.
+    fn store(self) -> Result<Job, Reply> {
+        let card = self.card().map_err(validation)?;
+        let read = || {
+            let model = self.fields.need_text("recurringProcessingModel", 40)?;
+            if !["CardOnFile", "Subscription", "UnscheduledCardOnFile"].contains(&model) {
+                let message = "is not one of Adyen's";
+                return Err(Invalid { field: "recurringProcessingModel", message });
+            }
+            self.fields.need_text("shopperReference", 256)
+        };
+        let shopper = read().map_err(validation)?.to_owned();
+        let traits = Traits {
+            account: self.account.name.clone(),
+            operation: OperationKind::Tokenize,
+            card: Some(card.clone()),
+            amount: None,
+            reference: None,
+        };
+        self.job(
+            traits,
+            Box::new(move |books, _| {
+                Reply::json(201, &view::stored(&books.tokenize(card), &shopper))
+            }),
+        )
+    }
+
+    /// What an account can be paid with: cards.
+    fn payment_methods(self) -> Result<Job, Reply> {
+        let traits = traits_of_existing(self.account, OperationKind::Lookup, None, None, None);
+        let answer = json!({"paymentMethods": [{"name": "Cards", "type": "scheme"}]});
+        self.job(traits, Box::new(move |_, _| Reply::json(200, &answer)))
     }
 
     /// The shopper is back; the challenge itself was passed or failed on its page.

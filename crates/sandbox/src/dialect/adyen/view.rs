@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 
 use super::refusals::refusal;
 use crate::clock::Id;
-use crate::core::{Brand, Payment, Status};
+use crate::core::{Brand, Payment, Status, Token};
 use crate::dialect::Urls;
 
 /// Adyen's name of a card brand (`paymentMethodVariant`, `brand`).
@@ -71,4 +71,20 @@ pub(super) fn payment(payment: &Payment, token: Option<Id>, urls: &Urls) -> Valu
         put("action", action);
     }
     answer.into()
+}
+
+/// `StoredPaymentMethodResource`: a card that was stored without a payment.
+pub(super) fn stored(token: &Token, shopper: &str) -> Value {
+    let card = &token.card;
+    json!({
+        "id": token.id.to_string(),
+        "brand": brand(card.brand),
+        "cardBin": card.first6,
+        "expiryMonth": format!("{:02}", card.exp_month),
+        "expiryYear": format!("{:02}", card.exp_year % 100),
+        "lastFour": card.last4,
+        "shopperReference": shopper,
+        "supportedShopperInteractions": ["Ecommerce", "ContAuth"],
+        "type": "scheme",
+    })
 }

@@ -3,7 +3,7 @@
 //! Paths, parameters, objects and errors follow Stripe's OpenAPI description; required fields are always
 //! there. A payment's merchant reference is `metadata[reference]`. Known parameters that mean nothing here
 //! (customers, shipping, transfers) are accepted and forgotten; unknown ones are refused. Leaves out:
-//! customers, setup intents, disputes, search, balance transactions, Connect.
+//! customers beyond owning a payment method, setup intents, disputes, search, balance transactions, Connect.
 
 mod declines;
 mod form;
@@ -49,6 +49,7 @@ pub(crate) fn read(account: &Arc<Account>, call: &Call, rest: &[&str]) -> Result
         ("POST", ["payment_intents", id, "cancel"]) => request.intent_cancel(id),
         ("POST", ["payment_methods"]) => request.payment_method_create(),
         ("GET", ["payment_methods", id]) => request.payment_method(id),
+        ("POST", ["customers"]) => request.customer_create(),
         ("POST", ["refunds"]) => request.refund_create(),
         ("GET", ["refunds"]) => request.refund_list(),
         ("GET", ["refunds", id]) => request.refund(id),

@@ -69,6 +69,24 @@ impl Request<'_> {
         self.job(traits, Box::new(commit))
     }
 
+    /// A customer owns the payment method that it is made with, and is nothing else: it has that one's id.
+    pub(super) fn customer_create(self) -> Result<Job, Reply> {
+        self.only(&["description", "email", "metadata", "name", "payment_method", "phone"])?;
+        let text = self.fields.need_text("payment_method", 64).map_err(validation)?;
+        let metadata = self.fields.map("metadata").map_err(validation)?;
+        let not_found = missing("PaymentMethod", text, "payment_method");
+        let Some(id) = Id::parse_prefixed("pm_", text) else { return Err(not_found) };
+        let traits = traits_of_existing(self.account, OperationKind::Tokenize, None, None, None);
+        self.job(
+            traits,
+            Box::new(move |books, _| {
+                books
+                    .token(id)
+                    .map_or(not_found, |token| Reply::json(200, &view::customer(token, &metadata)))
+            }),
+        )
+    }
+
     pub(super) fn payment_method(self, text: &str) -> Result<Job, Reply> {
         let not_found = missing("PaymentMethod", text, "id");
         let Some(id) = Id::parse_prefixed("pm_", text) else { return Err(not_found) };

@@ -1,6 +1,6 @@
 //! Stripe's objects, from the books.
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::declines;
 use crate::clock::Id;
@@ -248,6 +248,19 @@ fn card_details(attempt: &Attempt, approved: bool) -> Value {
 
 pub(super) fn method(token: &Token) -> Value {
     method_of(token.id, &token.card, token.created_ms)
+}
+
+pub(super) fn customer(token: &Token, metadata: &Map<String, Value>) -> Value {
+    json!({
+        "id": format!("cus_{}", token.id),
+        "object": "customer",
+        "created": seconds(token.created_ms),
+        "description": null,
+        "email": null,
+        "livemode": false,
+        "metadata": metadata,
+        "shipping": null,
+    })
 }
 
 fn method_of(id: Id, card: &Card, created_ms: i64) -> Value {

@@ -1,0 +1,222 @@
+//! Asking Stripe what became of an operation.
+//!
+//! An intent is retrieved by its id, or found in the list of those that were made at the time; lists show
+//! what was just written. One that was never confirmed is cancelled, because its confirmation may still
+//! be on its way: that makes sure that it charges nothing.
+
+use baton_connect::{HttpCall, HttpReply, LookUp, Looked, Manifest, Method, Parent, Subject};
+use baton_types::outcome::{Finding, Outcome, Refused};
+use baton_types::{Money, Timestamp};
+
+use super::objects::{Error, Intent, List, Refund, parse};
+use super::{id, reply, request};
+
+/// How much earlier than our clock says an intent may have been made by Stripe's, and how much later an
+/// attempt makes its intent at most, in seconds.
+const BEFORE_S: i64 = 300;
+const AFTER_S: i64 = 600;
+
+const PAGE: &str = "limit=100";
+
+pub(super) fn question(look_up: &LookUp) -> Option<HttpCall> {
+    match &look_up.subject {
+        Subject::Authorize | Subject::Charge => {
+            let known = look_up.provider_reference.as_deref().and_then(id);
+            known.map(retrieve).or_else(|| list(look_up.planned_at?, None))
+        }
+        Subject::Capture(parent) | Subject::Void(parent) => known(parent).map(retrieve),
+        Subject::Refund(parent) => {
+            known(parent).map(|intent| get(&format!("/v1/refunds?payment_intent={intent}&{PAGE}")))
+        }
+        Subject::Tokenize => None,
+    }
+}
+
+fn get(path: &str) -> HttpCall {
+    request::call(Method::Get, path)
+}
+
+fn retrieve(intent: &str) -> HttpCall {
+    get(&format!("/v1/payment_intents/{intent}?expand%5B%5D=latest_charge"))
+}
+
+fn list(planned_at: Timestamp, after: Option<&str>) -> Option<HttpCall> {
+    let planned_s = planned_at.millis().checked_div(1_000)?;
+    let from = planned_s.checked_sub(BEFORE_S)?;
+    let to = planned_s.checked_add(AFTER_S)?;
+    let after = after.map(|id| format!("&starting_after={id}")).unwrap_or_default();
+    let window = format!("created%5Bgte%5D={from}&created%5Blte%5D={to}");
+    Some(get(&format!("/v1/payment_intents?{window}&{PAGE}{after}")))
+}
+
+fn known(parent: &Parent) -> Option<&str> {
+    parent.provider_reference.as_deref().and_then(id)
+}
+
+pub(super) fn read(
+    manifest: &Manifest,
+    look_up: &LookUp,
+    sent: &HttpCall,
+    reply: &HttpReply,
+) -> Looked {
+    let found = match &look_up.subject {
+        Subject::Authorize | Subject::Charge => purchase(manifest, look_up, sent, reply),
+        Subject::Capture(parent) => {
+            one(reply).filter(|intent| is(parent, intent)).and_then(|intent| {
+                capture(manifest, &intent, look_up.amount?, &look_up.reference).map(Looked::from)
+            })
+        }
+        Subject::Void(parent) => one(reply)
+            .filter(|intent| is(parent, intent))
+            .and_then(|intent| void(&intent).map(Looked::from)),
+        Subject::Refund(parent) => refund(manifest, look_up, parent, reply),
+        Subject::Tokenize => None,
+    };
+    found.unwrap_or(Looked::Finding(Finding::Inconclusive))
+}
+
+fn one(reply: &HttpReply) -> Option<Intent> {
+    (reply.status == 200).then(|| Intent::parse(&reply.body))?
+}
+
+fn is(parent: &Parent, intent: &Intent) -> bool {
+    parent.provider_reference.as_deref() == Some(intent.id.as_str())
+}
+
+fn purchase(
+    manifest: &Manifest,
+    look_up: &LookUp,
+    sent: &HttpCall,
+    reply: &HttpReply,
+) -> Option<Looked> {
+    if sent.method == Method::Post {
+        return cancelled(manifest, look_up, sent, reply).map(Looked::Finding);
+    }
+    if look_up.provider_reference.as_deref().and_then(id).is_some() {
+        let intent =
+            one(reply).filter(|intent| look_up.provider_reference.as_ref() == Some(&intent.id));
+        return standing(manifest, look_up, &intent?);
+    }
+    if reply.status != 200 {
+        return None;
+    }
+    let page: List<Intent> = parse(&reply.body)?;
+    if page.object != "list" || !page.data.iter().all(Intent::is_one) {
+        return None;
+    }
+    let ours =
+        |intent: &&Intent| intent.metadata.reference.as_deref() == Some(look_up.reference.as_str());
+    let mut ours = page.data.iter().filter(ours);
+    match (ours.next(), ours.next()) {
+        (Some(intent), None) => standing(manifest, look_up, intent),
+        // Made twice, although the key forbids it: an operator has to look.
+        (Some(_), Some(_)) => None,
+        (None, _) if page.has_more => {
+            let last = id(&page.data.last()?.id)?;
+            list(look_up.planned_at?, Some(last)).map(Looked::Next)
+        }
+        (None, _) => Some(Finding::NotFound.into()),
+    }
+}
+
+/// How a purchase's intent stands; one that was never confirmed is cancelled next.
+fn standing(manifest: &Manifest, look_up: &LookUp, intent: &Intent) -> Option<Looked> {
+    if !is_about(manifest, look_up, intent) {
+        return None;
+    }
+    if intent.is_untouched() {
+        return Some(Looked::Next(request::cancel(&intent.id).about(&intent.id)));
+    }
+    state(manifest, look_up, intent).map(Looked::Finding)
+}
+
+fn is_about(manifest: &Manifest, look_up: &LookUp, intent: &Intent) -> bool {
+    intent.metadata.reference.as_deref() == Some(look_up.reference.as_str())
+        && (look_up.amount.is_some() && intent.money(manifest, intent.amount) == look_up.amount)
+}
+
+fn state(manifest: &Manifest, look_up: &LookUp, intent: &Intent) -> Option<Finding> {
+    if intent.status == "canceled" {
+        // Whatever it was before, it holds nothing now.
+        return Some(Finding::Voided);
+    }
+    let outcome = intent.outcome(manifest, look_up.subject == Subject::Charge)?;
+    Some(Finding::Found { outcome })
+}
+
+/// The reply to the cancel of an unconfirmed intent. If it came too late, the intent shows what happened.
+fn cancelled(
+    manifest: &Manifest,
+    look_up: &LookUp,
+    sent: &HttpCall,
+    reply: &HttpReply,
+) -> Option<Finding> {
+    let intent = match reply.status {
+        200 => Intent::parse(&reply.body)?,
+        400 => {
+            let Error { error } = parse(&reply.body)?;
+            *error.payment_intent.filter(|intent| intent.is_one())?
+        }
+        _ => return None,
+    };
+    let same = sent.about.as_ref() == Some(&intent.id) && is_about(manifest, look_up, &intent);
+    same.then(|| state(manifest, look_up, &intent))?
+}
+
+/// An intent is captured once. Whether this capture did it shows in the reference that it left.
+fn capture(manifest: &Manifest, intent: &Intent, asked: Money, reference: &str) -> Option<Finding> {
+    let named = intent.metadata.capture.as_deref();
+    match intent.status.as_str() {
+        "requires_capture" => Some(Finding::NotFound),
+        "succeeded" if named == Some(reference) => {
+            let outcome = reply::captured(manifest, intent, asked, reference)?;
+            Some(Finding::Found { outcome })
+        }
+        // Captured by another request, or released: this one can do nothing any more.
+        "succeeded" if named.is_some() => Some(refused(intent)),
+        "canceled" => Some(refused(intent)),
+        _ => None,
+    }
+}
+
+fn void(intent: &Intent) -> Option<Finding> {
+    match intent.status.as_str() {
+        "canceled" => Some(Finding::Found { outcome: reply::voided(intent) }),
+        "requires_capture" | "requires_action" => Some(Finding::NotFound),
+        "succeeded" => Some(refused(intent)),
+        _ => None,
+    }
+}
+
+fn refused(intent: &Intent) -> Finding {
+    let outcome = Outcome::Refused { why: Refused::Validation, answer: intent.answer() };
+    Finding::Found { outcome }
+}
+
+fn refund(
+    manifest: &Manifest,
+    look_up: &LookUp,
+    parent: &Parent,
+    reply: &HttpReply,
+) -> Option<Looked> {
+    if reply.status != 200 {
+        return None;
+    }
+    let page: List<Refund> = parse(&reply.body)?;
+    let whole = page.object == "list" && page.data.iter().all(Refund::is_one);
+    let mine = page
+        .data
+        .iter()
+        .find(|made| made.metadata.reference.as_deref() == Some(look_up.reference.as_str()));
+    match mine {
+        _ if !whole => None,
+        Some(made) => {
+            let same = made.payment_intent == parent.provider_reference
+                && reply::is_ours(manifest, made, look_up.amount?, &look_up.reference);
+            let outcome = same.then(|| made.outcome(manifest))??;
+            Some(Finding::Found { outcome }.into())
+        }
+        // A payment has no hundred refunds; if it had, the rest is not on this page.
+        None => (!page.has_more).then_some(Finding::NotFound.into()),
+    }
+}
