@@ -258,6 +258,22 @@ impl Engine {
         self.inner.accounts.connectors().cloned().collect()
     }
 
+    /// A merchant's account by its name; not one that was removed. For its webhooks: see
+    /// [`Account::webhook`].
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub async fn account(
+        &self,
+        merchant: MerchantId,
+        name: &str,
+    ) -> Result<Option<Arc<Account>>, EngineError> {
+        let listed = self.inner.accounts.of(merchant).await?;
+        let named =
+            |account: &&Arc<Account>| account.row.name == name && account.row.removed_at.is_none();
+        Ok(listed.iter().find(named).cloned())
+    }
+
     /// Charges, authorizes or tokenizes at the first account that takes it.
     ///
     /// # Errors

@@ -22,4 +22,5 @@ mod operations;
 mod order;
 mod probe;
 mod provider;
+mod stripe_adyen;
 mod world;

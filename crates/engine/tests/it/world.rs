@@ -23,6 +23,8 @@ use crate::provider::Provider;
 
 pub(crate) const VISA: &str = "4111111111111111";
 pub(crate) const KEY: &str = "sandbox-api-key-7f3a";
+pub(crate) const HMAC_KEY: &str =
+    "44782DEF547AAA06C910C43932B1EB0C71FC68D9D0C057550C48EC2ACF6BA056";
 
 /// The machine's clock, put forward by as much as a test likes.
 #[derive(Default)]
@@ -87,19 +89,36 @@ pub(crate) async fn engine_on(
 ) -> (Engine, Caller) {
     let audit = Audit::new(Arc::clone(&store), Arc::clone(clock) as Arc<dyn Clock>);
     let merchant = ensure(&audit, Actor::System, "default").await.unwrap();
-    let spec = |name: &str, base_url: String, test| AccountSpec {
+    let spec_at = |gateway: &str, name: &str, base_url: String, test| AccountSpec {
         name: name.to_owned(),
-        gateway: "Sandbox".to_owned(),
+        gateway: gateway.to_owned(),
         base_url: Some(base_url),
         test,
     };
+    let spec = |name: &str, base_url: String, test| spec_at("Sandbox", name, base_url, test);
     let mut specs: Vec<_> =
         ACCOUNTS.iter().map(|name| spec(name, provider.url(name), true)).collect();
     // A port that was free a moment ago: nobody answers there.
     let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     specs.push(spec("closed", format!("http://{free}/sandbox/closed"), true));
     specs.push(spec("live", "https://127.0.0.1:1/".to_owned(), false));
-    let secret = || HashMap::from([("ApiKey".to_owned(), Secret::new(KEY.to_owned()))]);
+    // The provider's other two dialects, alive and down.
+    for (name, host) in [("", provider.addr.to_string()), ("-down", free.to_string())] {
+        let (stripe, adyen) = (format!("stripe{name}"), format!("adyen{name}"));
+        specs.push(spec_at("Stripe", &stripe, format!("http://{host}/stripe/stripe"), true));
+        specs.push(spec_at("Adyen", &adyen, format!("http://{host}/adyen/adyen/v71"), true));
+    }
+    let credentials_of_all = [
+        ("ApiKey", KEY),
+        ("SecretKey", KEY),
+        ("MerchantAccount", "ShopEU"),
+        ("HmacKey", HMAC_KEY),
+        ("WebhookSecret", "whsec_1"),
+    ];
+    let secret = || {
+        let pair = |(name, value): (&str, &str)| (name.to_owned(), Secret::new(value.to_owned()));
+        credentials_of_all.map(pair).into_iter().collect::<HashMap<_, _>>()
+    };
     let mut credentials = Credentials::new();
     for spec in &specs {
         let id = put_account(&audit, Actor::System, merchant, spec).await.unwrap();
