@@ -62,7 +62,8 @@ impl Account {
 }
 
 /// The one implementation of HMAC that the product uses.
-struct Hmac;
+#[derive(Clone, Copy, Debug)]
+pub struct Hmac;
 
 impl Verifier for Hmac {
     fn hmac_sha256(&self, key: &[u8], message: &[u8], tag: &[u8]) -> bool {

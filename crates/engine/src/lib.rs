@@ -27,7 +27,7 @@ mod relay;
 mod resolver;
 mod task;
 
-pub use accounts::{Account, Credentials};
+pub use accounts::{Account, Credentials, Hmac};
 pub use baton_wire::{AccountHealth, BreakerState};
 pub use clock::{Clock, SystemClock, new_id};
 pub use engine::{

@@ -4,7 +4,9 @@
 //! answers, the sandbox's books and the bytes on the disk. Everything listens on loopback, lives in
 //! temporary folders, and is killed when its test ends.
 //!
-//! `BATON_TEST_POSTGRES_URL` (set by `tools/with-postgres`) switches the PostgreSQL parts on.
+//! `BATON_TEST_POSTGRES_URL` (set by `tools/with-postgres`) switches the PostgreSQL parts on. What connectors are
+//! held against that we did not write is installed by `tools/counterparts`; specifications are found by
+//! `BATON_SPECS_DIR`.
 
 #![allow(
     clippy::unwrap_used,
@@ -22,6 +24,7 @@ mod audit;
 mod canary;
 mod commands;
 mod edge;
+mod counterparts;
 mod kill;
 mod order;
 mod support;

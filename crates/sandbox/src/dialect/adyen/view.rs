@@ -84,7 +84,7 @@ pub(super) fn stored(token: &Token, shopper: &str) -> Value {
         "expiryYear": format!("{:02}", card.exp_year % 100),
         "lastFour": card.last4,
         "shopperReference": shopper,
-        "supportedShopperInteractions": ["Ecommerce", "ContAuth"],
+        "supportedRecurringProcessingModels": ["CardOnFile", "Subscription", "UnscheduledCardOnFile"],
         "type": "scheme",
     })
 }
