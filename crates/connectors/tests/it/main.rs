@@ -1,5 +1,4 @@
-//! What the sandbox's connector makes of answers that nobody wrote by hand. Exact answers are in the
-//! connectors' `cases`.
+//! What connectors make of answers that nobody wrote by hand. Exact answers are in the connectors' `cases`.
 
 #![allow(
     clippy::unwrap_used,
@@ -11,4 +10,5 @@
 
 mod declines;
 mod mangled;
+mod mangled_real;
 mod support;

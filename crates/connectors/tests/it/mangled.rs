@@ -7,7 +7,8 @@ use proptest::sample::select;
 use serde_json::{Value, json};
 
 use crate::support::{
-    ASKED, REFERENCE, found, modification, operations, outcome, payment, reply, sandbox,
+    ASKED, REFERENCE, anything, cases, found, modification, operations, outcome, payment, replace,
+    reply, sandbox,
 };
 
 /// Whether this very object says that the operation was done. Written against the sandbox's reference,
@@ -70,53 +71,6 @@ fn real_answers() -> Vec<Value> {
     ]
 }
 
-/// Puts `value` in place of the n-th leaf or branch of the answer, counted in order.
-fn replace(body: &mut Value, at: &mut usize, value: &Value) -> bool {
-    if *at == 0 {
-        *body = value.clone();
-        return true;
-    }
-    *at -= 1;
-    match body {
-        Value::Object(members) => members.values_mut().any(|member| replace(member, at, value)),
-        Value::Array(items) => items.iter_mut().any(|item| replace(item, at, value)),
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => false,
-    }
-}
-
-fn anything() -> impl Strategy<Value = Value> {
-    select(vec![
-        json!(null),
-        json!(true),
-        json!(false),
-        json!(0),
-        json!(-1),
-        json!(1),
-        json!(ASKED),
-        json!(ASKED + 1),
-        json!(i64::MAX),
-        json!(u64::MAX),
-        json!(1023.0),
-        json!("1023"),
-        json!(""),
-        json!(" "),
-        json!("USD"),
-        json!("EUR"),
-        json!("usd"),
-        json!("captured"),
-        json!("authorized"),
-        json!("succeeded"),
-        json!("Captured"),
-        json!("declined"),
-        json!("failed"),
-        json!([]),
-        json!({}),
-        json!({"code": "do_not_honor", "by": "issuer"}),
-        json!(REFERENCE),
-        json!("x"),
-    ])
-}
-
 fn statuses() -> impl Strategy<Value = u16> {
     prop_oneof![4 => Just(200), 4 => Just(201), 1 => 100_u16..600]
 }
@@ -126,7 +80,7 @@ fn operation() -> impl Strategy<Value = (Operation, Option<LookUp>)> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(4_000))]
+    #![proptest_config(ProptestConfig::with_cases(cases()))]
 
     #[test]
     fn arbitrary_bytes_are_no_approval(
