@@ -8,6 +8,7 @@
     reason = "a failed expectation is a failed test"
 )]
 
+mod counterparts;
 mod declines;
 mod mangled;
 mod mangled_real;
