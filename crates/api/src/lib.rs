@@ -9,6 +9,7 @@ mod audit;
 mod auth;
 mod body;
 mod codes;
+mod connectors;
 mod error;
 mod fields;
 mod gateway;
@@ -34,6 +35,7 @@ use http::StatusCode;
 pub use admin::KeyView;
 pub use audit::EntryView;
 pub use codes::{ErrorCode, explain};
+pub use connectors::ConnectorView;
 pub use error::error_body;
 pub use limits::{Limits, RATE_MAX};
 pub use metrics::EdgeMetrics;
@@ -82,7 +84,7 @@ impl App {
 /// Every route of the server.
 #[must_use]
 pub fn routes() -> Vec<Route> {
-    [gateway::routes(), admin::routes(), audit::routes(), health::routes()]
+    [gateway::routes(), admin::routes(), audit::routes(), connectors::routes(), health::routes()]
         .into_iter()
         .flatten()
         .collect()

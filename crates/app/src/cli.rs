@@ -9,7 +9,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::config::{self, Config, Flags};
 use crate::explain::explained;
-use crate::{audit, demo, doctor, explain, keys, sandbox, server};
+use crate::{audit, connectors, demo, doctor, explain, keys, sandbox, server};
 
 /// Baton, a payment orchestrator: one API in front of many payment providers, with failover that cannot
 /// double charge.
@@ -34,6 +34,8 @@ enum Command {
     Audit(audit::Audit),
     /// Bring the database's schema up to date.
     Migrate(Migrate),
+    /// List, show and check connectors, and begin a new one.
+    Connectors(connectors::Connectors),
     /// Check configuration, database and accounts.
     Doctor(doctor::Doctor),
     /// Say what a code means, whether money was moved, and what to do.
@@ -105,6 +107,7 @@ pub(crate) async fn run(cli: Cli) -> Result<ExitCode, String> {
         Command::Keys(command) => keys::run(command).await,
         Command::Audit(command) => audit::run(command).await,
         Command::Migrate(command) => migrate(command).await,
+        Command::Connectors(command) => connectors::run(command),
         Command::Doctor(command) => doctor::run(command).await,
         Command::Explain(command) => explain::run(command),
     }

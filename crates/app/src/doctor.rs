@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use baton_connect::Connector;
 use baton_engine::{Clock as _, SystemClock};
@@ -178,24 +179,26 @@ fn accounts(config: &Config) -> Result<Vec<Finding>, String> {
     }
     let look = |account: &Account| {
         let check = format!("account {}", account.name);
-        let known = connectors
-            .iter()
-            .find(|connector| connector.manifest().gateway_name == account.gateway);
-        match known {
-            None => {
-                let names: Vec<&str> =
-                    connectors.iter().map(|c| c.manifest().gateway_name.as_str()).collect();
-                let detail =
-                    format!("no gateway {}; there are {}", account.gateway, names.join(", "));
-                finding(check, State::Bad, detail)
-            }
-            Some(connector) => match problem(account, connector.as_ref()) {
-                Some(detail) => finding(check, State::Bad, detail),
-                None => finding(check, State::Good, account.gateway.clone()),
-            },
+        match trouble(account, &connectors) {
+            Some(detail) => finding(check, State::Bad, detail),
+            None => finding(check, State::Good, account.gateway.clone()),
         }
     };
     Ok(config.accounts.iter().map(look).collect())
+}
+
+/// What would keep an account from being called, its gateway included.
+pub(crate) fn trouble(account: &Account, connectors: &[Arc<dyn Connector>]) -> Option<String> {
+    let named =
+        |connector: &&Arc<dyn Connector>| connector.manifest().gateway_name == account.gateway;
+    match connectors.iter().find(named) {
+        Some(connector) => problem(account, connector.as_ref()),
+        None => {
+            let names: Vec<&str> =
+                connectors.iter().map(|c| c.manifest().gateway_name.as_str()).collect();
+            Some(format!("no gateway {}; there are {}", account.gateway, names.join(", ")))
+        }
+    }
 }
 
 /// What would keep an account from being called.

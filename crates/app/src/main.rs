@@ -13,6 +13,7 @@ macro_rules! println {
 mod audit;
 mod cli;
 mod config;
+mod connectors;
 mod demo;
 mod doctor;
 mod explain;

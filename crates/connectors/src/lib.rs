@@ -12,6 +12,9 @@ mod null_failure;
 mod null_success;
 mod sandbox;
 mod stripe;
+/// What `baton connectors new` writes; built here so that it is known to work.
+#[cfg(test)]
+mod template;
 
 /// Every connector of this build.
 ///
@@ -62,5 +65,13 @@ mod tests {
             let differences = baton_connect::cases::differences(connector.as_ref(), file).unwrap();
             assert!(differences.is_empty(), "{name}\n{}", differences.join("\n"));
         }
+    }
+
+    #[test]
+    fn the_template_for_new_connectors_works() {
+        let template = template::Template::new().unwrap();
+        let file = include_str!("template/cases.json");
+        let differences = baton_connect::cases::differences(&template, file).unwrap();
+        assert!(differences.is_empty(), "{}", differences.join("\n"));
     }
 }

@@ -231,7 +231,13 @@ impl Step {
             }
             // Only the call that moves money can say that it was moved.
             Outcome::Approved { .. } if prepares => Outcome::Unknown { why: Doubt::Unreadable },
-            _ => outcome,
+            Outcome::NotSent { .. }
+            | Outcome::Refused { .. }
+            | Outcome::Declined { .. }
+            | Outcome::Approved { .. }
+            | Outcome::Pending { .. }
+            | Outcome::ActionRequired { .. }
+            | Outcome::Unknown { .. } => outcome,
         }
     }
 }

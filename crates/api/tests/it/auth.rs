@@ -240,3 +240,22 @@ async fn a_sandbox_key_cannot_make_a_live_one() {
     let sandbox = client::send(server.addr, "POST", path, &lesser, br#"{"sandbox": true}"#).await;
     assert_eq!(sandbox.status, 201);
 }
+
+#[tokio::test]
+async fn connectors_are_listed_with_what_they_claim_and_no_secret() {
+    let server = Server::start().await;
+    let admin = [("x-api-key", OPERATOR)];
+    let seen = client::send(server.addr, "GET", "/admin/v1/connectors", &admin, b"").await;
+    assert_eq!(seen.status, 200);
+    let listed = seen.json();
+    let rows = listed["data"].as_array().unwrap();
+    let ids: Vec<&str> = rows.iter().map(|row| row["id"].as_str().unwrap()).collect();
+    assert_eq!(ids, ["adyen", "null_failure", "null_success", "sandbox", "stripe"]);
+    let stripe = &rows[4];
+    assert_eq!(stripe["credentials"][0]["name"], "SecretKey");
+    assert_eq!(stripe["decline_codes"]["do_not_honor"], "do_not_honor");
+    for row in rows {
+        let claimed = row["operations"].as_object().unwrap();
+        assert!(claimed.values().all(|citation| !citation.as_str().unwrap().is_empty()), "{row}");
+    }
+}

@@ -29,6 +29,11 @@ fn help_is_as_it_was_last_approved() {
         "audit list",
         "audit head",
         "migrate",
+        "connectors",
+        "connectors list",
+        "connectors show",
+        "connectors check",
+        "connectors new",
         "doctor",
         "explain",
     ] {
@@ -459,4 +464,81 @@ fn errors_of_commands_name_their_code() {
     let taken = running.url.trim_start_matches("http://");
     let twice = ["serve", "--listen", taken, "--data-dir", &other];
     assert_eq!(named_code(&server, &twice), "listen_failed");
+}
+
+/// Pages of the documentation that are written from manifests. `BLESS=1` writes them anew.
+#[test]
+fn the_pages_about_connectors_say_what_their_manifests_say() {
+    let place = Place::new();
+    let folder =
+        std::path::Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/connectors"));
+    let listed = place.json(&["connectors", "list", "--json"]);
+    let ids: Vec<&str> = listed["connectors"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|c| c["id"].as_str().unwrap())
+        .collect();
+    assert_eq!(ids, ["adyen", "null_failure", "null_success", "sandbox", "stripe"]);
+    let mut pages = vec![("README.md".to_owned(), vec!["connectors", "list", "--markdown"])];
+    for id in &ids {
+        pages.push((format!("{id}.md"), vec!["connectors", "show", *id, "--markdown"]));
+    }
+    for (file, arguments) in pages {
+        let output = place.run(&arguments);
+        assert!(output.status.success(), "{}", said(&output));
+        let path = folder.join(&file);
+        if std::env::var_os("BLESS").is_some() {
+            std::fs::write(&path, &output.stdout).unwrap();
+        }
+        let page = std::fs::read(&path).unwrap_or_default();
+        assert!(page == output.stdout, "docs/connectors/{file}: run with BLESS=1 and review");
+    }
+}
+
+#[test]
+fn a_connectors_folder_and_the_accounts_are_checked() {
+    let place = Place::new();
+    let sources = concat!(env!("CARGO_MANIFEST_DIR"), "/../connectors/src");
+    for id in ["stripe", "adyen", "sandbox"] {
+        let shown = place.json(&["connectors", "check", &format!("{sources}/{id}"), "--json"]);
+        assert_eq!(shown["ok"], true, "{shown}");
+    }
+    // A new folder is in order from the start, and a second one is not put over it.
+    let here = place.path("");
+    let here = here.to_str().unwrap();
+    assert!(place.run(&["connectors", "new", "acme_pay", "--dir", here]).status.success());
+    assert!(!place.run(&["connectors", "new", "acme_pay", "--dir", here]).status.success());
+    let made = place.path("acme_pay");
+    let check = |what: &str| {
+        let output = place.run(&["connectors", "check", made.to_str().unwrap()]);
+        assert_eq!(output.status.success(), what.is_empty(), "{}", said(&output));
+        assert!(said(&output).contains(what), "{}", said(&output));
+    };
+    check("");
+    let change = |file: &str, from: &str, to: &str| {
+        let path = made.join(file);
+        let text = std::fs::read_to_string(&path).unwrap();
+        std::fs::write(&path, text.replace(from, to)).unwrap();
+    };
+    change("cases.json", "\"title\"", "\"tilte\"");
+    check("unknown field `tilte`");
+    change("cases.json", "\"tilte\"", "\"title\"");
+    change("manifest.toml", "https://provider.example/docs/refunds#create", " ");
+    check("refund is claimed without a citation");
+
+    let config = place.path("accounts.toml");
+    let accounts = |credentials: &str| {
+        let account = "[[accounts]]\nname = \"adyen-eu\"\ngateway = \"Adyen\"\nbase_url = \"https://x.example/v71\"\n";
+        std::fs::write(&config, format!("{account}credentials = {credentials}\n")).unwrap();
+        let output = place.run(&["connectors", "check", "--config", config.to_str().unwrap()]);
+        (output.status.success(), said(&output))
+    };
+    assert!(accounts("{ ApiKey = \"k\", MerchantAccount = \"ShopEU\" }").0);
+    let (good, told) = accounts("{ ApiKey = \"secret-7f3a\" }");
+    assert!(!good && told.contains("MerchantAccount") && !told.contains("7f3a"), "{told}");
+    let (good, told) = accounts("{ ApiKey = \"k\", MerchantAccount = \"S\", Password = \"p\" }");
+    assert!(!good && told.contains("no credential Password"), "{told}");
+    let output = place.run(&["connectors", "show", "strpe"]);
+    assert!(said(&output).contains("did you mean Stripe?"), "{}", said(&output));
 }
