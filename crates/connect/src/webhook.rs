@@ -272,7 +272,8 @@ mod tests {
     #[test]
     fn events_are_shown_only_behind_a_fresh_signature_that_fits() {
         use KeyForm::{Hex, Text};
-        let rows: [(KeyForm, &str, &[&[u8]], i64, Result<(), WebhookError>); 11] = [
+        type Row = (KeyForm, &'static str, &'static [&'static [u8]], i64, Result<(), WebhookError>);
+        let rows: [Row; 11] = [
             (Text, "k", &[b"km"], 0, Ok(())),
             (Text, "k", &[b"old", b"km"], 300_000, Ok(())),
             (Text, "k", &[b"km"], -300_000, Ok(())),

@@ -16,6 +16,7 @@
     clippy::string_slice,
     clippy::disallowed_methods,
     clippy::print_stderr,
+    clippy::explicit_write,
     missing_docs,
     reason = "tests"
 )]

@@ -5,6 +5,10 @@
     clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,
+    clippy::string_slice,
+    clippy::explicit_write,
+    clippy::disallowed_methods,
+    clippy::wildcard_enum_match_arm,
     reason = "a failed expectation is a failed test"
 )]
 

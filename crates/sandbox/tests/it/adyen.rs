@@ -223,3 +223,25 @@ async fn wrong_requests_are_service_errors_and_stored_and_test_cards_are_read() 
     body["paymentMethod"] = json!({"type": "scheme", "storedPaymentMethodId": stored});
     assert_eq!(pay(&sandbox, body).await["refusalReasonCode"], "12");
 }
+
+#[tokio::test]
+async fn a_card_is_kept_without_a_payment_and_charged_later() {
+    let sandbox = Sandbox::memory().await;
+    let card = json!({"type": "scheme", "number": "4111111111111111", "expiryMonth": "03",
+        "expiryYear": "2090", "cvc": "737"});
+    let keep = json!({"merchantAccount": "Shop", "paymentMethod": card, "shopperReference": "s-1",
+        "recurringProcessingModel": "CardOnFile"});
+    let kept = sandbox.adyen("/storedPaymentMethods", None, keep.clone()).await;
+    assert_eq!(kept.status, 201, "{kept:?}");
+    let kept = kept.json();
+    let shown = (&kept["lastFour"], &kept["brand"], &kept["shopperReference"]);
+    assert_eq!(shown, (&json!("1111"), &json!("visa"), &json!("s-1")));
+    let mut body = payment("again", 700, false, "");
+    body["paymentMethod"] = json!({"type": "scheme", "storedPaymentMethodId": kept["id"]});
+    assert_eq!(pay(&sandbox, body).await["resultCode"], "Authorised");
+    for field in ["shopperReference", "recurringProcessingModel", "paymentMethod"] {
+        let mut less = keep.clone();
+        less.as_object_mut().unwrap().remove(field);
+        assert_eq!(sandbox.adyen("/storedPaymentMethods", None, less).await.status, 422, "{field}");
+    }
+}

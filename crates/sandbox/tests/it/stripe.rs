@@ -327,3 +327,22 @@ async fn an_open_intent_is_changed_and_wrong_requests_are_refused_in_stripes_wor
     let keyless = sandbox.send("GET", "/stripe/acme/v1/events", &[], "").await;
     assert_eq!(keyless.status, 401);
 }
+
+#[tokio::test]
+async fn a_customer_owns_the_payment_method_that_it_is_made_with() {
+    let sandbox = Sandbox::memory().await;
+    let card = format!("{CARD}4242424242424242");
+    let method = sandbox.stripe("/payment_methods", None, Some(&card)).await.json();
+    let form = format!("payment_method={}&metadata[reference]=r", method["id"].as_str().unwrap());
+    let made = sandbox.stripe("/customers", None, Some(&form)).await;
+    assert_eq!(made.status, 200, "{made:?}");
+    let made = made.json();
+    assert_eq!(
+        (&made["object"], &made["metadata"]["reference"]),
+        (&json!("customer"), &json!("r"))
+    );
+    assert!(made["id"].as_str().unwrap().starts_with("cus_"));
+    for (form, status) in [("payment_method=pm_0000", 400), ("", 400), ("nonsense=1", 400)] {
+        assert_eq!(sandbox.stripe("/customers", None, Some(form)).await.status, status, "{form}");
+    }
+}
