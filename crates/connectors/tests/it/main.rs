@@ -16,4 +16,5 @@ mod counterparts;
 mod declines;
 mod mangled;
 mod mangled_real;
+mod minor_units;
 mod support;

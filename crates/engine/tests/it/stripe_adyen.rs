@@ -2,7 +2,9 @@
 //!
 //! The provider honours no idempotency keys here: what is sent twice is executed twice, and shows.
 
-use baton_connect::{Challenge, Freshness, Incoming};
+use baton_connect::{
+    Challenge, Cx, Freshness, HttpReply, Incoming, LookUp, Looked, Question, Subject,
+};
 use baton_flow::{OrderKind, Payment};
 use baton_types::outcome::{Finding, NextAction, Outcome};
 use futures_util::future::join_all;
@@ -384,4 +386,52 @@ async fn the_status_of_a_doubt_at_adyen_stays_a_doubt() {
     assert_eq!(verdict(&settled), "in doubt at 1: unknown", "never absent without a look-up");
     let refused = world.engine.refund(world.caller, &by_id(told.id), usd(1_000), None).await;
     assert!(refused.is_err(), "nothing can be given back that may not have been taken");
+}
+
+#[tokio::test]
+async fn an_intent_whose_id_nobody_recorded_is_found_in_the_list_of_its_time() {
+    let world = World::memory().await;
+    for _ in 0..3 {
+        world.charge(700, &["stripe"]).await;
+    }
+    let payment = world.charge(1_000, &["stripe"]).await.payment;
+    let attempt = &payment.attempts[0];
+    let connectors = world.engine.connectors();
+    let stripe = connectors.iter().find(|c| c.manifest().id == "stripe").unwrap();
+    let find = async |reference: &str, planned_at| {
+        let look_up = LookUp {
+            subject: Subject::Charge,
+            reference: reference.to_owned(),
+            provider_reference: None,
+            amount: Some(usd(1_000)),
+            planned_at: Some(planned_at),
+        };
+        let cx = Cx::default();
+        let Some(Question::Http(call)) = stripe.look_up(&look_up, &cx) else { panic!("a call") };
+        let body = world.provider.ask("GET", &format!("/stripe/stripe{}", call.path), None).await;
+        let reply = HttpReply { status: 200, headers: Vec::new(), body: body.to_string().into() };
+        stripe.read_look_up(&look_up, &cx, &call, &reply)
+    };
+    let found = find(&attempt.reference, attempt.planned_at).await;
+    let Looked::Finding(Finding::Found { outcome: Outcome::Approved { .. } }) = found else {
+        panic!("{found:?}");
+    };
+    let other = find("another", attempt.planned_at).await;
+    assert_eq!(other, Looked::Finding(Finding::NotFound));
+    let elsewhere = find(&attempt.reference, attempt.planned_at.minus(86_400_000)).await;
+    assert_eq!(elsewhere, Looked::Finding(Finding::NotFound), "the window keeps the list short");
+}
+
+#[tokio::test]
+async fn a_decline_without_a_mapping_is_counted_and_final() {
+    let world = World::memory().await;
+    let matches = json!({"account": "stripe", "operation": "sale"});
+    world.provider.rule(matches, refuse(402, "a_code_of_next_year"), None).await;
+    let told = world.charge(1_000, &["stripe", "adyen"]).await.payment;
+    assert_eq!(verdict(&told), "declined at 1", "an unknown reason is nobody else's business");
+    let mut registry = prometheus_client::registry::Registry::default();
+    world.engine.metrics().register(&mut registry);
+    let mut page = String::new();
+    prometheus_client::encoding::text::encode(&mut page, &registry).unwrap();
+    assert!(page.contains("unmapped_declines_total{gateway=\"Stripe\"} 1"), "{page}");
 }
