@@ -81,6 +81,7 @@ codes! {
         TlsFailed = "tls_failed",
         ClosedBeforeSending = "closed_before_sending",
         TooLate = "too_late",
+        PreparationFailed = "preparation_failed",
     }
     /// Why a provider attempted nothing: `reason` of an attempt
     Refused {
@@ -157,6 +158,7 @@ impl From<NotSent> for ErrorCode {
             NotSent::TlsFailed => Self::TlsFailed,
             NotSent::ClosedBeforeSending => Self::ClosedBeforeSending,
             NotSent::TooLate => Self::TooLate,
+            NotSent::PreparationFailed => Self::PreparationFailed,
         }
     }
 }
@@ -257,6 +259,7 @@ mod tests {
             N::TlsFailed,
             N::ClosedBeforeSending,
             N::TooLate,
+            N::PreparationFailed,
         ];
         for why in not_sent {
             assert_eq!(ErrorCode::from(why).as_str(), why.as_str());

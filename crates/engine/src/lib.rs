@@ -19,6 +19,7 @@ mod commit;
 mod engine;
 mod error;
 mod find;
+mod hear;
 mod inner;
 pub mod keys;
 pub mod merchants;
@@ -34,5 +35,6 @@ pub use engine::{
     Answered, Caller, Engine, EngineConfig, Idempotency, PaidWith, Parts, Purchase, Target,
 };
 pub use error::EngineError;
+pub use hear::Heard;
 pub use metrics::Metrics;
 pub use relay::{EventSink, LogSink};

@@ -5,6 +5,7 @@
 use baton_connect::{
     Challenge, Cx, Freshness, HttpReply, Incoming, LookUp, Looked, Question, Subject,
 };
+use baton_engine::Heard;
 use baton_flow::{OrderKind, Payment};
 use baton_types::outcome::{Finding, NextAction, Outcome};
 use futures_util::future::join_all;
@@ -217,15 +218,68 @@ async fn stripes_lost_answers_to_changes_are_looked_up() {
     world.provider.assert_nothing_twice().await;
 }
 
+/// Hears what the provider tells until nothing of the payment is open any more.
+async fn hear_all(world: &World, hooks: &Received, account: &str, payment: &Payment) -> Vec<Heard> {
+    let account = world.engine.account(world.caller.merchant, account).await.unwrap().unwrap();
+    let mut heard = Vec::new();
+    for _ in 0..8 {
+        let stored = world.stored(payment.id).await.unwrap();
+        if !stored.has_open_calls() {
+            return heard;
+        }
+        let (headers, body) = hooks.next().await;
+        let now = baton_engine::Clock::now(world.clock.as_ref());
+        let fresh = Freshness { now, tolerance_ms: 300_000 };
+        let message = Incoming { headers: &headers, body: &body };
+        for event in account.webhook(&message, fresh).unwrap() {
+            heard.push(world.engine.hear(&account, &event).await.unwrap());
+            // It may come twice.
+            let again = world.engine.hear(&account, &event).await.unwrap();
+            assert_ne!(again, Heard::Unknown, "{event:?}");
+        }
+    }
+    panic!("still open: {:?}", world.stored(payment.id).await);
+}
+
 #[tokio::test]
 async fn adyen_has_received_a_change_and_the_webhook_tells_its_outcome() {
     let world = impatient().await;
+    let hooks = webhooks_of(&world, "adyen", "adyen", HMAC_KEY).await;
     let id = world.authorize(1_000, &["adyen"]).await.payment.id;
     let captured = world.capture(id, 400).await.unwrap().payment;
     assert!(captured.has_open_calls(), "received is not captured: {captured:?}");
     assert_eq!(sums(&captured), (0, 0));
-    let [booked] = &world.provider.books().await[..] else { panic!("one payment") };
-    assert_eq!(booked.captured, 400, "the books are ahead of what we may say");
+    hear_all(&world, &hooks, "adyen", &captured).await;
+    assert_eq!(sums(&world.stored(id).await.unwrap()), (400, 0));
+    let refunded = world.refund(id, 150).await.unwrap().payment;
+    hear_all(&world, &hooks, "adyen", &refunded).await;
+    assert_eq!(sums(&world.stored(id).await.unwrap()), (400, 150));
+
+    // One that fails gives the amount back.
+    world.provider.rule(json!({"operation": "refund"}), decline("provider_declined"), None).await;
+    let failed = world.refund(id, 250).await.unwrap().payment;
+    hear_all(&world, &hooks, "adyen", &failed).await;
+    assert_eq!(sums(&world.stored(id).await.unwrap()), (400, 150));
+
+    let held = world.authorize(1_000, &["adyen"]).await.payment.id;
+    let voided = world.void(held, 1_000).await.unwrap().payment;
+    hear_all(&world, &hooks, "adyen", &voided).await;
+    assert_eq!(world.stored(held).await.unwrap().status(), "voided");
+}
+
+#[tokio::test]
+async fn a_charge_whose_answer_was_lost_at_adyen_is_approved_by_its_webhook() {
+    let world = impatient().await;
+    let hooks = webhooks_of(&world, "adyen", "adyen", HMAC_KEY).await;
+    let lost = fault(&json!("first"), &json!("close"));
+    world.provider.rule(json!({"account": "adyen"}), lost, None).await;
+    let told = world.charge(1_000, &["adyen", "stripe"]).await.payment;
+    assert_eq!(verdict(&told), "in doubt at 1: unknown");
+    let heard = hear_all(&world, &hooks, "adyen", &told).await;
+    assert_eq!(heard, [Heard::Taken]);
+    let stored = world.stored(told.id).await.unwrap();
+    assert_eq!((verdict(&stored).as_str(), sums(&stored)), ("approved at 1", (1_000, 0)));
+    assert_eq!(world.provider.executed().await, ["adyen"]);
 }
 
 /// Callers who are told soon that the outcome is not known yet.
@@ -434,4 +488,36 @@ async fn a_decline_without_a_mapping_is_counted_and_final() {
     let mut page = String::new();
     prometheus_client::encoding::text::encode(&mut page, &registry).unwrap();
     assert!(page.contains("unmapped_declines_total{gateway=\"Stripe\"} 1"), "{page}");
+}
+
+#[tokio::test]
+async fn a_webhook_that_is_faster_than_the_answer_has_to_come_again() {
+    let mut setup = Setup::default();
+    // The webhook comes at once, the answer never.
+    setup.wire.answer_timeout = std::time::Duration::from_millis(1_500);
+    setup.engine.caller_wait_ms = 3_000;
+    let world = World::with(setup).await;
+    let hooks = webhooks_of(&world, "adyen", "adyen", HMAC_KEY).await;
+    let hangs = fault(&json!("first"), &json!("hang"));
+    world.provider.rule(json!({"account": "adyen"}), hangs, None).await;
+    let account = world.engine.account(world.caller.merchant, "adyen").await.unwrap().unwrap();
+    let hear = async {
+        let (headers, body) = hooks.next().await;
+        let now = baton_engine::Clock::now(world.clock.as_ref());
+        let fresh = Freshness { now, tolerance_ms: 300_000 };
+        let message = Incoming { headers: &headers, body: &body };
+        let event = account.webhook(&message, fresh).unwrap().remove(0);
+        let early = world.engine.hear(&account, &event).await.unwrap();
+        (event, early)
+    };
+    let (told, (event, early)) = tokio::join!(world.charge(1_000, &["adyen"]), hear);
+    assert_eq!(early, Heard::Early);
+    assert_eq!(verdict(&told.payment), "in doubt at 1: unknown");
+    assert_eq!(world.engine.hear(&account, &event).await.unwrap(), Heard::Taken);
+    assert_eq!(world.engine.hear(&account, &event).await.unwrap(), Heard::Known);
+    assert_eq!(verdict(&world.stored(told.payment.id).await.unwrap()), "approved at 1");
+    let mut other = event.clone();
+    other.reference = Some("another".to_owned());
+    other.provider_reference = None;
+    assert_eq!(world.engine.hear(&account, &other).await.unwrap(), Heard::Unknown);
 }
