@@ -24,8 +24,8 @@
 mod audit;
 mod canary;
 mod commands;
-mod edge;
 mod counterparts;
+mod edge;
 mod kill;
 mod order;
 mod support;
