@@ -10,36 +10,119 @@ use baton_engine::{Caller, EngineError};
 use baton_store::ApiKeyRow;
 use baton_types::{ApiKeyId, Timestamp};
 use http::StatusCode;
+use schemars::JsonSchema;
 use serde::Serialize;
-use serde_json::json as value;
 
 use crate::App;
 use crate::body::{Json, JsonBody};
 use crate::error::{json, validation};
 use crate::fields::{FieldError, Fields};
 use crate::limits::RATE_MAX;
+use crate::openapi::{Doc, Param, Tag, types};
 use crate::route::{Access, Route};
+
+/// The `{id}` of a key.
+const KEY_ID: Param = Param::of::<types::Id>("id", "The key's id.");
 
 pub(crate) fn routes() -> Vec<Route> {
     let access = Access::Key(Scope::Admin);
+    let doc = |id, summary, description| Doc::new(id, Tag::Admin, summary, description);
     vec![
-        Route::get("/admin/v1/api-keys", access, list),
-        Route::post("/admin/v1/api-keys", access, create),
-        Route::get("/admin/v1/api-keys/{id}", access, show),
-        Route::delete("/admin/v1/api-keys/{id}", access, revoke),
+        Route::get(
+            "/admin/v1/api-keys",
+            access,
+            list,
+            doc("ApiKeyList", "List the merchant's keys", "Ended ones too.")
+                .gives::<KeyList>(StatusCode::OK, "The keys, without their text."),
+        ),
+        Route::post(
+            "/admin/v1/api-keys",
+            access,
+            create,
+            doc("ApiKeyCreate", "Make a key", "A sandbox key can only make sandbox keys.")
+                .takes::<NewKeyRequest>(r#"{"name": "till 1", "sandbox": true}"#)
+                .gives::<NewKeyShown<'_>>(
+                    StatusCode::CREATED,
+                    "The key; its text is shown this once.",
+                ),
+        ),
+        Route::get(
+            "/admin/v1/api-keys/{id}",
+            access,
+            show,
+            doc("ApiKeyShow", "Show one key", "Without its text.")
+                .path(KEY_ID)
+                .gives::<KeyView>(StatusCode::OK, "The key.")
+                .empty(StatusCode::NOT_FOUND, "There is no such key."),
+        ),
+        Route::delete(
+            "/admin/v1/api-keys/{id}",
+            access,
+            revoke,
+            doc("ApiKeyRevoke", "End a key", "It opens nothing any more within 5 seconds.")
+                .path(KEY_ID)
+                .empty(StatusCode::NO_CONTENT, "It is ended.")
+                .empty(StatusCode::NOT_FOUND, "There is no such key."),
+        ),
     ]
 }
 
+/// What a new key should be.
+#[derive(JsonSchema)]
+#[expect(dead_code, reason = "describes what `read_new_key` reads")]
+struct NewKeyRequest {
+    /// For people.
+    #[schemars(length(max = 100))]
+    name: Option<String>,
+    /// True for test accounts, false for live ones.
+    sandbox: bool,
+    /// What it opens; `gateway` if absent.
+    #[schemars(length(min = 1))]
+    scopes: Option<Vec<ScopeWord>>,
+    /// When it ends; never if absent. Has to lie in the future.
+    #[schemars(with = "Option<types::Time>")]
+    expires_at: Option<String>,
+    /// Requests per second; the node's default if absent.
+    #[schemars(range(min = 1, max = RATE_MAX))]
+    rate_limit: Option<u32>,
+}
+
+#[derive(JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[expect(dead_code, reason = "describes the words of `Scope`")]
+enum ScopeWord {
+    Gateway,
+    Admin,
+}
+
+#[derive(Serialize, JsonSchema)]
+struct KeyList {
+    data: Vec<KeyView>,
+}
+
+#[derive(Serialize, JsonSchema)]
+struct NewKeyShown<'a> {
+    /// The text of the key, to be sent in `X-Api-Key`.
+    api_key: &'a str,
+    key: KeyView,
+}
+
 /// A key as it is listed: never its text.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "ApiKey")]
 pub struct KeyView {
+    #[schemars(with = "types::Id")]
     id: String,
     name: String,
+    /// The last characters of the key's text.
     hint: String,
     scopes: Vec<String>,
     sandbox: bool,
+    #[schemars(with = "types::Time")]
     created_at: String,
+    #[schemars(with = "Option<types::Time>")]
     expires_at: Option<String>,
+    #[schemars(with = "Option<types::Time>")]
     revoked_at: Option<String>,
     /// Requests per second; null is the node's default.
     rate_limit: Option<u32>,
@@ -79,8 +162,7 @@ pub(crate) fn failure(error: &EngineError) -> Response {
 async fn list(State(app): State<Arc<App>>, Extension(caller): Extension<Caller>) -> Response {
     match app.engine.store().api_keys(caller.merchant).await {
         Ok(rows) => {
-            let keys: Vec<KeyView> = rows.iter().map(KeyView::from).collect();
-            json(StatusCode::OK, &value!({ "data": keys }))
+            json(StatusCode::OK, &KeyList { data: rows.iter().map(KeyView::from).collect() })
         }
         Err(error) => failure(&error.into()),
     }
@@ -109,7 +191,7 @@ async fn create(
     };
     match keys::create(app.engine.audit(), caller.actor(), new).await {
         Ok((row, text)) => {
-            let shown = value!({ "api_key": text.expose(), "key": KeyView::from(&row) });
+            let shown = NewKeyShown { api_key: text.expose(), key: KeyView::from(&row) };
             json(StatusCode::CREATED, &shown)
         }
         Err(error) => failure(&error),

@@ -13,13 +13,16 @@ use baton_engine::keys::Scope;
 use baton_store::{AuditQuery, AuditRow};
 use baton_types::{MerchantId, Timestamp};
 use http::StatusCode;
+use schemars::{JsonSchema, json_schema};
 use serde::Serialize;
-use serde_json::{Value, json as value};
+use serde_json::Value;
 
 use crate::App;
 use crate::admin::failure;
 use crate::error::{json, validation};
 use crate::fields::FieldError;
+use crate::openapi::types::{self, described};
+use crate::openapi::{Doc, Param, Tag};
 use crate::route::{Access, Route};
 
 /// How many entries a page has when none is asked for, and at most.
@@ -28,23 +31,96 @@ const PAGE_MAX: u32 = 1000;
 
 pub(crate) fn routes() -> Vec<Route> {
     let access = Access::Key(Scope::Admin);
+    let newest = "Newest first. A merchant's key sees the merchant's entries, the operator's all of them.";
+    let entries = FILTERS.iter().fold(
+        Doc::new("AuditList", Tag::Admin, "Read the audit log", newest),
+        |doc, filter| doc.query(*filter),
+    );
+    let top = "To be kept elsewhere and given to `baton audit verify`.";
     vec![
-        Route::get("/admin/v1/audit", access, list),
-        Route::get("/admin/v1/audit/head", access, head),
+        Route::get(
+            "/admin/v1/audit",
+            access,
+            list,
+            entries.gives::<EntryList>(StatusCode::OK, "A page of entries."),
+        ),
+        Route::get(
+            "/admin/v1/audit/head",
+            access,
+            head,
+            Doc::new("AuditHead", Tag::Admin, "The newest entry's number and hash", top)
+                .gives::<HeadView>(StatusCode::OK, "The head of the chain."),
+        ),
     ]
 }
 
+/// What `read` takes from the query.
+const FILTERS: [Param; 8] = [
+    Param::of::<types::Id>("merchant", "Entries of this merchant."),
+    Param::of::<String>("actor", "Entries made by this key, or by `operator` or `system`."),
+    Param::of::<ActionWord>("action", "Entries of this action."),
+    Param::of::<String>("subject", "Entries about what has this id."),
+    Param::of::<types::Time>("from", "Entries of this time and later."),
+    Param::of::<types::Time>("to", "Entries before this time."),
+    Param::of::<Cursor>("cursor", "The `next_cursor` of the page before."),
+    Param::of::<PageSize>("limit", "Entries per page; 100 if absent."),
+];
+
+described!(
+    /// An action that is audited.
+    ActionWord,
+    json_schema!({ "type": "string", "enum": Action::ALL.iter().map(|action| action.as_str()).collect::<Vec<_>>() })
+);
+
+described!(
+    /// A place in a list.
+    Cursor,
+    json_schema!({ "type": "string", "pattern": "^[0-9]{1,18}$" })
+);
+
+described!(
+    /// How many entries a page has.
+    PageSize,
+    json_schema!({ "type": "integer", "minimum": 1, "maximum": PAGE_MAX })
+);
+
+/// A page of entries.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "AuditEntryList")]
+struct EntryList {
+    data: Vec<EntryView>,
+    /// For the next page; null on the last one.
+    next_cursor: Option<String>,
+}
+
+/// The newest entry.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "AuditHead")]
+struct HeadView {
+    /// Its number; 0 if there is none.
+    seq: u64,
+    hash: Option<String>,
+    /// Number and hash in one text.
+    head: Option<String>,
+}
+
 /// An entry as it is shown.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "AuditEntry")]
 pub struct EntryView {
     seq: u64,
+    #[schemars(with = "types::Time")]
     at: String,
     merchant: Option<String>,
+    /// A key's id, `operator` or `system`.
     actor: String,
     action: String,
+    /// The id of what was changed.
     subject: String,
+    /// What was changed; never a secret.
     detail: Value,
     request_id: Option<String>,
+    /// The hash of the entry before.
     prev: Option<String>,
     hash: String,
 }
@@ -90,7 +166,7 @@ async fn list(
     rows.truncate(limit);
     let cursor = rows.last().filter(|_| !is_last).map(|row| row.seq.to_string());
     let data: Vec<EntryView> = rows.iter().map(EntryView::from).collect();
-    json(StatusCode::OK, &value!({ "data": data, "next_cursor": cursor }))
+    json(StatusCode::OK, &EntryList { data, next_cursor: cursor })
 }
 
 /// A merchant's key sees the merchant's entries; the operator's sees all of them.
@@ -149,14 +225,14 @@ fn read(pairs: Pairs, caller: Caller) -> Result<AuditQuery, FieldError> {
 
 async fn head(State(app): State<Arc<App>>) -> Response {
     match app.engine.audit().head().await {
-        Ok(head) => json(
-            StatusCode::OK,
-            &value!({
-                "seq": head.as_ref().map_or(0, |head| head.seq),
-                "hash": head.as_ref().map(|head| hex(&head.hash)),
-                "head": head.map(|head| head.to_string()),
-            }),
-        ),
+        Ok(head) => {
+            let view = HeadView {
+                seq: head.as_ref().map_or(0, |head| head.seq),
+                hash: head.as_ref().map(|head| hex(&head.hash)),
+                head: head.map(|head| head.to_string()),
+            };
+            json(StatusCode::OK, &view)
+        }
         Err(error) => failure(&error),
     }
 }

@@ -8,18 +8,28 @@ use axum::response::Response;
 use baton_connect::{Claim, CredentialField, Manifest};
 use baton_engine::keys::Scope;
 use http::StatusCode;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::App;
 use crate::error::json;
+use crate::openapi::{Doc, Tag};
 use crate::route::{Access, Route};
 
 pub(crate) fn routes() -> Vec<Route> {
-    vec![Route::get("/admin/v1/connectors", Access::Key(Scope::Admin), list)]
+    let about = "As their manifests say it; every capability with where the provider documents it.";
+    vec![Route::get(
+        "/admin/v1/connectors",
+        Access::Key(Scope::Admin),
+        list,
+        Doc::new("ConnectorList", Tag::Admin, "List what this build can talk to", about)
+            .gives::<Listed>(StatusCode::OK, "All connectors, in the order of their ids."),
+    )]
 }
 
 /// A connector's manifest, as the admin API and the command show it.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Connector")]
 pub struct ConnectorView {
     id: String,
     gateway_name: String,
@@ -45,7 +55,8 @@ pub struct ConnectorView {
     decline_codes: BTreeMap<String, &'static str>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "ConnectorCredential")]
 struct CredentialView {
     name: String,
     description: String,
@@ -53,7 +64,8 @@ struct CredentialView {
     optional: bool,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "ConnectorIdempotency")]
 struct IdempotencyView {
     header: String,
     retention_hours: u32,
@@ -105,7 +117,8 @@ impl From<&Manifest> for ConnectorView {
 }
 
 /// All of this build, in the order of their ids.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "ConnectorList")]
 struct Listed {
     data: Vec<ConnectorView>,
 }

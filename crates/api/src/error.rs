@@ -2,15 +2,18 @@
 
 use axum::response::{IntoResponse as _, Response};
 use http::StatusCode;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::fields::FieldError;
 
-/// The contract's `ValidationErrorMessage`: one object, one field.
-#[derive(Serialize)]
+/// What is wrong with a request: one field, one error.
+#[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-struct ValidationErrorMessage<'a> {
+pub(crate) struct ValidationErrorMessage<'a> {
+    /// The dotted path of the field; null for the body as a whole.
     field_name: Option<&'a str>,
+    /// What is wrong, in a sentence. Never repeats the value.
     errors: [&'a str; 1],
 }
 

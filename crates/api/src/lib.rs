@@ -16,6 +16,7 @@ mod gateway;
 mod health;
 mod limits;
 mod metrics;
+mod openapi;
 mod pan;
 mod respond;
 mod route;
@@ -84,14 +85,26 @@ impl App {
 /// Every route of the server.
 #[must_use]
 pub fn routes() -> Vec<Route> {
-    [gateway::routes(), admin::routes(), audit::routes(), connectors::routes(), health::routes()]
-        .into_iter()
-        .flatten()
-        .collect()
+    let groups = [
+        gateway::routes(),
+        admin::routes(),
+        audit::routes(),
+        connectors::routes(),
+        health::routes(),
+        openapi::routes(),
+    ];
+    groups.into_iter().flatten().collect()
+}
+
+/// The OpenAPI description of every route, as it is served.
+#[must_use]
+pub fn description() -> String {
+    openapi::text(&routes())
 }
 
 /// The server's routes as a service.
 pub fn router(app: Arc<App>) -> Router {
+    openapi::prepare();
     let add = |router: Router<Arc<App>>, route: Route| route.add_to(router, &app);
     routes()
         .into_iter()

@@ -1,4 +1,4 @@
-//! One route: its method, its path, who may use it, and its handler.
+//! One route: its method, its path, who may use it, what it says of itself, and its handler.
 
 use std::sync::Arc;
 
@@ -10,6 +10,7 @@ use baton_engine::keys::Scope;
 
 use crate::App;
 use crate::auth::require;
+use crate::openapi::Doc;
 
 /// Who may use a route.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,7 +21,7 @@ pub enum Access {
     Key(Scope),
 }
 
-/// A route. There is no way to serve one without saying who may use it.
+/// A route. There is no way to serve one without saying who may use it and what it does.
 #[derive(Debug)]
 pub struct Route {
     /// The method, as it is sent.
@@ -29,6 +30,7 @@ pub struct Route {
     pub path: &'static str,
     /// Who may use it.
     pub access: Access,
+    pub(crate) doc: Doc,
     handler: MethodRouter<Arc<App>>,
 }
 
@@ -37,32 +39,36 @@ impl Route {
         path: &'static str,
         access: Access,
         handler: H,
+        doc: Doc,
     ) -> Self {
-        Self { method: "GET", path, access, handler: on(MethodFilter::GET, handler) }
+        Self { method: "GET", path, access, doc, handler: on(MethodFilter::GET, handler) }
     }
 
     pub(crate) fn post<H: Handler<T, Arc<App>>, T: 'static>(
         path: &'static str,
         access: Access,
         handler: H,
+        doc: Doc,
     ) -> Self {
-        Self { method: "POST", path, access, handler: on(MethodFilter::POST, handler) }
+        Self { method: "POST", path, access, doc, handler: on(MethodFilter::POST, handler) }
     }
 
     pub(crate) fn put<H: Handler<T, Arc<App>>, T: 'static>(
         path: &'static str,
         access: Access,
         handler: H,
+        doc: Doc,
     ) -> Self {
-        Self { method: "PUT", path, access, handler: on(MethodFilter::PUT, handler) }
+        Self { method: "PUT", path, access, doc, handler: on(MethodFilter::PUT, handler) }
     }
 
     pub(crate) fn delete<H: Handler<T, Arc<App>>, T: 'static>(
         path: &'static str,
         access: Access,
         handler: H,
+        doc: Doc,
     ) -> Self {
-        Self { method: "DELETE", path, access, handler: on(MethodFilter::DELETE, handler) }
+        Self { method: "DELETE", path, access, doc, handler: on(MethodFilter::DELETE, handler) }
     }
 
     pub(crate) fn add_to(self, router: Router<Arc<App>>, app: &Arc<App>) -> Router<Arc<App>> {

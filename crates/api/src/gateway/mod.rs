@@ -3,8 +3,10 @@
 //! Handlers translate and nothing else: a body into what the engine takes, the engine's answer into an
 //! `OperationResult`.
 
+mod doc;
 mod request;
 mod result;
+mod shape;
 
 use std::sync::Arc;
 
@@ -45,13 +47,13 @@ pub(crate) fn routes() -> Vec<Route> {
     let make = |making| run(Operation::Make(making));
     let change = |changing| run(Operation::Change(changing));
     vec![
-        Route::post("/PaymentGateway/charge", access, make(Making::Charge)),
-        Route::post("/PaymentGateway/authorize", access, make(Making::Authorize)),
-        Route::post("/PaymentGateway/tokenize", access, make(Making::Tokenize)),
-        Route::put("/PaymentGateway/capture", access, change(Changing::Capture)),
-        Route::put("/PaymentGateway/refund", access, change(Changing::Refund)),
-        Route::delete("/PaymentGateway/void", access, change(Changing::Void)),
-        Route::post("/PaymentGateway/status", access, run(Operation::Status)),
+        Route::post("/PaymentGateway/charge", access, make(Making::Charge), doc::charge()),
+        Route::post("/PaymentGateway/authorize", access, make(Making::Authorize), doc::authorize()),
+        Route::post("/PaymentGateway/tokenize", access, make(Making::Tokenize), doc::tokenize()),
+        Route::put("/PaymentGateway/capture", access, change(Changing::Capture), doc::capture()),
+        Route::put("/PaymentGateway/refund", access, change(Changing::Refund), doc::refund()),
+        Route::delete("/PaymentGateway/void", access, change(Changing::Void), doc::void()),
+        Route::post("/PaymentGateway/status", access, run(Operation::Status), doc::status()),
     ]
 }
 

@@ -6,6 +6,7 @@ use baton_flow::{DoubtMode, OrderKind};
 use baton_types::{Card, CardNumber, Currency, Cvv, Expiry, MaskedCard, Money, Secret, Timestamp};
 use serde::Serialize;
 
+use super::shape;
 use crate::fields::{FieldError, Fields, sentence};
 
 /// Most accounts that one request may name.
@@ -20,32 +21,6 @@ const TEXT_MAX: usize = 255;
 
 /// Said of `@TOKEN` wherever the contract allows it.
 const NO_TOKENS: &str = "Stored tokens are not available in this version; send the value itself.";
-
-/// The contract's `CardTypes`. Only checked: the brand follows from the number.
-const CARD_TYPES: [&str; 22] = [
-    "Unspecified",
-    "AMEX",
-    "BC",
-    "CartaSi",
-    "Dankort",
-    "Delta",
-    "DinersClub",
-    "Discover",
-    "Electron",
-    "Elo",
-    "enRoute",
-    "Hipercard",
-    "JCB",
-    "Maestro",
-    "MasterCard",
-    "MC_Alaska",
-    "MC_Canada",
-    "Switch",
-    "Troy",
-    "UATP",
-    "UnionPay",
-    "Visa",
-];
 
 /// The operations that make a payment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -238,7 +213,8 @@ fn card(mut fields: Fields, now: Timestamp) -> Result<(Card, Option<Authenticate
     for name in ["ownerID", "issueNumber"] {
         fields.plain_text(name, TEXT_MAX)?;
     }
-    if fields.text("cardType", 64)?.is_some_and(|word| !CARD_TYPES.contains(&word.as_str())) {
+    if fields.text("cardType", 64)?.is_some_and(|word| !shape::CARD_TYPES.contains(&word.as_str()))
+    {
         return Err(fields.error("cardType", "It is not one of the contract's card types."));
     }
     let cvv = match fields.text("cvv", 64)? {

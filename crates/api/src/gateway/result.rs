@@ -8,39 +8,54 @@ use baton_flow::{
 use baton_types::outcome::{NotSent, Outcome, Refused};
 use baton_types::{Money, PaymentId, Timestamp};
 use http::StatusCode;
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
 use crate::codes::ErrorCode;
 use crate::fields::sentence;
+use crate::openapi::types;
 
-/// The contract's `Payments.OperationResult`, with our additions.
-#[derive(Serialize)]
+/// What became of an operation: the contract's own result, with additions.
+#[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct OperationResult {
     operation_type: OperationType,
     operation_result_code: ResultCode,
+    /// What happened, in a sentence.
     operation_result_description: Option<String>,
+    /// The issuer's or the gateway's.
     authorization_code: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "types::CurrencyCode")]
     currency: Option<String>,
+    /// The amount that was approved, or asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "types::Amount")]
     amount: Option<Box<RawValue>>,
+    /// The kind of gateway, such as `Sandbox`.
     gateway_name: Option<String>,
+    /// The gateway's reference; goes into `refTransId` later.
     gateway_reference: Option<String>,
+    /// The gateway's own code; of a status, how the payment stands.
     gateway_result_code: Option<String>,
+    /// The gateway's own text.
     gateway_result_description: Option<String>,
+    /// A decline's reason in one vocabulary for all gateways.
     gateway_result_sub_code: Option<String>,
     gateway_result_sub_description: Option<String>,
     custom_gateway_response: Option<String>,
+    /// The token that the gateway made of the card; goes into `userToken` later.
     gateway_token: Option<String>,
     /// True only for `Success`.
     success: bool,
     /// Our id of the payment.
+    #[schemars(with = "Option<types::Id>")]
     transaction_id: Option<String>,
     /// Why it is not a plain success or failure.
     reason: Option<&'static str>,
     /// When a doubt is looked up next.
+    #[schemars(with = "Option<types::Time>")]
     next_check_at: Option<String>,
     /// The account that gave the final answer.
     payment_gateway_account_name: Option<String>,
@@ -51,17 +66,22 @@ pub(crate) struct OperationResult {
     pub(crate) retry_after_s: Option<u64>,
 }
 
-#[derive(Serialize)]
+/// The gateway's own code and text.
+#[derive(Serialize, JsonSchema)]
 struct GatewayResponse {
     code: Option<String>,
     message: Option<String>,
 }
 
-#[derive(Serialize)]
+/// What became of the operation at one account.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Attempt")]
 #[serde(rename_all = "camelCase")]
 struct AttemptEntry {
     payment_gateway_account_name: String,
     gateway_name: String,
+    /// `approved`, `pending`, `action_required`, `declined`, `refused`, `not_sent`, `unknown`, `running`,
+    /// `voided`, `fenced` or `absent`.
     outcome: String,
     reason: Option<String>,
     gateway_result_code: Option<String>,
@@ -69,8 +89,9 @@ struct AttemptEntry {
     duration_ms: Option<i64>,
 }
 
-/// The contract's normalised result.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+/// The result in one vocabulary for all gateways.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[schemars(rename = "Result")]
 pub(crate) enum ResultCode {
     Success,
     Accepted,
@@ -80,8 +101,9 @@ pub(crate) enum ResultCode {
     NotImplemented,
 }
 
-/// The operation as the contract names it in answers; an authorization answers `PreAuth`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+/// The operation; an authorization answers `PreAuth`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[schemars(rename = "Operation")]
 pub(crate) enum OperationType {
     Charge,
     PreAuth,

@@ -112,7 +112,7 @@ async fn a_revoked_key_opens_nothing_within_five_seconds() {
 }
 
 #[tokio::test]
-async fn public_routes_ask_for_no_key_and_there_are_three() {
+async fn public_routes_ask_for_no_key_and_are_these() {
     let server = Server::start().await;
     let mut public = Vec::new();
     for route in baton_api::routes() {
@@ -121,7 +121,8 @@ async fn public_routes_ask_for_no_key_and_there_are_three() {
             public.push(route.path);
         }
     }
-    assert_eq!(public, ["/health", "/health/ready", "/metrics"]);
+    let docs = ["/openapi.json", "/docs", "/docs/docs.css", "/docs/docs.js"];
+    assert_eq!(public, [["/health", "/health/ready", "/metrics"].as_slice(), &docs].concat());
     server.app.stop();
     let seen = client::send(server.addr, "GET", "/health/ready", &[], b"").await;
     assert_eq!((seen.status, &seen.json()["status"]), (503, &"stopping".into()));

@@ -23,6 +23,8 @@ mod logs;
 #[cfg(test)]
 mod observability;
 #[cfg(test)]
+mod openapi;
+#[cfg(test)]
 mod results;
 #[cfg(test)]
 mod server;
