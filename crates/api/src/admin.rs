@@ -248,3 +248,20 @@ async fn revoke(
         Err(error) => failure(&error),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fields::asked::assert_described;
+
+    #[test]
+    fn what_is_described_is_what_is_read() {
+        assert_described::<NewKeyRequest>(|| {
+            let merchant =
+                baton_types::MerchantId::parse("mer_01m8byr6xhfaqsnwkk57p3wxw6").unwrap();
+            let caller = Caller { merchant, sandbox: false, key: None };
+            let body = br#"{"sandbox": true, "rate_limit": 1}"#;
+            assert!(read_new_key(body, caller, Timestamp::from_millis(0)).is_ok());
+        });
+    }
+}

@@ -75,6 +75,8 @@ impl Fields {
 
     /// Takes a field out; null counts as absent.
     fn take(&mut self, name: &str) -> Option<Json> {
+        #[cfg(test)]
+        asked::note(self.path(name));
         self.members.remove(&name.to_lowercase()).filter(|value| !matches!(value, Json::Null))
     }
 
@@ -206,6 +208,57 @@ impl Fields {
             None => Ok(None),
             Some(Json::Array(items)) => Ok(Some(items)),
             Some(other) => Err(self.wrong(name, "an array", &other)),
+        }
+    }
+}
+
+/// Which fields were asked for, so that a test can hold descriptions of bodies against their readers.
+#[cfg(test)]
+pub(crate) mod asked {
+    use std::cell::RefCell;
+    use std::collections::BTreeSet;
+
+    use schemars::JsonSchema;
+    use schemars::generate::SchemaSettings;
+    use serde_json::Value;
+
+    thread_local! {
+        static PATHS: RefCell<BTreeSet<String>> = const { RefCell::new(BTreeSet::new()) };
+    }
+
+    pub(super) fn note(path: String) {
+        PATHS.with_borrow_mut(|paths| paths.insert(path));
+    }
+
+    /// Asserts that `read` asks for exactly the fields that `T` describes. It has to read bodies with
+    /// every nested object, with one entry in every list.
+    #[track_caller]
+    pub(crate) fn assert_described<T: JsonSchema>(read: impl FnOnce()) {
+        PATHS.take();
+        read();
+        let asked = PATHS.take();
+        let plain =
+            SchemaSettings::draft2020_12().with(|settings| settings.inline_subschemas = true);
+        let schema = plain.into_generator().into_root_schema_for::<T>().to_value();
+        let mut described = BTreeSet::new();
+        walk(&schema, "", &mut described);
+        let only_described: Vec<_> = described.difference(&asked).collect();
+        let only_asked: Vec<_> = asked.difference(&described).collect();
+        assert!(only_described.is_empty(), "described and never read: {only_described:?}");
+        assert!(only_asked.is_empty(), "read and not described: {only_asked:?}");
+    }
+
+    fn walk(schema: &Value, at: &str, found: &mut BTreeSet<String>) {
+        for (name, of) in schema["properties"].as_object().into_iter().flatten() {
+            let path = if at.is_empty() { name.clone() } else { format!("{at}.{name}") };
+            walk(of, &path, found);
+            found.insert(path);
+        }
+        for of in schema["anyOf"].as_array().into_iter().flatten() {
+            walk(of, at, found);
+        }
+        if schema["items"].is_object() {
+            walk(&schema["items"], &format!("{at}[0]"), found);
         }
     }
 }

@@ -275,3 +275,62 @@ pub(crate) enum OutcomeMode {
     ResolveFirst,
     Stop,
 }
+
+#[cfg(test)]
+mod tests {
+    use baton_types::Timestamp;
+
+    use super::*;
+    use crate::body::Json;
+    use crate::fields::Fields;
+    use crate::fields::asked::assert_described;
+    use crate::gateway::request::{self, Changing, Making};
+
+    const CARD: &str = r#""card": {"cardHolderName": "Ada", "cardNumber": "4111111111111111",
+        "expirationMonth": 12, "expirationYear": 2040, "threeDSAuthentication": {
+        "authenticationValue": "AA", "eci": "05", "xid": "x", "version": "2.2.0", "merchantName": "m"}},
+        "payerDetails": {"clientIPAddress": "203.0.113.7", "countryCode": "GB"}"#;
+
+    const MONEY: &str = r#""amount": 1, "currency": "USD", "refTransId": "x""#;
+
+    fn fields(text: &str) -> Fields {
+        let Ok(body) = Json::parse(text.as_bytes()) else { panic!("{text}") };
+        Fields::of_body(body).unwrap()
+    }
+
+    fn make(making: Making) {
+        let list = r#""paymentGatewayAccountNames": ["test-success"]"#;
+        let single = r#""paymentGatewayAccountName": "test-success",
+            "fallbackUpgs": [{"paymentGatewayAccountName": "test-success"}]"#;
+        for accounts in [list, single] {
+            let body = fields(&format!("{{{MONEY}, {CARD}, {accounts}}}"));
+            assert!(request::make(body, making, Timestamp::from_millis(0)).is_ok());
+        }
+    }
+
+    fn change(changing: Changing) {
+        assert!(request::change(fields(&format!("{{{MONEY}, {CARD}}}")), changing).is_ok());
+    }
+
+    #[test]
+    fn what_is_described_is_what_is_read() {
+        assert_described::<AuthRequest>(|| make(Making::Charge));
+        assert_described::<AuthRequest>(|| make(Making::Authorize));
+        assert_described::<TokenizeRequest>(|| make(Making::Tokenize));
+        assert_described::<CaptureVoidRequest>(|| change(Changing::Capture));
+        assert_described::<CaptureVoidRequest>(|| change(Changing::Void));
+        assert_described::<RefundRequest>(|| change(Changing::Refund));
+        assert_described::<StatusRequest>(|| {
+            assert!(request::status(fields(&format!("{{{MONEY}}}"))).is_ok());
+        });
+    }
+
+    #[test]
+    fn the_examples_are_read() {
+        let now = Timestamp::from_millis(0);
+        assert!(request::make(fields(CHARGE), Making::Charge, now).is_ok());
+        assert!(request::make(fields(TOKENIZE), Making::Tokenize, now).is_ok());
+        assert!(request::change(fields(CHANGE), Changing::Refund).is_ok());
+        assert!(request::status(fields(STATUS)).is_ok());
+    }
+}

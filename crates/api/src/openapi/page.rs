@@ -10,7 +10,10 @@ use axum::response::{IntoResponse as _, Response};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 
-use super::{Doc, Tag};
+use schemars::json_schema;
+
+use super::types::described;
+use super::{Doc, Draft, Tag};
 use crate::route::{Access, Route};
 
 const HTML: &str = include_str!("page/index.html");
@@ -19,7 +22,7 @@ const SCRIPT: &str = include_str!("page/docs.js");
 
 /// Nothing but our own files, and nobody may frame the page.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; \
-                      img-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+                      img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 static DESCRIPTION: LazyLock<File> =
     LazyLock::new(|| File::new("application/json", super::text(&crate::routes())));
@@ -34,43 +37,49 @@ pub(crate) fn prepare() {
 }
 
 pub(crate) fn routes() -> Vec<Route> {
-    let file = |id, summary, description, media| {
-        Doc::new(id, Tag::Server, summary, description)
-            .text(StatusCode::OK, "The file.", media)
+    let of_media = |media| move |draft: Draft| draft.text(StatusCode::OK, "The file.", media);
+    let of_json = |draft: Draft| draft.gives::<Document>(StatusCode::OK, "The file.");
+    let file = |id, summary, description, media: &dyn Fn(Draft) -> Doc| {
+        media(Doc::new(id, Tag::Server, summary, description))
             .header("ETag", "Changes with the file.")
             .header("Cache-Control", "How long it may be kept.")
             .empty(StatusCode::NOT_MODIFIED, "It is what `If-None-Match` names.")
     };
-    let json = "application/json";
-    let (html, css, js) = ("text/html", "text/css", "text/javascript");
+    let [html, css, js] = ["text/html", "text/css", "text/javascript"].map(of_media);
     let part = "A part of the page under `/docs`.";
     vec![
         Route::get(
             "/openapi.json",
             Access::Public,
             async |headers: HeaderMap| DESCRIPTION.answer(&headers),
-            file("OpenApi", "This description", "OpenAPI 3.0, made from the routes.", json),
+            file("OpenApi", "This description", "OpenAPI 3.0, made from the routes.", &of_json),
         ),
         Route::get(
             "/docs",
             Access::Public,
             async |headers: HeaderMap| PAGE.answer(&headers),
-            file("Docs", "This description as a page", "Works without a network.", html),
+            file("Docs", "This description as a page", "Works without a network.", &html),
         ),
         Route::get(
             "/docs/docs.css",
             Access::Public,
             async |headers: HeaderMap| PAGE_STYLE.answer(&headers),
-            file("DocsStyle", "The page's style", part, css),
+            file("DocsStyle", "The page's style", part, &css),
         ),
         Route::get(
             "/docs/docs.js",
             Access::Public,
             async |headers: HeaderMap| PAGE_SCRIPT.answer(&headers),
-            file("DocsScript", "The page's script", part, js),
+            file("DocsScript", "The page's script", part, &js),
         ),
     ]
 }
+
+described!(
+    /// An OpenAPI document.
+    Document,
+    json_schema!({ "type": "object", "description": "An OpenAPI document." })
+);
 
 /// A file that never changes while the process lives.
 struct File {

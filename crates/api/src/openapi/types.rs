@@ -64,7 +64,11 @@ described!(
 described!(
     /// An id of ours.
     Id,
-    json_schema!({ "type": "string", "format": "uuid", "description": "An id that Baton gave." })
+    json_schema!({
+        "type": "string",
+        "pattern": "^[a-z]{3,4}_[0-7][0-9a-hjkmnp-tv-z]{25}$",
+        "description": "An id that Baton gave: its kind, and 26 characters that sort by time.",
+    })
 );
 
 described!(

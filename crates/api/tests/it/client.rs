@@ -7,6 +7,8 @@ use serde_json::Value;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
+use crate::described;
+
 /// An answer.
 #[derive(Clone, Debug)]
 pub(crate) struct Seen {
@@ -58,7 +60,12 @@ pub(crate) async fn send(
     request.push_str("\r\n");
     let mut bytes = request.into_bytes();
     bytes.extend_from_slice(body);
-    exchange(addr, &bytes).await
+    let seen = exchange(addr, &bytes).await;
+    // Not only our own server is asked: a sandbox has another description.
+    if seen.header("server-timing").is_some() {
+        described::check(method, path, &seen);
+    }
+    seen
 }
 
 async fn exchange(addr: SocketAddr, bytes: &[u8]) -> Seen {

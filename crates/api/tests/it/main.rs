@@ -13,6 +13,8 @@ mod bad_input;
 #[cfg(test)]
 mod client;
 #[cfg(test)]
+mod described;
+#[cfg(test)]
 mod golden;
 #[cfg(test)]
 mod idempotency;

@@ -85,7 +85,7 @@ class Description {
             case "number": return 10.23;
             default: break;
         }
-        const forms = { "date-time": "2027-01-31T12:00:00Z", uuid: "01890a5d-ac96-774b-bcce-b302099a8057" };
+        const forms = { "date-time": "2027-01-31T12:00:00Z" };
         return forms[resolved.format] || "…";
     }
 }
@@ -98,16 +98,19 @@ function fields(description, schema, depth = 0) {
     const required = resolved.required || [];
     const entries = Object.entries(resolved.properties || {});
     entries.sort(([a], [b]) => required.includes(b) - required.includes(a));
-    return make("table", {}, ...entries.map(([name, of]) => {
+    return make("table", {}, ...entries.flatMap(([name, of]) => {
         const inner = fields(description, of, depth + 1);
         const rules = description.rules(of);
         const mark = required.includes(name) ? make("span", { className: "required" }, "required") : null;
         const about = prose(of.description || description.resolve(of).description);
-        return make("tr", {},
+        const row = make("tr", {},
             make("td", {}, make("code", {}, name), mark),
             make("td", {}, description.kind(of)),
-            make("td", {}, ...about, rules ? make("div", { className: "rule" }, rules) : null,
-                inner && make("details", {}, make("summary", {}, "fields"), inner)));
+            make("td", {}, ...about, rules ? make("div", { className: "rule" }, rules) : null));
+        if (!inner) return [row];
+        const summary = make("summary", {}, "fields of ", make("code", {}, name));
+        const nested = make("td", { colSpan: 3, className: "nested" }, make("details", {}, summary, inner));
+        return [row, make("tr", {}, nested)];
     }));
 }
 
