@@ -2,21 +2,17 @@
 
 use std::time::Duration;
 
-use baton_api::{Access, Route};
+use baton_api::Access;
 use baton_engine::audit::Actor;
 use baton_engine::keys::Scope;
 use baton_engine::{Clock as _, SystemClock, merchants};
 
-use crate::client::{self, Seen};
+use crate::client;
+use crate::objects::{self, Objects};
 use crate::server::{OPERATOR, Server};
 use crate::{CHARGE, change, charge};
 
 const CARD: &str = "4111111111111111";
-
-async fn send(server: &Server, route: &Route, headers: &[(&str, &str)]) -> Seen {
-    let path = route.path.replace("{id}", "11111111-1111-1111-1111-111111111111");
-    client::send(server.addr, route.method, &path, headers, b"{}").await
-}
 
 fn other(scope: Scope) -> Scope {
     match scope {
@@ -26,11 +22,11 @@ fn other(scope: Scope) -> Scope {
 }
 
 /// A key that was valid, was used, and has been revoked; waits until it is no longer accepted.
-async fn revoked(server: &Server, scope: Scope) -> String {
+async fn revoked(server: &Server, objects: &Objects, scope: Scope) -> String {
     let key = server.make_key(&[scope], true, None).await;
     let routes = baton_api::routes();
     let route = routes.iter().find(|route| route.access == Access::Key(scope)).unwrap();
-    let status = async || send(server, route, &[("x-api-key", &key)]).await.status;
+    let status = async || objects.send(server, route, &[("x-api-key", &key)]).await.status;
     assert_ne!(status().await, 401);
     let admin = [("x-api-key", OPERATOR)];
     let listed = client::send(server.addr, "GET", "/admin/v1/api-keys", &admin, b"").await.json();
@@ -53,6 +49,7 @@ async fn revoked(server: &Server, scope: Scope) -> String {
 #[tokio::test]
 async fn no_route_opens_without_a_key_that_is_valid_now_and_has_its_scope() {
     let server = Server::start().await;
+    let objects = Objects::of(&server).await;
     let soon = SystemClock.now().plus_millis(1);
     let mut checked = 0;
     for route in baton_api::routes() {
@@ -78,16 +75,16 @@ async fn no_route_opens_without_a_key_that_is_valid_now_and_has_its_scope() {
             ("as a bearer",     &[("authorization", &right)]),
         ];
         for (what, headers) in refused {
-            let seen = send(&server, &route, headers).await;
+            let seen = objects.send(&server, &route, headers).await;
             assert_eq!((seen.status, seen.body.as_str()), (401, ""), "{route:?} {what}\n{seen:?}");
             assert!(seen.header("x-request-id").is_some(), "{what}");
         }
         let operator: &[(&str, &str)] = &[("x-api-key", OPERATOR)];
-        let opens = send(&server, &route, operator).await.status != 401;
+        let opens = objects.send(&server, &route, operator).await.status != 401;
         assert_eq!(opens, scope == Scope::Admin, "the operator's key at {route:?}");
         for header in ["x-api-key", "X-API-KEY", "api-key", "Api-Key"] {
             for key in [&right, &both] {
-                let seen = send(&server, &route, &[(header, key)]).await;
+                let seen = objects.send(&server, &route, &[(header, key)]).await;
                 assert_ne!(seen.status, 401, "{route:?} {header}\n{seen:?}");
             }
         }
@@ -99,13 +96,14 @@ async fn no_route_opens_without_a_key_that_is_valid_now_and_has_its_scope() {
 #[tokio::test]
 async fn a_revoked_key_opens_nothing_within_five_seconds() {
     let server = Server::start().await;
+    let objects = Objects::of(&server).await;
     for scope in Scope::ALL {
-        let key = revoked(&server, scope).await;
+        let key = revoked(&server, &objects, scope).await;
         for route in baton_api::routes() {
             if route.access == Access::Public {
                 continue;
             }
-            let seen = send(&server, &route, &[("x-api-key", &key)]).await;
+            let seen = objects.send(&server, &route, &[("x-api-key", &key)]).await;
             assert_eq!((seen.status, seen.body.as_str()), (401, ""), "{route:?}");
         }
     }
@@ -114,10 +112,11 @@ async fn a_revoked_key_opens_nothing_within_five_seconds() {
 #[tokio::test]
 async fn public_routes_ask_for_no_key_and_are_these() {
     let server = Server::start().await;
+    let objects = Objects::of(&server).await;
     let mut public = Vec::new();
     for route in baton_api::routes() {
         if route.access == Access::Public {
-            assert_eq!(send(&server, &route, &[]).await.status, 200, "{route:?}");
+            assert_eq!(objects.send(&server, &route, &[]).await.status, 200, "{route:?}");
             public.push(route.path);
         }
     }
@@ -225,6 +224,62 @@ async fn merchants_do_not_see_each_other() {
     let path = format!("/admin/v1/api-keys/{}", theirs["data"][0]["id"].as_str().unwrap());
     assert_eq!(server.send("DELETE", &path, "").await.status, 404);
     assert_eq!(server.engine.store().api_keys(mine).await.unwrap().len(), 1);
+}
+
+/// Every route that names an object, asked for an object of somebody else; and every list.
+#[tokio::test]
+async fn another_merchants_objects_are_not_there() {
+    let mut server = Server::start().await;
+    let objects = Objects::of(&server).await;
+    let all = [Scope::Gateway, Scope::Admin];
+    let owner = server.make_key(&all, true, None).await;
+    server.merchant =
+        merchants::ensure(server.engine.audit(), Actor::System, "stranger").await.unwrap();
+    let stranger = server.make_key(&all, true, None).await;
+    let [owner, stranger] = [&owner, &stranger].map(|key| [("x-api-key", key.as_str())]);
+    let routes = baton_api::routes();
+    let look = async |route: &baton_api::Route| objects.send(&server, route, &owner).await;
+    let mut naming = 0;
+    for route in &routes {
+        let names_one = !objects::parameters(route.path).is_empty();
+        if route.access == Access::Public || !(names_one || route.method == "GET") {
+            continue;
+        }
+        let shown = routes.iter().find(|other| other.path == route.path && other.method == "GET");
+        let before = match shown {
+            Some(shown) => Some(look(shown).await),
+            None => None,
+        };
+        let seen = objects.send(&server, route, &stranger).await;
+        // What puts an object makes one of one's own under the same name.
+        let expected: &[u16] = match (names_one, route.method) {
+            (false, _) => &[200],
+            (true, "PUT") => &[200, 201, 400, 401, 404],
+            (true, _) => &[401, 404],
+        };
+        assert!(expected.contains(&seen.status), "{route:?}: {seen:?}");
+        if route.method != "PUT" {
+            for secret in objects.secrets() {
+                let told = [&seen.head, &seen.body].into_iter().any(|text| text.contains(secret));
+                assert!(!told, "{route:?} tells {secret}: {seen:?}");
+            }
+        }
+        if let (Some(shown), Some(before)) = (shown, before) {
+            let after = look(shown).await;
+            assert_eq!((after.status, &after.body), (200, &before.body), "{route:?} changed it");
+        }
+        naming += usize::from(names_one);
+    }
+    assert!(naming >= 2, "{naming} routes name an object");
+    // Its owner may do all of it; what ends it comes last.
+    let (last, first): (Vec<_>, Vec<_>) = routes
+        .iter()
+        .filter(|route| !objects::parameters(route.path).is_empty())
+        .partition(|route| route.method == "DELETE");
+    for route in first.into_iter().chain(last) {
+        let seen = look(route).await;
+        assert!((200..300).contains(&seen.status), "{route:?}: {seen:?}");
+    }
 }
 
 #[tokio::test]

@@ -23,6 +23,8 @@ mod limits;
 #[cfg(test)]
 mod logs;
 #[cfg(test)]
+mod objects;
+#[cfg(test)]
 mod observability;
 #[cfg(test)]
 mod openapi;

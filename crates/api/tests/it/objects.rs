@@ -1,0 +1,97 @@
+//! Real objects for the parameters of routes, so that sweeps over all routes ask for something that is
+//! there. A route with a parameter that is not known here makes them fail.
+
+use std::collections::BTreeMap;
+
+use baton_api::Route;
+use serde_json::Value;
+
+use crate::client::{self, Seen};
+use crate::server::{OPERATOR, Server};
+
+/// An object of the server's merchant.
+pub(crate) struct Object {
+    /// What stands in the path for it.
+    pub(crate) name: String,
+    /// What only its owner may see of it.
+    pub(crate) secrets: Vec<String>,
+}
+
+/// The path's parameters, each with the segment before it, which says what kind of object it names.
+pub(crate) fn parameters(path: &str) -> Vec<(String, String)> {
+    let segments: Vec<&str> = path.split('/').collect();
+    let pairs = segments.windows(2).filter_map(|pair| {
+        let name = pair[1].strip_prefix('{')?.strip_suffix('}')?;
+        Some((pair[0].to_owned(), name.to_owned()))
+    });
+    pairs.collect()
+}
+
+/// Makes an object of the kind through the API.
+async fn make(server: &Server, of: &str, parameter: &str) -> Object {
+    let operator = [("x-api-key", OPERATOR)];
+    match (of, parameter) {
+        ("api-keys", "id") => {
+            let body = br#"{"name": "swept up", "sandbox": true}"#;
+            let path = "/admin/v1/api-keys";
+            let made = client::send(server.addr, "POST", path, &operator, body).await.json();
+            let name = made["key"]["id"].as_str().unwrap().to_owned();
+            let secrets = ["swept up", made["key"]["hint"].as_str().unwrap(), &name];
+            Object { secrets: secrets.map(str::to_owned).to_vec(), name }
+        }
+        other => panic!("say here how to make what {other:?} names"),
+    }
+}
+
+/// Routes with real objects in their paths.
+pub(crate) struct Objects {
+    made: BTreeMap<(String, String), Object>,
+}
+
+impl Objects {
+    /// Makes one object of every kind that a route names.
+    pub(crate) async fn of(server: &Server) -> Self {
+        let mut made = BTreeMap::new();
+        for route in baton_api::routes() {
+            for (of, parameter) in parameters(route.path) {
+                let object = make(server, &of, &parameter).await;
+                made.insert((of, parameter), object);
+            }
+        }
+        Self { made }
+    }
+
+    /// The route's path with objects in it.
+    pub(crate) fn path(&self, route: &Route) -> String {
+        let mut path = route.path.to_owned();
+        for (of, parameter) in parameters(route.path) {
+            let object = &self.made[&(of, parameter.clone())];
+            path = path.replace(&format!("{{{parameter}}}"), &object.name);
+        }
+        path
+    }
+
+    /// What only the owner may see, of all objects.
+    pub(crate) fn secrets(&self) -> impl Iterator<Item = &str> {
+        self.made.values().flat_map(|object| object.secrets.iter().map(String::as_str))
+    }
+
+    /// Sends a request with these headers and a body that the description gives as an example.
+    pub(crate) async fn send(
+        &self,
+        server: &Server,
+        route: &Route,
+        headers: &[(&str, &str)],
+    ) -> Seen {
+        let (path, body) = (self.path(route), example(route));
+        client::send(server.addr, route.method, &path, headers, body.as_bytes()).await
+    }
+}
+
+/// The body that the description gives as an example.
+fn example(route: &Route) -> String {
+    let document: Value = serde_json::from_str(&baton_api::description()).unwrap();
+    let operation = &document["paths"][route.path][route.method.to_ascii_lowercase()];
+    let example = &operation["requestBody"]["content"]["application/json"]["example"];
+    if example.is_null() { String::new() } else { example.to_string() }
+}
