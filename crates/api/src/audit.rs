@@ -31,11 +31,13 @@ const PAGE_MAX: u32 = 1000;
 
 pub(crate) fn routes() -> Vec<Route> {
     let access = Access::Key(Scope::Admin);
-    let newest = "Newest first. A merchant's key sees the merchant's entries, the operator's all of them.";
-    let entries = FILTERS.iter().fold(
-        Doc::new("AuditList", Tag::Admin, "Read the audit log", newest),
-        |doc, filter| doc.query(*filter),
-    );
+    let newest =
+        "Newest first. A merchant's key sees the merchant's entries, the operator's all of them.";
+    let entries = FILTERS
+        .iter()
+        .fold(Doc::new("AuditList", Tag::Admin, "Read the audit log", newest), |doc, filter| {
+            doc.query(*filter)
+        });
     let top = "To be kept elsewhere and given to `baton audit verify`.";
     vec![
         Route::get(

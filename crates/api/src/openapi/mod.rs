@@ -249,6 +249,7 @@ fn answer(answer: &Answer, more: &[&str], schemas: &mut Schemas) -> Value {
 enum Common {
     BadRequest,
     Unauthorized,
+    TooSlow,
     TooLarge,
     TooManyRequests,
     InternalError,
@@ -256,9 +257,10 @@ enum Common {
 }
 
 impl Common {
-    const ALL: [Self; 6] = [
+    const ALL: [Self; 7] = [
         Self::BadRequest,
         Self::Unauthorized,
+        Self::TooSlow,
         Self::TooLarge,
         Self::TooManyRequests,
         Self::InternalError,
@@ -269,6 +271,7 @@ impl Common {
         match self {
             Self::BadRequest => "BadRequest",
             Self::Unauthorized => "Unauthorized",
+            Self::TooSlow => "TooSlow",
             Self::TooLarge => "TooLarge",
             Self::TooManyRequests => "TooManyRequests",
             Self::InternalError => "InternalError",
@@ -283,7 +286,7 @@ impl Common {
                 let doc = &route.doc;
                 doc.body.is_some() || doc.idempotent || !doc.query.is_empty()
             }
-            Self::TooLarge => route.doc.body.is_some(),
+            Self::TooSlow | Self::TooLarge => route.doc.body.is_some(),
             Self::Unauthorized
             | Self::TooManyRequests
             | Self::InternalError
@@ -305,6 +308,7 @@ impl Common {
                 Content::Empty,
                 "The key is missing, wrong, ended, or has not the scope.",
             ),
+            Self::TooSlow => (StatusCode::REQUEST_TIMEOUT, fault, "The body took too long."),
             Self::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, fault, "The body is too large."),
             Self::TooManyRequests => (
                 StatusCode::TOO_MANY_REQUESTS,

@@ -117,6 +117,11 @@ fn holds(
             }
             true
         }
+        "additionalProperties" if wanted.is_object() => {
+            let mut members = value.as_object().into_iter().flatten();
+            members.try_for_each(|(name, of)| valid(wanted, of, &format!("{at}.{name}")))?;
+            true
+        }
         "required" => wanted
             .as_array()
             .unwrap()
