@@ -31,7 +31,7 @@ fn prism(upstream: &str) -> Result<(String, Held), String> {
         program.display(),
         spec.display()
     );
-    let held = Held::start(&line, &[], "Prism is listening")?;
+    let held = Held::start(&line, "Prism is listening");
     Ok((format!("http://127.0.0.1:{port}"), held))
 }
 

@@ -7,6 +7,7 @@
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use baton_connect::{Freshness, Incoming, WebhookError, WebhookEvent};
 use baton_types::{Secret, Timestamp};
@@ -51,6 +52,11 @@ fn bridge(socket: PathBuf) -> String {
 impl Localstripe {
     fn start(folder: &Path) -> Result<Localstripe, String> {
         let python = installed("python")?.join("bin/python");
+        let mut alone = Command::new("unshare");
+        alone.args(["--map-root-user", "--net", "--pid", "--fork", "true"]);
+        if !alone.status().is_ok_and(|status| status.success()) {
+            return Err("no network namespace can be made here".to_owned());
+        }
         let socket = folder.join("localstripe.sock");
         let shim = root().join("tools/localstripe-shim.py");
         let inside = format!(
@@ -61,7 +67,7 @@ impl Localstripe {
         );
         let line =
             format!("unshare --map-root-user --net --pid --fork --kill-child sh -c '{inside}'");
-        let process = Held::start(&line, &[], "ready")?;
+        let process = Held::start(&line, "ready");
         Ok(Localstripe { url: bridge(socket), _process: process })
     }
 

@@ -54,16 +54,17 @@ struct Held {
 }
 
 impl Held {
-    /// Starts a command line and waits until its output has a line with this in it.
-    fn start(line: &str, environment: &[(&str, String)], ready: &str) -> Result<Held, String> {
+    /// Starts a command line and waits until its output has a line with this in it. What is installed has
+    /// to start: only what is not there is skipped.
+    #[track_caller]
+    fn start(line: &str, ready: &str) -> Held {
         let script = format!(
             "exec 3<&0; {line} </dev/null & child=$!; \
-             (cat <&3 >/dev/null; kill $child 2>/dev/null) & wait $child"
+             (cat <&3; kill $child) >/dev/null 2>&1 & wait $child"
         );
         let mut command = Command::new("sh");
         command.args(["-c", &script]).stdin(Stdio::piped());
-        command.envs(environment.iter().map(|(name, value)| (name, value)));
-        let mut child = command.stdout(Stdio::piped()).spawn().map_err(|e| e.to_string())?;
+        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
         let (sender, lines) = std::sync::mpsc::channel();
         let stdout = BufReader::new(child.stdout.take().unwrap());
         std::thread::spawn(move || {
@@ -76,12 +77,12 @@ impl Held {
         while begun.elapsed() < Duration::from_secs(60) {
             match lines.recv_timeout(Duration::from_secs(60)) {
                 // The thread goes on reading, so that the program never waits for us.
-                Ok(line) if line.contains(ready) => return Ok(held),
+                Ok(line) if line.contains(ready) => return held,
                 Ok(_) => {}
                 Err(_) => break,
             }
         }
-        Err(format!("it does not start: {line}"))
+        panic!("it does not start: {line}");
     }
 }
 

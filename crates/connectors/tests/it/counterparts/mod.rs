@@ -53,22 +53,25 @@ struct Node {
 }
 
 impl Node {
-    /// Starts it and waits for a line of its output with this in it.
-    fn start(arguments: &str, ready: &str) -> Result<Node, String> {
+    /// Starts it and waits for a line of its output with this in it. What is installed has to start: only
+    /// what is not there is skipped.
+    #[track_caller]
+    fn start(arguments: &str, ready: &str) -> Node {
         let script = format!(
             "exec 3<&0; node {arguments} </dev/null & child=$!; \
-             (cat <&3 >/dev/null; kill $child 2>/dev/null) & wait $child"
+             (cat <&3; kill $child) >/dev/null 2>&1 & wait $child"
         );
         let mut command = Command::new("sh");
         command.args(["-c", &script]).stdin(Stdio::piped()).stdout(Stdio::piped());
-        let mut child = command.spawn().map_err(|error| error.to_string())?;
+        let mut child = command.spawn().unwrap();
         let stdout = BufReader::new(child.stdout.take().unwrap());
         let node = Node { child };
         let mut lines = stdout.lines().map_while(Result::ok);
         let begun = lines.by_ref().any(|line| line.contains(ready));
         // Somebody has to go on reading, or the program waits.
         std::thread::spawn(move || lines.for_each(drop));
-        begun.then_some(node).ok_or(format!("node {arguments} does not start"))
+        assert!(begun, "node {arguments} does not start");
+        node
     }
 }
 

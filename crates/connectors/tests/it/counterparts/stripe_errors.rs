@@ -37,7 +37,7 @@ fn meaning(reply: &HttpReply) -> Outcome {
 #[test]
 fn its_errors_mean_what_they_say_and_a_repeated_key_says_the_same() {
     let port = free_port();
-    let started = node_modules().and_then(|modules| {
+    let started = node_modules().map(|modules| {
         let script = format!(
             "-e 'const m=require(\"{}/stripe-stateful-mock\");\
              require(\"http\").createServer(m.createExpressApp())\
