@@ -159,6 +159,7 @@ pub(crate) fn change(mut body: Fields, changing: Changing) -> Result<ChangeReque
 /// Reads a status request.
 pub(crate) fn status(mut body: Fields) -> Result<baton_engine::Target, FieldError> {
     refuse_what_is_absent(&body)?;
+    network_token(&mut body)?;
     let reference = body.plain_text("refTransId", TEXT_MAX)?;
     let merchant_ref = body.plain_text("myRef", TEXT_MAX)?;
     if reference.is_none() && merchant_ref.is_none() {
