@@ -108,6 +108,7 @@ codes! {
         PayloadTooLarge = "413",
         Unprocessable = "422",
         TooManyRequests = "429",
+        NotInThisVersion = "501",
     }
     /// What keeps a server or a command from starting
     Start {

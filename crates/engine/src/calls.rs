@@ -306,7 +306,8 @@ async fn ask_all(
     Finding::Inconclusive
 }
 
-async fn ask(account: &Account, call: &HttpCall, wire: &Wire) -> Option<HttpReply> {
+/// Puts a question to an account's provider. It moves no money, so nothing of it is durable.
+pub(crate) async fn ask(account: &Account, call: &HttpCall, wire: &Wire) -> Option<HttpReply> {
     let filled = call.fill(&account.secrets(None)).ok()?;
     // A provider that fails to take payments may well answer questions; the schedule bounds them.
     let target = Target { breaker: false, ..account.target.clone()? };

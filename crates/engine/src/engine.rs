@@ -514,8 +514,6 @@ fn candidate(account: &Account) -> Candidate {
         }),
         replay_ms: idempotency
             .map(|claim| i64::from(claim.retention_hours).saturating_mul(3_600_000)),
-        inline: false,
-        certificate: None,
     }
 }
 

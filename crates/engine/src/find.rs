@@ -47,28 +47,12 @@ impl Engine {
         };
         for (id, call) in self.referred(caller, target, account).await? {
             if let Some(payment) = self.inner.load(caller.merchant, id).await?
-                && self.may_see(caller, &payment, account).await?
+                && may_see(caller, &payment, account)
             {
                 return Ok((payment, call));
             }
         }
         Err(EngineError::NotFound)
-    }
-
-    async fn may_see(
-        &self,
-        caller: Caller,
-        payment: &Payment,
-        account: Option<AccountId>,
-    ) -> Result<bool, EngineError> {
-        let mut at = payment.order.candidates.iter().map(|candidate| candidate.account);
-        if let Some(account) = account {
-            return Ok(at.any(|id| id == account));
-        }
-        // A key of one mode knows nothing of the other mode's payments.
-        let Some(first) = at.next() else { return Ok(false) };
-        let first = self.inner.accounts.get(caller.merchant, first).await?;
-        Ok(first.is_some_and(|account| account.row.test == caller.sandbox))
     }
 
     /// What a reference may mean, newest first.
@@ -101,4 +85,12 @@ impl Engine {
         let read = |row: &ReferenceRow| Some((row.payment, row.call.parse().ok()?));
         rows.iter().map(read).collect::<Option<_>>().ok_or(EngineError::Internal)
     }
+}
+
+/// A key of one mode knows nothing of the other mode's payments, and a payment is found only at an account
+/// that was to try it, if one is named.
+fn may_see(caller: Caller, payment: &Payment, account: Option<AccountId>) -> bool {
+    let candidates = &payment.order.candidates;
+    payment.order.test == caller.sandbox
+        && account.is_none_or(|account| candidates.iter().any(|c| c.account == account))
 }

@@ -22,6 +22,7 @@ mod find;
 mod hear;
 mod inner;
 pub mod keys;
+mod lists;
 pub mod merchants;
 mod metrics;
 mod relay;
@@ -36,5 +37,6 @@ pub use engine::{
 };
 pub use error::EngineError;
 pub use hear::Heard;
+pub use lists::{ListFilter, QuestionError};
 pub use metrics::Metrics;
 pub use relay::{EventSink, LogSink};

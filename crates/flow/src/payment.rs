@@ -72,10 +72,6 @@ fn is_true(value: &bool) -> bool {
     *value
 }
 
-fn is_false(value: &bool) -> bool {
-    !value
-}
-
 /// What is to be done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", content = "amount", rename_all = "snake_case")]
@@ -124,12 +120,6 @@ pub struct Candidate {
     pub quiet_ms: Option<i64>,
     /// How long the provider remembers a key, in milliseconds; `None` where it takes none.
     pub replay_ms: Option<i64>,
-    /// Whether the account is none of the merchant's: it came with the request, and so did its credentials.
-    #[serde(default, skip_serializing_if = "is_false")]
-    pub inline: bool,
-    /// The merchant's certificate that is shown to the provider, if the request named one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub certificate: Option<String>,
 }
 
 /// What to do about an attempt whose outcome is not known.

@@ -9,8 +9,8 @@ use std::fmt;
 use baton_types::{Id, Kind, Timestamp};
 
 use crate::rows::{
-    AccountRow, ApiKeyRow, AuditRow, CertificateRow, EventRow, IdempotencyRow, MerchantRow,
-    OutboxRow, PaymentRow, ReferenceKind, ReferenceRow, TimerRow, Write, WriteSet,
+    AccountRow, ApiKeyRow, AuditRow, EventRow, IdempotencyRow, MerchantRow, OutboxRow, PaymentRow,
+    ReferenceKind, ReferenceRow, TimerRow, Write, WriteSet,
 };
 use crate::sql::{self, Query};
 use crate::store::CommitError;
@@ -112,10 +112,6 @@ fn statement(write: Write) -> Result<Statement, CommitError> {
         Write::RemoveAccount { merchant, id, at } => {
             (&sql::ACCOUNT_REMOVE, vec![merchant.into(), id.into(), at.into()])
         }
-        Write::Certificate(row) => (&sql::CERTIFICATE_PUT, certificate(row)),
-        Write::RemoveCertificate { merchant, test, name } => {
-            (&sql::CERTIFICATE_REMOVE, vec![merchant.into(), test.into(), name.into()])
-        }
         Write::ApiKey(row) => (&sql::API_KEY_INSERT, api_key(row)?),
         Write::RevokeApiKey { id, at } => (&sql::API_KEY_REVOKE, vec![id.into(), at.into()]),
         Write::Audit(row) => (&sql::AUDIT_INSERT, audit(row)?),
@@ -137,8 +133,6 @@ fn keys(write: &Write) -> Vec<&[u8]> {
         Write::Reference(row) => vec![row.value.as_bytes(), row.call.as_bytes()],
         Write::Merchant(row) => vec![row.name.as_bytes()],
         Write::Account(row) => vec![row.name.as_bytes()],
-        Write::Certificate(row) => vec![row.name.as_bytes()],
-        Write::RemoveCertificate { name, .. } => vec![name.as_bytes()],
         Write::ApiKey(row) => vec![&row.hash],
         Write::Audit(row) => vec![row.subject.as_bytes()],
         Write::Payment(_)
@@ -243,19 +237,6 @@ fn account(row: AccountRow) -> Vec<Value> {
         row.updated_at.into(),
         row.removed_at.into(),
         row.config.into(),
-    ]
-}
-
-fn certificate(row: CertificateRow) -> Vec<Value> {
-    vec![
-        row.merchant.into(),
-        row.test.into(),
-        row.name.into(),
-        row.record.into(),
-        row.subject.into(),
-        row.not_after.into(),
-        row.created_at.into(),
-        row.updated_at.into(),
     ]
 }
 

@@ -4,8 +4,8 @@ use baton_types::{Id, Kind, Timestamp};
 
 use crate::compile::{Value, kind_name};
 use crate::rows::{
-    AccountRow, ApiKeyRow, AuditRow, CertificateRow, EventRow, IdempotencyRow, MerchantRow,
-    OutboxRow, PaymentRow, ReferenceKind, ReferenceRow, TimerRow,
+    AccountRow, ApiKeyRow, AuditRow, EventRow, IdempotencyRow, MerchantRow, OutboxRow, PaymentRow,
+    ReferenceKind, ReferenceRow, TimerRow,
 };
 use crate::store::StoreError;
 
@@ -228,21 +228,6 @@ impl Decode for AccountRow {
             updated_at: row.time()?,
             removed_at: row.optional_time()?,
             config: row.text()?,
-        })
-    }
-}
-
-impl Decode for CertificateRow {
-    fn decode(row: &mut Columns) -> Result<Self, StoreError> {
-        Ok(Self {
-            merchant: row.id()?,
-            test: row.bool()?,
-            name: row.text()?,
-            record: row.text()?,
-            subject: row.text()?,
-            not_after: row.time()?,
-            created_at: row.time()?,
-            updated_at: row.time()?,
         })
     }
 }

@@ -23,8 +23,7 @@ pub use compile::MAX_KEY_BYTES;
 pub use memory::MemoryStore;
 pub use open::{OpenError, OpenOptions, open};
 pub use rows::{
-    AccountRow, ApiKeyRow, AuditQuery, AuditRow, CertificateRow, EventRow, IdempotencyRow,
-    MerchantRow, OutboxRow, PaymentQuery, PaymentRow, ReferenceKind, ReferenceRow, TimerRow, Write,
-    WriteSet,
+    AccountRow, ApiKeyRow, AuditQuery, AuditRow, EventRow, IdempotencyRow, MerchantRow, OutboxRow,
+    PaymentQuery, PaymentRow, ReferenceKind, ReferenceRow, TimerRow, Write, WriteSet,
 };
 pub use store::{CommitError, Guard, MAX_REFERENCES, Store, StoreError, StoreInfo};

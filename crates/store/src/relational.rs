@@ -9,9 +9,8 @@ use crate::compile::{Statement, Value, compile, kind_name};
 use crate::decode::{self, Decode};
 use crate::migrations;
 use crate::rows::{
-    AccountRow, ApiKeyRow, AuditQuery, AuditRow, CertificateRow, EventRow, IdempotencyRow,
-    MerchantRow, OutboxRow, PaymentQuery, PaymentRow, ReferenceKind, ReferenceRow, TimerRow,
-    WriteSet,
+    AccountRow, ApiKeyRow, AuditQuery, AuditRow, EventRow, IdempotencyRow, MerchantRow, OutboxRow,
+    PaymentQuery, PaymentRow, ReferenceKind, ReferenceRow, TimerRow, WriteSet,
 };
 use crate::sql::{self, Query};
 use crate::store::{CommitError, MAX_REFERENCES, Store, StoreError, StoreInfo};
@@ -245,13 +244,6 @@ impl<B: Backend> Store for Relational<B> {
     async fn accounts(&self, merchant: MerchantId) -> Result<Vec<AccountRow>, StoreError> {
         let mut rows: Vec<AccountRow> = self.all(&sql::ACCOUNTS, vec![merchant.into()]).await?;
         rows.sort_by_key(|row| row.number);
-        Ok(rows)
-    }
-
-    async fn certificates(&self, merchant: MerchantId) -> Result<Vec<CertificateRow>, StoreError> {
-        let mut rows: Vec<CertificateRow> =
-            self.all(&sql::CERTIFICATES, vec![merchant.into()]).await?;
-        rows.sort_by(|a, b| (&a.name, a.test).cmp(&(&b.name, b.test)));
         Ok(rows)
     }
 

@@ -84,18 +84,6 @@ pub enum Write {
         /// When.
         at: Timestamp,
     },
-    /// A certificate's description, inserted or replaced by (merchant, test, name); `created_at` stays as first
-    /// written.
-    Certificate(CertificateRow),
-    /// Removes a certificate's description, if there is one.
-    RemoveCertificate {
-        /// The certificate's merchant.
-        merchant: MerchantId,
-        /// Of test accounts.
-        test: bool,
-        /// Its name.
-        name: String,
-    },
     /// A new API key. Fails with [`Guard::ApiKey`](crate::Guard::ApiKey) if id or hash is taken.
     ApiKey(ApiKeyRow),
     /// Marks an API key as revoked. The first revocation stands.
@@ -116,10 +104,7 @@ impl Write {
     pub(crate) const fn rank(&self) -> u8 {
         match self {
             Self::Merchant(_) => 0,
-            Self::Account(_)
-            | Self::RemoveAccount { .. }
-            | Self::Certificate(_)
-            | Self::RemoveCertificate { .. } => 1,
+            Self::Account(_) | Self::RemoveAccount { .. } => 1,
             Self::ApiKey(_) | Self::RevokeApiKey { .. } => 2,
             Self::Event(_) => 3,
             Self::ClaimKey(_) | Self::ReleaseKey { .. } => 4,
@@ -323,27 +308,6 @@ impl fmt::Debug for AccountRow {
             .field("removed_at", &self.removed_at)
             .finish_non_exhaustive()
     }
-}
-
-/// What may be shown of a certificate that a merchant shows to its providers.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CertificateRow {
-    /// The merchant.
-    pub merchant: MerchantId,
-    /// What requests call it.
-    pub name: String,
-    /// For test accounts.
-    pub test: bool,
-    /// Where chain and key are in the vault.
-    pub record: String,
-    /// Whom it names.
-    pub subject: String,
-    /// When it ends.
-    pub not_after: Timestamp,
-    /// When first put.
-    pub created_at: Timestamp,
-    /// When last put.
-    pub updated_at: Timestamp,
 }
 
 /// Which payments to list, newest first.

@@ -90,11 +90,6 @@ macro_rules! accounts {
         "merchant, id, number, name, gateway, base_url, test, created_at, updated_at, removed_at, config"
     };
 }
-macro_rules! certificates {
-    () => {
-        "merchant, test, name, record, subject, not_after, created_at, updated_at"
-    };
-}
 macro_rules! api_keys {
     () => {
         "id, merchant, hash, hint, name, scopes, sandbox, created_at, expires_at, revoked_at, rate_limit"
@@ -288,24 +283,6 @@ pub(crate) static ACCOUNT: Query =
 
 pub(crate) static ACCOUNTS: Query =
     read(concat!("select ", accounts!(), " from accounts where merchant = $1"));
-
-pub(crate) static CERTIFICATE_PUT: Query = write(
-    3,
-    concat!(
-        "insert into certificates (",
-        certificates!(),
-        ") values ($1, $2, $3, $4, $5, $6, $7, $8) \
-         on conflict (merchant, test, name) do update set record = excluded.record, \
-         subject = excluded.subject, not_after = excluded.not_after, \
-         updated_at = excluded.updated_at"
-    ),
-);
-
-pub(crate) static CERTIFICATE_REMOVE: Query =
-    write(3, "delete from certificates where merchant = $1 and test = $2 and name = $3");
-
-pub(crate) static CERTIFICATES: Query =
-    read(concat!("select ", certificates!(), " from certificates where merchant = $1"));
 
 pub(crate) static API_KEY_INSERT: Query = guard(
     0,

@@ -10,9 +10,8 @@ use async_trait::async_trait;
 use baton_types::{AccountId, BootId, EventId, MerchantId, PaymentId, Timestamp};
 
 use crate::rows::{
-    AccountRow, ApiKeyRow, AuditQuery, AuditRow, CertificateRow, EventRow, IdempotencyRow,
-    MerchantRow, OutboxRow, PaymentQuery, PaymentRow, ReferenceKind, ReferenceRow, TimerRow,
-    WriteSet,
+    AccountRow, ApiKeyRow, AuditQuery, AuditRow, EventRow, IdempotencyRow, MerchantRow, OutboxRow,
+    PaymentQuery, PaymentRow, ReferenceKind, ReferenceRow, TimerRow, WriteSet,
 };
 
 /// How many rows [`Store::find_reference`] returns at most.
@@ -117,9 +116,6 @@ pub trait Store: Send + Sync {
 
     /// A merchant's accounts by number, removed ones too: their numbers are never given out again.
     async fn accounts(&self, merchant: MerchantId) -> Result<Vec<AccountRow>, StoreError>;
-
-    /// A merchant's certificates by (name, test).
-    async fn certificates(&self, merchant: MerchantId) -> Result<Vec<CertificateRow>, StoreError>;
 
     /// An API key by its hash, also an expired or revoked one.
     async fn api_key_by_hash(&self, hash: &[u8]) -> Result<Option<ApiKeyRow>, StoreError>;

@@ -3,6 +3,7 @@
 //! Handlers translate and nothing else: a body into what the engine takes, the engine's answer into an
 //! `OperationResult`.
 
+mod ask;
 mod doc;
 mod request;
 mod result;
@@ -46,7 +47,7 @@ pub(crate) fn routes() -> Vec<Route> {
     };
     let make = |making| run(Operation::Make(making));
     let change = |changing| run(Operation::Change(changing));
-    vec![
+    let mut routes = vec![
         Route::post("/PaymentGateway/charge", access, make(Making::Charge), doc::charge()),
         Route::post("/PaymentGateway/authorize", access, make(Making::Authorize), doc::authorize()),
         Route::post("/PaymentGateway/tokenize", access, make(Making::Tokenize), doc::tokenize()),
@@ -54,7 +55,9 @@ pub(crate) fn routes() -> Vec<Route> {
         Route::put("/PaymentGateway/refund", access, change(Changing::Refund), doc::refund()),
         Route::delete("/PaymentGateway/void", access, change(Changing::Void), doc::void()),
         Route::post("/PaymentGateway/status", access, run(Operation::Status), doc::status()),
-    ]
+    ];
+    routes.extend(ask::routes());
+    routes
 }
 
 #[derive(Clone, Copy)]

@@ -451,7 +451,7 @@ fn sub_code(outcome: Option<&Outcome>) -> Option<String> {
 }
 
 /// An exact decimal: a JSON number that never was a float.
-fn number(amount: Money) -> Option<Box<RawValue>> {
+pub(crate) fn number(amount: Money) -> Option<Box<RawValue>> {
     RawValue::from_string(amount.to_major()).ok()
 }
 

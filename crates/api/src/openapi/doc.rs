@@ -12,6 +12,10 @@ pub(crate) type Shape = fn(&mut SchemaGenerator) -> Schema;
 pub(crate) enum Tag {
     /// Payments.
     PaymentGateway,
+    /// Checks of a key.
+    Utils,
+    /// Wallets.
+    EWalletOperations,
     /// Keys and other things of the operator's.
     Admin,
     /// Whether the server works, and this description.
@@ -20,11 +24,14 @@ pub(crate) enum Tag {
 
 impl Tag {
     /// In the order in which they are shown.
-    pub(crate) const ALL: [Self; 3] = [Self::PaymentGateway, Self::Admin, Self::Server];
+    pub(crate) const ALL: [Self; 5] =
+        [Self::PaymentGateway, Self::Utils, Self::EWalletOperations, Self::Admin, Self::Server];
 
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::PaymentGateway => "PaymentGateway",
+            Self::Utils => "Utils",
+            Self::EWalletOperations => "EWalletOperations",
             Self::Admin => "Admin",
             Self::Server => "Server",
         }
@@ -33,6 +40,8 @@ impl Tag {
     pub(crate) fn description(self) -> &'static str {
         match self {
             Self::PaymentGateway => "Take, hold, give back: one call names one or more accounts.",
+            Self::Utils => "Whose key it is, and for what.",
+            Self::EWalletOperations => "Wallets and hosted card fields: not in this version.",
             Self::Admin => "For the operator's key, or a key with the `admin` scope.",
             Self::Server => "For load balancers, monitoring and clients' tools; no key is needed.",
         }

@@ -5,8 +5,9 @@
 
 #[cfg(test)]
 mod arbitrary;
-mod audit;
 #[cfg(test)]
+mod asking;
+mod audit;
 mod auth;
 #[cfg(test)]
 mod bad_input;

@@ -5,9 +5,9 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use baton_store::{
-    AccountRow, ApiKeyRow, AuditQuery, AuditRow, CertificateRow, CommitError, EventRow,
-    IdempotencyRow, MerchantRow, OutboxRow, PaymentQuery, PaymentRow, ReferenceKind, ReferenceRow,
-    Store, StoreError, StoreInfo, TimerRow, Write, WriteSet,
+    AccountRow, ApiKeyRow, AuditQuery, AuditRow, CommitError, EventRow, IdempotencyRow,
+    MerchantRow, OutboxRow, PaymentQuery, PaymentRow, ReferenceKind, ReferenceRow, Store,
+    StoreError, StoreInfo, TimerRow, Write, WriteSet,
 };
 use baton_types::{AccountId, BootId, EventId, MerchantId, PaymentId, Timestamp};
 use tokio::sync::Semaphore;
@@ -102,10 +102,6 @@ impl Store for Probe {
 
     async fn payments(&self, query: &PaymentQuery) -> Result<Vec<PaymentRow>, StoreError> {
         self.inner.payments(query).await
-    }
-
-    async fn certificates(&self, merchant: MerchantId) -> Result<Vec<CertificateRow>, StoreError> {
-        self.inner.certificates(merchant).await
     }
 
     async fn events(

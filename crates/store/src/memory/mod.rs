@@ -15,9 +15,8 @@ use baton_types::{AccountId, BootId, EventId, MerchantId, PaymentId, Timestamp};
 use self::tables::{TABLES, Tables};
 use crate::compile::compile;
 use crate::rows::{
-    AccountRow, ApiKeyRow, AuditQuery, AuditRow, CertificateRow, EventRow, IdempotencyRow,
-    MerchantRow, OutboxRow, PaymentQuery, PaymentRow, ReferenceKind, ReferenceRow, TimerRow,
-    WriteSet,
+    AccountRow, ApiKeyRow, AuditQuery, AuditRow, EventRow, IdempotencyRow, MerchantRow, OutboxRow,
+    PaymentQuery, PaymentRow, ReferenceKind, ReferenceRow, TimerRow, WriteSet,
 };
 use crate::store::{CommitError, MAX_REFERENCES, Store, StoreError, StoreInfo};
 
@@ -278,10 +277,6 @@ impl Store for MemoryStore {
         let mut rows = self.lock().tables.accounts.filter(|row| row.merchant == merchant);
         rows.sort_by_key(|row| row.number);
         Ok(rows)
-    }
-
-    async fn certificates(&self, merchant: MerchantId) -> Result<Vec<CertificateRow>, StoreError> {
-        Ok(self.lock().tables.certificates.filter(|row| row.merchant == merchant))
     }
 
     async fn api_key_by_hash(&self, hash: &[u8]) -> Result<Option<ApiKeyRow>, StoreError> {

@@ -6,8 +6,8 @@ use std::ops::RangeBounds;
 use baton_types::{AccountId, ApiKeyId, EventId, MerchantId, PaymentId};
 
 use crate::rows::{
-    AccountRow, ApiKeyRow, AuditRow, CertificateRow, EventRow, IdempotencyRow, MerchantRow,
-    OutboxRow, PaymentRow, ReferenceKind, ReferenceRow, TimerRow, Write, WriteSet,
+    AccountRow, ApiKeyRow, AuditRow, EventRow, IdempotencyRow, MerchantRow, OutboxRow, PaymentRow,
+    ReferenceKind, ReferenceRow, TimerRow, Write, WriteSet,
 };
 use crate::store::{CommitError, Guard};
 
@@ -90,7 +90,6 @@ type ReferenceKey = (MerchantId, ReferenceKind, String, Option<AccountId>, Payme
 pub(super) struct Tables {
     pub(super) merchants: Table<MerchantId, MerchantRow>,
     pub(super) accounts: Table<(MerchantId, AccountId), AccountRow>,
-    pub(super) certificates: Table<(MerchantId, String, bool), CertificateRow>,
     pub(super) api_keys: Table<ApiKeyId, ApiKeyRow>,
     pub(super) events: Table<(MerchantId, PaymentId, u64), EventRow>,
     pub(super) idempotency: Table<(MerchantId, String), IdempotencyRow>,
@@ -102,14 +101,13 @@ pub(super) struct Tables {
     audit_hashes: Table<Vec<u8>, u64>,
 }
 
-pub(super) const TABLES: usize = 12;
+pub(super) const TABLES: usize = 11;
 
 impl Tables {
     fn all(&mut self) -> [&mut dyn Undo; TABLES] {
         [
             &mut self.merchants,
             &mut self.accounts,
-            &mut self.certificates,
             &mut self.api_keys,
             &mut self.events,
             &mut self.idempotency,
@@ -177,15 +175,6 @@ impl Tables {
                     let row = AccountRow { removed_at: Some(at), updated_at: at, ..row };
                     self.accounts.put((merchant, id), row);
                 }
-            }
-            Write::Certificate(row) => {
-                let key = (row.merchant, row.name.clone(), row.test);
-                let created_at = self.certificates.get(&key).map(|before| before.created_at);
-                let created_at = created_at.unwrap_or(row.created_at);
-                self.certificates.put(key, CertificateRow { created_at, ..row });
-            }
-            Write::RemoveCertificate { merchant, test, name } => {
-                self.certificates.remove(&(merchant, name, test));
             }
             Write::ApiKey(row) => return self.add_api_key(row),
             Write::RevokeApiKey { id, at } => {

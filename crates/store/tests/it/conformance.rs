@@ -67,7 +67,6 @@ behaviours! {
     the_store_describes_itself,
     payments_are_listed_by_time_and_by_what_they_are,
     pages_follow_each_other_without_a_gap,
-    a_certificate_is_put_replaced_and_removed,
     an_audit_log_is_read_as_written_by_number_and_filter,
     the_audit_log_takes_each_number_once_and_never_forks,
 }

@@ -1,8 +1,8 @@
-//! Lists: pages of payments, and certificates.
+//! Lists: pages of payments.
 
 use std::sync::Arc;
 
-use baton_store::{CertificateRow, PaymentQuery, PaymentRow, Store, Write};
+use baton_store::{PaymentQuery, PaymentRow, Store, Write};
 use baton_types::PaymentId;
 
 use crate::support::*;
@@ -83,33 +83,4 @@ pub async fn pages_follow_each_other_without_a_gap(store: Arc<dyn Store>) {
         }
         assert_eq!(seen, listed(store, &all()).await, "pages of {limit}");
     }
-}
-
-pub async fn a_certificate_is_put_replaced_and_removed(store: Arc<dyn Store>) {
-    let row = |name: &str, test, record: &str, when| CertificateRow {
-        merchant: merchant(),
-        name: name.into(),
-        test,
-        record: record.into(),
-        subject: "CN=shop".into(),
-        not_after: at(9_000),
-        created_at: at(when),
-        updated_at: at(when),
-    };
-    let put = async |row: &CertificateRow| {
-        assert_eq!(store.commit(set([Write::Certificate(row.clone())])).await, Ok(()));
-    };
-    let (b, live, a) = (row("b", true, "r1", 1), row("b", false, "r2", 2), row("a", true, "r3", 3));
-    for row in [&b, &live, &a] {
-        put(row).await;
-    }
-    assert_eq!(store.certificates(merchant()).await.unwrap(), [a.clone(), live.clone(), b]);
-    put(&row("b", true, "r4", 5)).await;
-    let kept = CertificateRow { created_at: at(1), ..row("b", true, "r4", 5) };
-    assert_eq!(store.certificates(merchant()).await.unwrap(), [a.clone(), live.clone(), kept]);
-    let remove = Write::RemoveCertificate { merchant: merchant(), test: true, name: "b".into() };
-    assert_eq!(store.commit(set([remove.clone()])).await, Ok(()));
-    assert_eq!(store.commit(set([remove])).await, Ok(()), "again is harmless");
-    assert_eq!(store.certificates(merchant()).await.unwrap(), [a, live]);
-    assert_eq!(store.certificates(id(2)).await.unwrap(), []);
 }
