@@ -168,6 +168,7 @@ pub(crate) struct StatusRequest {
     my_ref: Option<String>,
     /// The account that made the payment; it has to fit if it is there.
     payment_gateway_account_name: Option<types::AccountName>,
+    network_token_brand: Option<NetworkTokenSchemes>,
 }
 
 /// A card.
