@@ -7,7 +7,9 @@
 mod arbitrary;
 #[cfg(test)]
 mod asking;
+#[cfg(test)]
 mod audit;
+#[cfg(test)]
 mod auth;
 #[cfg(test)]
 mod bad_input;
