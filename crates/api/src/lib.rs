@@ -20,6 +20,7 @@ mod openapi;
 mod pan;
 mod respond;
 mod route;
+mod webhooks;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -90,6 +91,7 @@ pub fn routes() -> Vec<Route> {
         admin::routes(),
         audit::routes(),
         connectors::routes(),
+        webhooks::routes(),
         health::routes(),
         openapi::routes(),
     ];

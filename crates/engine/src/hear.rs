@@ -2,7 +2,7 @@
 //! are about.
 //!
 //! An event is evidence, as a look-up's answer is, and goes through the same step. It starts nothing that
-//! the payment would not start by itself, and never undoes a conclusion. Left out: the endpoint, and
+//! the payment would not start by itself, and never undoes a conclusion. Left out: the endpoint (`baton-api`), and
 //! incidents for an event that contradicts a conclusion; such an event is logged.
 
 use std::sync::Arc;

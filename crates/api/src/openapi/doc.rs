@@ -16,6 +16,8 @@ pub(crate) enum Tag {
     Utils,
     /// Wallets.
     EWalletOperations,
+    /// What providers tell.
+    Webhooks,
     /// Keys and other things of the operator's.
     Admin,
     /// Whether the server works, and this description.
@@ -24,14 +26,21 @@ pub(crate) enum Tag {
 
 impl Tag {
     /// In the order in which they are shown.
-    pub(crate) const ALL: [Self; 5] =
-        [Self::PaymentGateway, Self::Utils, Self::EWalletOperations, Self::Admin, Self::Server];
+    pub(crate) const ALL: [Self; 6] = [
+        Self::PaymentGateway,
+        Self::Utils,
+        Self::EWalletOperations,
+        Self::Webhooks,
+        Self::Admin,
+        Self::Server,
+    ];
 
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::PaymentGateway => "PaymentGateway",
             Self::Utils => "Utils",
             Self::EWalletOperations => "EWalletOperations",
+            Self::Webhooks => "Webhooks",
             Self::Admin => "Admin",
             Self::Server => "Server",
         }
@@ -42,6 +51,7 @@ impl Tag {
             Self::PaymentGateway => "Take, hold, give back: one call names one or more accounts.",
             Self::Utils => "Whose key it is, and for what.",
             Self::EWalletOperations => "Wallets and hosted card fields: not in this version.",
+            Self::Webhooks => "What providers tell by themselves, under their signature.",
             Self::Admin => "For the operator's key, or a key with the `admin` scope.",
             Self::Server => "For load balancers, monitoring and clients' tools; no key is needed.",
         }

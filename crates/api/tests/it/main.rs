@@ -35,6 +35,8 @@ mod openapi;
 mod results;
 #[cfg(test)]
 mod server;
+#[cfg(test)]
+mod webhooks;
 
 /// A charge at the sandbox with every field that this version reads.
 const CHARGE: &str = r#"{

@@ -52,7 +52,9 @@ impl Objects {
     /// Makes one object of every kind that a route names.
     pub(crate) async fn of(server: &Server) -> Self {
         let mut made = BTreeMap::new();
-        for route in baton_api::routes() {
+        // A public route has no owner who could be taken for another.
+        let owned = |route: &Route| route.access != baton_api::Access::Public;
+        for route in baton_api::routes().into_iter().filter(owned) {
             for (of, parameter) in parameters(route.path) {
                 let object = make(server, &of, &parameter).await;
                 made.insert((of, parameter), object);
@@ -65,8 +67,10 @@ impl Objects {
     pub(crate) fn path(&self, route: &Route) -> String {
         let mut path = route.path.to_owned();
         for (of, parameter) in parameters(route.path) {
-            let object = &self.made[&(of, parameter.clone())];
-            path = path.replace(&format!("{{{parameter}}}"), &object.name);
+            // Who asks for nobody's object at a public route has to get nothing.
+            let made = self.made.get(&(of, parameter.clone()));
+            let name = made.map_or("nobody", |object| object.name.as_str());
+            path = path.replace(&format!("{{{parameter}}}"), name);
         }
         path
     }

@@ -23,6 +23,10 @@ use crate::logs;
 /// The operator's key of every test server.
 pub(crate) const OPERATOR: &str = "ak_operator-of-the-test-server";
 
+/// What webhooks are signed with; Adyen's form is hexadecimal.
+pub(crate) const HOOK_SECRET: &str =
+    "44782def547aaa06c910c43932b1eb0c71fc68d9d0c057550c48ec2acf6ba056";
+
 /// Test accounts at the sandbox; all have a credential.
 const ACCOUNTS: [&str; 3] = ["acme", "acme-a", "acme-b"];
 
@@ -71,14 +75,32 @@ impl Server {
         accounts.push(("unreachable", "Sandbox", closed, true));
         accounts.push(("no-connector", "Nobody", None, true));
         accounts.push(("live", "NULLSuccess", None, false));
-        let secret = || HashMap::from([("ApiKey".to_owned(), Secret::new("canary-cred".into()))]);
+        let host = sandbox.addr();
+        accounts.push(("stripe", "Stripe", Some(format!("http://{host}/stripe/stripe")), true));
+        accounts.push(("adyen", "Adyen", Some(format!("http://{host}/adyen/adyen/v71")), true));
+        let secrets = |gateway: &str| {
+            let of = |list: &[(&str, &str)]| {
+                let each =
+                    list.iter().map(|(k, v)| ((*k).to_owned(), Secret::new((*v).to_owned())));
+                each.collect::<HashMap<_, _>>()
+            };
+            match gateway {
+                "Stripe" => of(&[("SecretKey", "canary-cred"), ("WebhookSecret", HOOK_SECRET)]),
+                "Adyen" => of(&[
+                    ("ApiKey", "canary-cred"),
+                    ("MerchantAccount", "Shop"),
+                    ("HmacKey", HOOK_SECRET),
+                ]),
+                _ => of(&[("ApiKey", "canary-cred")]),
+            }
+        };
         let mut credentials = Credentials::new();
         for (name, gateway, base_url, test) in accounts {
             let spec =
                 AccountSpec { name: name.to_owned(), gateway: gateway.to_owned(), base_url, test };
             let id = merchants::put_account(&audit, Actor::System, merchant, &spec).await;
             if name != "no-credentials" {
-                credentials.insert(id.unwrap(), secret());
+                credentials.insert(id.unwrap(), secrets(gateway));
             }
         }
         let engine = Engine::new(Parts {
@@ -157,6 +179,15 @@ impl Server {
         let seen =
             client::send(self.sandbox.addr(), "POST", "/admin/rules", &[], rule.as_bytes()).await;
         assert_eq!(seen.status, 201, "{seen:?}");
+    }
+
+    /// Has the sandbox tell us what happens at an account.
+    pub(crate) async fn subscribe(&self, account: &str, path: &str) {
+        let url = format!("http://{}{path}", self.addr);
+        let endpoint = json!({"url": url, "secret": HOOK_SECRET, "dialect": account}).to_string();
+        let at = format!("/admin/accounts/{account}/webhook");
+        let seen = client::send(self.sandbox.addr(), "PUT", &at, &[], endpoint.as_bytes()).await;
+        assert!((200..300).contains(&seen.status), "{seen:?}");
     }
 
     /// How many payments the sandbox has in its books.
