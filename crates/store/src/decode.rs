@@ -28,11 +28,11 @@ impl Columns {
         self.0.next().unwrap_or(Value::Null)
     }
 
-    fn bigint(&mut self) -> Result<i64, StoreError> {
+    pub(crate) fn bigint(&mut self) -> Result<i64, StoreError> {
         self.optional_bigint()?.ok_or_else(|| corrupt("a number is missing"))
     }
 
-    fn optional_bigint(&mut self) -> Result<Option<i64>, StoreError> {
+    pub(crate) fn optional_bigint(&mut self) -> Result<Option<i64>, StoreError> {
         match self.next() {
             Value::Int(value) => Ok(Some(value)),
             Value::Null => Ok(None),
@@ -41,32 +41,27 @@ impl Columns {
     }
 
     /// A number that is kept as a wider one.
-    fn int<T: TryFrom<i64>>(&mut self) -> Result<T, StoreError> {
+    pub(crate) fn int<T: TryFrom<i64>>(&mut self) -> Result<T, StoreError> {
         T::try_from(self.bigint()?).map_err(|_| corrupt("a number is out of range"))
     }
 
-    fn optional_int<T: TryFrom<i64>>(&mut self) -> Result<Option<T>, StoreError> {
-        let number = self.optional_bigint()?.map(T::try_from).transpose();
-        number.map_err(|_| corrupt("a number is out of range"))
-    }
-
-    fn bool(&mut self) -> Result<bool, StoreError> {
+    pub(crate) fn bool(&mut self) -> Result<bool, StoreError> {
         Ok(self.bigint()? != 0)
     }
 
-    fn time(&mut self) -> Result<Timestamp, StoreError> {
+    pub(crate) fn time(&mut self) -> Result<Timestamp, StoreError> {
         self.bigint().map(Timestamp::from_millis)
     }
 
-    fn optional_time(&mut self) -> Result<Option<Timestamp>, StoreError> {
+    pub(crate) fn optional_time(&mut self) -> Result<Option<Timestamp>, StoreError> {
         Ok(self.optional_bigint()?.map(Timestamp::from_millis))
     }
 
-    fn text(&mut self) -> Result<String, StoreError> {
+    pub(crate) fn text(&mut self) -> Result<String, StoreError> {
         self.optional_text()?.ok_or_else(|| corrupt("a text is missing"))
     }
 
-    fn optional_text(&mut self) -> Result<Option<String>, StoreError> {
+    pub(crate) fn optional_text(&mut self) -> Result<Option<String>, StoreError> {
         match self.next() {
             Value::Text(text) => Ok(Some(text)),
             Value::Null => Ok(None),
@@ -74,11 +69,11 @@ impl Columns {
         }
     }
 
-    fn bytes(&mut self) -> Result<Vec<u8>, StoreError> {
+    pub(crate) fn bytes(&mut self) -> Result<Vec<u8>, StoreError> {
         self.optional_bytes()?.ok_or_else(|| corrupt("bytes are missing"))
     }
 
-    fn optional_bytes(&mut self) -> Result<Option<Vec<u8>>, StoreError> {
+    pub(crate) fn optional_bytes(&mut self) -> Result<Option<Vec<u8>>, StoreError> {
         match self.next() {
             Value::Bytes(bytes) => Ok(Some(bytes)),
             Value::Null => Ok(None),
@@ -90,7 +85,13 @@ impl Columns {
         self.optional_text()?.as_deref().map(parse).transpose()
     }
 
-    fn id<T: Kind>(&mut self) -> Result<Id<T>, StoreError> {
+    /// A number that may be absent and is kept as a wider one.
+    pub(crate) fn optional_int<T: TryFrom<i64>>(&mut self) -> Result<Option<T>, StoreError> {
+        let value = self.optional_bigint()?.map(T::try_from).transpose();
+        value.map_err(|_| corrupt("a number is out of range"))
+    }
+
+    pub(crate) fn id<T: Kind>(&mut self) -> Result<Id<T>, StoreError> {
         parse(&self.text()?)
     }
 }
@@ -99,7 +100,7 @@ fn parse<T: Kind>(text: &str) -> Result<Id<T>, StoreError> {
     Id::parse(text).map_err(|error| corrupt(&error.to_string()))
 }
 
-fn corrupt(why: &str) -> StoreError {
+pub(crate) fn corrupt(why: &str) -> StoreError {
     StoreError::Corrupt(why.to_owned())
 }
 

@@ -23,6 +23,56 @@ pub(crate) struct Migration {
     pub(crate) script: &'static str,
 }
 
+/// What a database holds for one store: its migrations, and the table that tells which have run. Two
+/// stores may share a database, because their tables have different names.
+#[derive(Debug)]
+pub(crate) struct Schema {
+    migrations: &'static [Migration],
+    /// The name of the history's table.
+    pub(crate) history: &'static str,
+    pub(crate) create_history: &'static str,
+    pub(crate) read_history: &'static str,
+    /// Takes the parameters of [`Migration::record`].
+    pub(crate) record: &'static str,
+    /// SQLite: settings of the connection that writes, besides those of every store.
+    pub(crate) sqlite_settings: &'static str,
+}
+
+// A macro, because `concat!` takes literals only.
+macro_rules! schema {
+    ($history:literal, $migrations:expr, $settings:literal) => {
+        Schema {
+            migrations: $migrations,
+            history: $history,
+            create_history: concat!(
+                "create table if not exists ",
+                $history,
+                " (version bigint not null constraint ",
+                $history,
+                "_version primary key, name text not null, checksum text not null, \
+                 program text not null)"
+            ),
+            read_history: concat!("select version, checksum from ", $history, " order by version"),
+            record: concat!(
+                "insert into ",
+                $history,
+                " (version, name, checksum, program) values ($1, $2, $3, $4)"
+            ),
+            sqlite_settings: $settings,
+        }
+    };
+}
+
+/// Payments and all that belongs to them.
+pub(crate) static PAYMENTS: Schema = schema!("schema_history", &MIGRATIONS, "");
+
+/// The vault. What is deleted from it is overwritten, and a row under a key that is gone is refused.
+pub(crate) static VAULT: Schema = schema!(
+    "vault_schema_history",
+    &VAULT_MIGRATIONS,
+    "pragma foreign_keys = on; pragma secure_delete = on;"
+);
+
 /// All migrations. Append only: a released script never changes.
 static MIGRATIONS: [Migration; 4] = [
     Migration {
@@ -43,18 +93,15 @@ static MIGRATIONS: [Migration; 4] = [
     Migration { version: 4, name: "audit", script: include_str!("../migrations/V4__audit.sql") },
 ];
 
-pub(crate) const CREATE_HISTORY: &str = "create table if not exists schema_history (\
-     version bigint not null constraint schema_history_version primary key, \
-     name text not null, checksum text not null, program text not null)";
-
-pub(crate) const READ_HISTORY: &str =
-    "select version, checksum from schema_history order by version";
-
-pub(crate) const RECORD: &str =
-    "insert into schema_history (version, name, checksum, program) values ($1, $2, $3, $4)";
+/// The vault's migrations. Append only, like the others.
+static VAULT_MIGRATIONS: [Migration; 1] = [Migration {
+    version: 1,
+    name: "vault",
+    script: include_str!("../migrations/vault/V1__vault.sql"),
+}];
 
 impl Migration {
-    /// The parameters of [`RECORD`].
+    /// The parameters of [`Schema::record`].
     pub(crate) fn record(&self) -> [Value; 4] {
         let program = env!("CARGO_PKG_VERSION");
         [self.version.into(), self.name.into(), self.checksum().into(), program.into()]
@@ -70,39 +117,44 @@ impl Migration {
     }
 }
 
-/// The version that this program needs.
-pub(crate) fn latest() -> u32 {
-    MIGRATIONS.last().map_or(0, |migration| migration.version)
-}
-
-/// The migrations that have not run yet, given the version and checksum of those that have.
-///
-/// # Errors
-/// `OpenError::Newer`, or `OpenError::Changed` if a script is not the one that ran.
-pub(crate) fn pending(history: &[(i64, String)]) -> Result<&'static [Migration], OpenError> {
-    let newest = history.last().map_or(0, |(version, _)| *version);
-    if newest > i64::from(latest()) {
-        return Err(OpenError::Newer { found: newest, known: latest() });
+impl Schema {
+    /// The version that this program needs.
+    pub(crate) fn latest(&self) -> u32 {
+        self.migrations.last().map_or(0, |migration| migration.version)
     }
-    for ((version, checksum), migration) in history.iter().zip(&MIGRATIONS) {
-        if *version != i64::from(migration.version) || *checksum != migration.checksum() {
-            return Err(OpenError::Changed { version: migration.version });
+
+    /// The migrations that have not run yet, given the version and checksum of those that have.
+    ///
+    /// # Errors
+    /// `OpenError::Newer`, or `OpenError::Changed` if a script is not the one that ran.
+    pub(crate) fn pending(
+        &self,
+        history: &[(i64, String)],
+    ) -> Result<&'static [Migration], OpenError> {
+        let newest = history.last().map_or(0, |(version, _)| *version);
+        if newest > i64::from(self.latest()) {
+            return Err(OpenError::Newer { found: newest, known: self.latest() });
         }
+        for ((version, checksum), migration) in history.iter().zip(self.migrations) {
+            if *version != i64::from(migration.version) || *checksum != migration.checksum() {
+                return Err(OpenError::Changed { version: migration.version });
+            }
+        }
+        Ok(self.migrations.get(history.len()..).unwrap_or_default())
     }
-    Ok(MIGRATIONS.get(history.len()..).unwrap_or_default())
-}
 
-/// Checks that nothing is pending.
-///
-/// # Errors
-/// As [`pending`], and `OpenError::Outdated`.
-pub(crate) fn check(history: &[(i64, String)]) -> Result<(), OpenError> {
-    let pending = pending(history)?;
-    if pending.is_empty() {
-        return Ok(());
+    /// Checks that nothing is pending.
+    ///
+    /// # Errors
+    /// As [`Schema::pending`], and `OpenError::Outdated`.
+    pub(crate) fn check(&self, history: &[(i64, String)]) -> Result<(), OpenError> {
+        let pending = self.pending(history)?;
+        if pending.is_empty() {
+            return Ok(());
+        }
+        let found = history.last().map_or(0, |(version, _)| *version);
+        Err(OpenError::Outdated { found, needed: self.latest() })
     }
-    let found = history.last().map_or(0, |(version, _)| *version);
-    Err(OpenError::Outdated { found, needed: latest() })
 }
 
 #[cfg(test)]
@@ -111,26 +163,31 @@ mod tests {
 
     #[test]
     fn a_history_is_compared_with_what_the_program_knows() {
-        let ran: Vec<_> = MIGRATIONS.iter().map(|m| (i64::from(m.version), m.checksum())).collect();
-        assert!(check(&ran).is_ok());
-        assert!(pending(&ran).unwrap().is_empty());
+        for schema in [&PAYMENTS, &VAULT] {
+            let ran = schema.migrations.iter().map(|m| (i64::from(m.version), m.checksum()));
+            let ran: Vec<_> = ran.collect();
+            assert!(schema.check(&ran).is_ok());
+            assert!(schema.pending(&ran).unwrap().is_empty());
 
-        assert_eq!(pending(&[]).unwrap().len(), MIGRATIONS.len());
-        let needed = latest();
-        assert_eq!(check(&[]), Err(OpenError::Outdated { found: 0, needed }));
+            assert_eq!(schema.pending(&[]).unwrap().len(), schema.migrations.len());
+            let needed = schema.latest();
+            assert_eq!(schema.check(&[]), Err(OpenError::Outdated { found: 0, needed }));
 
-        let mut newer = ran.clone();
-        newer.push((99, String::new()));
-        assert_eq!(check(&newer), Err(OpenError::Newer { found: 99, known: needed }));
+            let mut newer = ran.clone();
+            newer.push((99, String::new()));
+            assert_eq!(schema.check(&newer), Err(OpenError::Newer { found: 99, known: needed }));
 
-        let changed = [(1, "another script".to_owned())];
-        assert_eq!(check(&changed), Err(OpenError::Changed { version: 1 }));
-        assert_eq!(pending(&changed).unwrap_err(), OpenError::Changed { version: 1 });
+            let changed = [(1, "another script".to_owned())];
+            assert_eq!(schema.check(&changed), Err(OpenError::Changed { version: 1 }));
+            assert_eq!(schema.pending(&changed).unwrap_err(), OpenError::Changed { version: 1 });
+        }
     }
 
     #[test]
     fn versions_count_up_by_one() {
-        let versions: Vec<_> = MIGRATIONS.iter().map(|m| m.version).collect();
-        assert_eq!(versions, (1..=latest()).collect::<Vec<_>>());
+        for schema in [&PAYMENTS, &VAULT] {
+            let versions: Vec<_> = schema.migrations.iter().map(|m| m.version).collect();
+            assert_eq!(versions, (1..=schema.latest()).collect::<Vec<_>>());
+        }
     }
 }

@@ -5,8 +5,10 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::memory::{MemoryStore, Sync};
+use crate::migrations::{PAYMENTS, VAULT};
 use crate::relational::Relational;
 use crate::store::Store;
+use crate::vault::{MemoryVault, Records, VaultStore};
 use crate::{postgres, sqlite};
 
 /// How to open a store.
@@ -43,22 +45,51 @@ impl Default for OpenOptions {
 /// # Errors
 /// [`OpenError`]; no message repeats the URL, which may hold a password.
 pub async fn open(url: &str, options: OpenOptions) -> Result<Arc<dyn Store>, OpenError> {
-    if url == "memory:" {
-        return Ok(Arc::new(MemoryStore::new(Sync::EveryCommit)));
-    }
-    if let Some(path) = url.strip_prefix("sqlite:") {
-        let path = path.strip_prefix("//").unwrap_or(path);
-        if path.is_empty() {
-            return Err(OpenError::Url("sqlite: names no file".into()));
+    Ok(match Place::parse(url)? {
+        Place::Memory => Arc::new(MemoryStore::new(Sync::EveryCommit)),
+        Place::Sqlite(path) => Arc::new(Relational::new(sqlite::open(path, &PAYMENTS, &options)?)),
+        Place::Postgres => {
+            Arc::new(Relational::new(postgres::open(url, &PAYMENTS, &options).await?))
         }
-        let backend = sqlite::open(Path::new(path), &options)?;
-        return Ok(Arc::new(Relational::new(backend)));
+    })
+}
+
+/// Opens the vault's records by the same URLs. They may share a PostgreSQL database with the payments.
+///
+/// # Errors
+/// As [`open`].
+pub async fn open_vault(url: &str, options: OpenOptions) -> Result<Arc<dyn VaultStore>, OpenError> {
+    Ok(match Place::parse(url)? {
+        Place::Memory => Arc::new(MemoryVault::default()),
+        Place::Sqlite(path) => Arc::new(Records::new(sqlite::open(path, &VAULT, &options)?)),
+        Place::Postgres => Arc::new(Records::new(postgres::open(url, &VAULT, &options).await?)),
+    })
+}
+
+/// Where a URL points.
+enum Place<'a> {
+    Memory,
+    Sqlite(&'a Path),
+    Postgres,
+}
+
+impl<'a> Place<'a> {
+    fn parse(url: &'a str) -> Result<Self, OpenError> {
+        if url == "memory:" {
+            return Ok(Self::Memory);
+        }
+        if let Some(path) = url.strip_prefix("sqlite:") {
+            let path = path.strip_prefix("//").unwrap_or(path);
+            if path.is_empty() {
+                return Err(OpenError::Url("sqlite: names no file".into()));
+            }
+            return Ok(Self::Sqlite(Path::new(path)));
+        }
+        if url.starts_with("postgres://") || url.starts_with("postgresql://") {
+            return Ok(Self::Postgres);
+        }
+        Err(OpenError::Url("expected sqlite:PATH, postgres://… or memory:".into()))
     }
-    if url.starts_with("postgres://") || url.starts_with("postgresql://") {
-        let backend = postgres::open(url, &options).await?;
-        return Ok(Arc::new(Relational::new(backend)));
-    }
-    Err(OpenError::Url("expected sqlite:PATH, postgres://… or memory:".into()))
 }
 
 /// Why a store was not opened.

@@ -293,7 +293,7 @@ impl<B: Backend> Store for Relational<B> {
             backend: B::NAME,
             version,
             // Opening has checked that the database is at this version, neither behind nor ahead.
-            schema_version: migrations::latest(),
+            schema_version: migrations::PAYMENTS.latest(),
             payments: self.count(&sql::PAYMENT_COUNT).await?,
             timers: self.count(&sql::TIMER_COUNT).await?,
             outbox: self.count(&sql::OUTBOX_COUNT).await?,

@@ -20,15 +20,15 @@ pub(crate) struct Query {
     pub(crate) guard: bool,
 }
 
-const fn guard(key: usize, text: &'static str) -> Query {
+pub(crate) const fn guard(key: usize, text: &'static str) -> Query {
     Query { text, key, guard: true }
 }
 
-const fn write(key: usize, text: &'static str) -> Query {
+pub(crate) const fn write(key: usize, text: &'static str) -> Query {
     Query { text, key, guard: false }
 }
 
-const fn read(text: &'static str) -> Query {
+pub(crate) const fn read(text: &'static str) -> Query {
     Query { text, key: 0, guard: false }
 }
 
@@ -43,6 +43,7 @@ pub(crate) fn guard_of(constraint: &str) -> Option<Guard> {
         "merchants_id" | "merchants_name" => Some(Guard::Merchant),
         "api_keys_id" | "api_keys_hash" => Some(Guard::ApiKey),
         "audit_seq" | "audit_prev" | "audit_hash" => Some(Guard::AuditSeq),
+        "vault_keys_purpose_version" => Some(Guard::VaultKeyVersion),
         _ => None,
     }
 }

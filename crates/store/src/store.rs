@@ -169,6 +169,10 @@ pub enum Guard {
     ApiKey,
     /// The audit log has gone on: take its new end and the next number.
     AuditSeq,
+    /// The vault has a key of this version.
+    VaultKeyVersion,
+    /// A record, or a wrapped key, needs a key that is gone; or a key that is to go is still needed.
+    VaultKeyInUse,
 }
 
 /// Why a commit was not acknowledged.

@@ -22,10 +22,14 @@ const MAY_DEPEND_ON: &[(&str, &[&str])] = &[
     ("connectors", &["types", "connect"]),
     ("store", &["types"]),
     ("wire", &["types", "connect"]),
-    ("engine", &["types", "flow", "connect", "store", "wire"]),
-    ("api", &["types", "flow", "connect", "store", "engine"]),
+    ("vault", &["types", "store"]),
+    ("engine", &["types", "flow", "connect", "store", "wire", "vault"]),
+    ("api", &["types", "flow", "connect", "store", "engine", "vault"]),
     ("sandbox", &[]),
-    ("app", &["types", "connect", "connectors", "store", "wire", "engine", "api", "sandbox"]),
+    (
+        "app",
+        &["types", "connect", "connectors", "store", "wire", "vault", "engine", "api", "sandbox"],
+    ),
     ("tidy", &[]),
 ];
 

@@ -12,11 +12,11 @@ use tokio_postgres::types::{IsNull, ToSql, Type, to_sql_checked};
 use tokio_postgres::{Client, Config, Error, NoTls};
 
 use crate::compile::{Statement, Value};
-use crate::migrations::{self, CREATE_HISTORY, READ_HISTORY, RECORD};
+use crate::migrations::Schema;
 use crate::open::{OpenError, OpenOptions};
 use crate::relational::Row;
 use crate::sql::{self, Query};
-use crate::store::CommitError;
+use crate::store::{CommitError, Guard};
 
 /// The first server that our SQL and our promises are tested on.
 const MIN_VERSION: u32 = 150_000;
@@ -114,34 +114,35 @@ impl Link {
     }
 
     /// Versions and checksums of the migrations that have run.
-    pub(super) async fn history(&self) -> Result<Vec<(i64, String)>, OpenError> {
-        let exists = "select to_regclass('schema_history') is not null";
-        let exists = self.client.query_one(exists, &[]).await.map_err(unavailable)?;
+    pub(super) async fn history(&self, schema: &Schema) -> Result<Vec<(i64, String)>, OpenError> {
+        let exists = "select to_regclass($1) is not null";
+        let exists = self.client.query_one(exists, &[&schema.history]).await;
+        let exists = exists.map_err(unavailable)?;
         if !exists.try_get::<_, bool>(0).map_err(unavailable)? {
             return Ok(Vec::new());
         }
-        let rows = self.client.query(READ_HISTORY, &[]).await.map_err(unavailable)?;
+        let rows = self.client.query(schema.read_history, &[]).await.map_err(unavailable)?;
         let pairs = rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?)));
         pairs.collect::<Result<_, Error>>().map_err(unavailable)
     }
 
     /// Runs the pending migrations; another node that does the same waits.
-    pub(super) async fn migrate(&mut self) -> Result<(), OpenError> {
+    pub(super) async fn migrate(&mut self, schema: &Schema) -> Result<(), OpenError> {
         let failed = |error: Error| OpenError::Migration(describe(&error));
         let lock = format!(
             "begin; set local statement_timeout = 0; select pg_advisory_xact_lock({MIGRATION_LOCK})"
         );
         self.client.batch_execute(&lock).await.map_err(failed)?;
-        let history = self.history().await?;
+        let history = self.history(schema).await?;
         let run = async {
-            for migration in migrations::pending(&history)? {
+            for migration in schema.pending(&history)? {
                 self.client.batch_execute(migration.script).await.map_err(failed)?;
                 let record = migration.record();
-                self.client.execute(RECORD, &params(&record)).await.map_err(failed)?;
+                self.client.execute(schema.record, &params(&record)).await.map_err(failed)?;
             }
             self.client.batch_execute("commit").await.map_err(failed)
         };
-        self.client.batch_execute(CREATE_HISTORY).await.map_err(failed)?;
+        self.client.batch_execute(schema.create_history).await.map_err(failed)?;
         let result = run.await;
         if result.is_err() {
             // The lock goes with the transaction.
@@ -195,6 +196,9 @@ impl Failure {
         let guard = answer.constraint().and_then(sql::guard_of);
         if let Some(guard) = guard.filter(|_| *answer.code() == SqlState::UNIQUE_VIOLATION) {
             return Self::Refused(CommitError::Conflict(guard));
+        }
+        if *answer.code() == SqlState::FOREIGN_KEY_VIOLATION {
+            return Self::Refused(CommitError::Conflict(Guard::VaultKeyInUse));
         }
         // The class: PostgreSQL's documentation, appendix A.
         match answer.code().code().get(..2) {

@@ -20,7 +20,7 @@ use tokio::time::Instant;
 
 use self::link::{Failure, Link, Target};
 use crate::compile::Statement;
-use crate::migrations;
+use crate::migrations::Schema;
 use crate::open::{OpenError, OpenOptions};
 use crate::relational::{Backend, Row};
 use crate::store::{CommitError, StoreError};
@@ -40,13 +40,17 @@ pub(crate) struct Postgres {
 }
 
 /// Connects and checks the server and its schema.
-pub(crate) async fn open(url: &str, options: &OpenOptions) -> Result<Postgres, OpenError> {
+pub(crate) async fn open(
+    url: &str,
+    schema: &Schema,
+    options: &OpenOptions,
+) -> Result<Postgres, OpenError> {
     let target = Arc::new(Target::new(url, options)?);
     let mut first = Link::connect(&target).await?;
     if options.migrate {
-        first.migrate().await?;
+        first.migrate(schema).await?;
     }
-    migrations::check(&first.history().await?)?;
+    schema.check(&first.history(schema).await?)?;
 
     let (writes, jobs) = mpsc::channel(QUEUE);
     let jobs = Arc::new(Mutex::new(jobs));

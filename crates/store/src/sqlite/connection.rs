@@ -8,7 +8,7 @@ use rusqlite::types::{ToSql, ToSqlOutput, ValueRef};
 use rusqlite::{OpenFlags, TransactionBehavior, params_from_iter};
 
 use crate::compile::{Statement, Value};
-use crate::migrations::{self, CREATE_HISTORY, READ_HISTORY, RECORD};
+use crate::migrations::Schema;
 use crate::open::OpenError;
 use crate::relational::Row;
 use crate::sql::Query;
@@ -72,21 +72,21 @@ impl Connection {
     }
 
     /// Versions and checksums of the migrations that have run.
-    pub(super) fn history(&self) -> Result<Vec<(i64, String)>, OpenError> {
-        history(&self.raw).map_err(unavailable)
+    pub(super) fn history(&self, schema: &Schema) -> Result<Vec<(i64, String)>, OpenError> {
+        history(&self.raw, schema).map_err(unavailable)
     }
 
     /// Runs the pending migrations; another process that does the same waits.
-    pub(super) fn migrate(&mut self) -> Result<(), OpenError> {
+    pub(super) fn migrate(&mut self, schema: &Schema) -> Result<(), OpenError> {
         let behavior = TransactionBehavior::Immediate;
         let transaction = self.raw.transaction_with_behavior(behavior).map_err(unavailable)?;
-        let pending = migrations::pending(&history(&transaction).map_err(unavailable)?)?;
+        let pending = schema.pending(&history(&transaction, schema).map_err(unavailable)?)?;
         let run = || {
-            transaction.execute_batch(CREATE_HISTORY)?;
+            transaction.execute_batch(schema.create_history)?;
             for migration in pending {
                 transaction.execute_batch(migration.script)?;
                 let params = migration.record();
-                transaction.execute(&rewrite(RECORD), params_from_iter(&params))?;
+                transaction.execute(&rewrite(schema.record), params_from_iter(&params))?;
             }
             transaction.commit()
         };
@@ -118,14 +118,13 @@ impl Connection {
     }
 }
 
-fn history(raw: &rusqlite::Connection) -> rusqlite::Result<Vec<(i64, String)>> {
+fn history(raw: &rusqlite::Connection, schema: &Schema) -> rusqlite::Result<Vec<(i64, String)>> {
     // A query, because `table_exists` trusts the schema as it was when the connection last looked.
-    let exists =
-        "select count(*) from sqlite_master where type = 'table' and name = 'schema_history'";
-    if raw.query_row(exists, [], |row| row.get::<_, i64>(0))? == 0 {
+    let exists = "select count(*) from sqlite_master where type = 'table' and name = ?1";
+    if raw.query_row(exists, [schema.history], |row| row.get::<_, i64>(0))? == 0 {
         return Ok(Vec::new());
     }
-    let mut query = raw.prepare(READ_HISTORY)?;
+    let mut query = raw.prepare(schema.read_history)?;
     query.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect()
 }
 

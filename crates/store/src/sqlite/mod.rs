@@ -20,7 +20,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use self::connection::Connection;
 use crate::compile::Statement;
-use crate::migrations;
+use crate::migrations::Schema;
 use crate::open::{OpenError, OpenOptions};
 use crate::relational::{Backend, Row};
 use crate::store::{CommitError, StoreError};
@@ -41,16 +41,22 @@ pub(crate) struct Sqlite {
 }
 
 /// Opens a database file, and creates it if it may be migrated.
-pub(crate) fn open(path: &Path, options: &OpenOptions) -> Result<Sqlite, OpenError> {
+pub(crate) fn open(
+    path: &Path,
+    schema: &Schema,
+    options: &OpenOptions,
+) -> Result<Sqlite, OpenError> {
     let unavailable = |error: io::Error| OpenError::Unavailable(error.to_string());
     if options.migrate {
         create(path).map_err(unavailable)?;
     }
     let mut writer = Connection::open(path, connection::Role::Writer)?;
+    let settings = writer.raw.execute_batch(schema.sqlite_settings);
+    settings.map_err(|error| OpenError::Unavailable(connection::describe(&error)))?;
     if options.migrate {
-        writer.migrate()?;
+        writer.migrate(schema)?;
     }
-    migrations::check(&writer.history()?)?;
+    schema.check(&writer.history(schema)?)?;
 
     let (writes, jobs) = mpsc::channel(QUEUE);
     let (reads, questions) = mpsc::channel(QUEUE);

@@ -5,14 +5,14 @@ use std::process;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, Ordering};
 
-use rusqlite::ErrorCode;
+use rusqlite::{ErrorCode, ffi};
 use tokio::sync::mpsc;
 
 use super::Job;
 use super::connection::{self, Connection};
 use crate::relational::Row;
 use crate::sql;
-use crate::store::CommitError;
+use crate::store::{CommitError, Guard};
 
 /// How many commits share one sync at most.
 const GROUP: usize = 256;
@@ -146,6 +146,10 @@ fn refusal(error: &rusqlite::Error) -> Option<CommitError> {
     if let Some(name) = connection::constraint(error) {
         let guard = sql::guard_of(&name).map(CommitError::Conflict);
         return Some(guard.unwrap_or(CommitError::Invalid(name)));
+    }
+    // It does not say which, but there is only one.
+    if error.sqlite_error().is_some_and(|e| e.extended_code == ffi::SQLITE_CONSTRAINT_FOREIGNKEY) {
+        return Some(CommitError::Conflict(Guard::VaultKeyInUse));
     }
     match error.sqlite_error_code() {
         Some(ErrorCode::ConstraintViolation | ErrorCode::TooBig | ErrorCode::TypeMismatch) => {
