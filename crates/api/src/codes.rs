@@ -116,6 +116,7 @@ codes! {
         DataDirUnusable = "data_dir_unusable",
         DataDirLocked = "data_dir_locked",
         ListenFailed = "listen_failed",
+        VaultUnusable = "vault_unusable",
         DatabaseUrlInvalid = "database_url_invalid",
         DatabaseUnavailable = "database_unavailable",
         DatabaseUnsafe = "database_unsafe",

@@ -181,6 +181,30 @@ impl Fields {
         }
     }
 
+    /// Puts an object back that was taken out.
+    pub(crate) fn put_object(&mut self, name: &str, object: Self) {
+        self.members.insert(name.to_lowercase(), Json::Object(object.members));
+    }
+
+    /// Puts a text in a field's place.
+    pub(crate) fn put_text(&mut self, name: &str, text: &str) {
+        let text = Zeroizing::new(text.to_owned());
+        self.members.insert(name.to_lowercase(), Json::Text(text));
+    }
+
+    /// A text as it stands, if the field is one.
+    pub(crate) fn peek_text(&self, name: &str) -> Option<&str> {
+        match self.members.get(&name.to_lowercase()) {
+            Some(Json::Text(text)) => Some(text),
+            _ => None,
+        }
+    }
+
+    /// Leaves a field out.
+    pub(crate) fn remove(&mut self, name: &str) {
+        self.members.remove(&name.to_lowercase());
+    }
+
     /// A list of objects.
     pub(crate) fn objects(&mut self, name: &str) -> Result<Option<Vec<Self>>, FieldError> {
         let Some(items) = self.array(name)? else { return Ok(None) };

@@ -20,6 +20,7 @@ mod openapi;
 mod pan;
 mod respond;
 mod route;
+mod tokens;
 mod webhooks;
 
 use std::sync::Arc;
@@ -91,6 +92,7 @@ pub fn routes() -> Vec<Route> {
         admin::routes(),
         audit::routes(),
         connectors::routes(),
+        tokens::routes(),
         webhooks::routes(),
         health::routes(),
         openapi::routes(),

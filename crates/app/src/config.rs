@@ -47,12 +47,23 @@ pub(crate) struct Config {
     pub(crate) wire: Wire,
     pub(crate) store: StoreOptions,
     pub(crate) events: Events,
+    pub(crate) vault: Vault,
     pub(crate) limits: Limits,
     pub(crate) server: Server,
     /// Without it, the server speaks plain HTTP.
     pub(crate) tls: Option<Tls>,
     /// Accounts of the default merchant.
     pub(crate) accounts: Vec<Account>,
+}
+
+/// What merchants keep with us, sealed.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Vault {
+    /// The vault's own database; beside the payments' one if absent.
+    pub(crate) database_url: Option<Secret>,
+    /// The file of the root keys; in the data folder if absent.
+    pub(crate) root_key_file: Option<PathBuf>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -217,6 +228,7 @@ impl Default for Config {
             wire: Wire::default(),
             store: StoreOptions::default(),
             events: Events::default(),
+            vault: Vault::default(),
             limits: Limits::default(),
             server: Server::default(),
             tls: None,
@@ -442,6 +454,21 @@ impl Config {
             Some(url) => url.expose().to_owned(),
             None => format!("sqlite:{}", self.data_dir.join("baton.db").display()),
         }
+    }
+
+    /// The vault's database: the payments' own when that is a server, else a file beside it.
+    pub(crate) fn vault_url(&self) -> String {
+        match (&self.vault.database_url, &self.database_url) {
+            (Some(url), _) => url.expose().to_owned(),
+            (None, Some(url)) if url.expose().starts_with("postgres") => url.expose().to_owned(),
+            (None, _) => format!("sqlite:{}", self.data_dir.join("vault.db").display()),
+        }
+    }
+
+    /// The file of the vault's root keys.
+    pub(crate) fn root_key_file(&self) -> PathBuf {
+        let given = self.vault.root_key_file.clone();
+        given.unwrap_or_else(|| self.data_dir.join("vault-root.key"))
     }
 
     /// How the database is opened.

@@ -10,6 +10,7 @@ use baton_api::ErrorCode;
 use baton_engine::audit::Actor;
 use baton_engine::{Clock, SystemClock};
 use baton_store::Store;
+use baton_vault::{FileRoot, Vault};
 
 use crate::config::Config;
 use crate::explain::{explained, open_error};
@@ -95,6 +96,31 @@ pub(crate) async fn open_store(config: &Config, migrate: bool) -> Result<Arc<dyn
     make_data_dir(config)?;
     let opened = baton_store::open(&config.store_url(), config.store_options(migrate)).await;
     opened.map_err(|error| explained(open_error(&error), error))
+}
+
+/// Opens the vault, and makes its root key at the first start.
+///
+/// # Errors
+/// Its database or its root key cannot be opened, or the one does not fit the other.
+pub(crate) async fn open_vault(config: &Config, migrate: bool) -> Result<Vault, String> {
+    make_data_dir(config)?;
+    let file = config.root_key_file();
+    let store = baton_store::open_vault(&config.vault_url(), config.store_options(migrate)).await;
+    let store = store
+        .map_err(|error| explained(open_error(&error), format!("the vault's database: {error}")))?;
+    let describe = |error: &dyn std::fmt::Display| {
+        explained(ErrorCode::VaultUnusable, format!("{} {error}", file.display()))
+    };
+    let (root, created) = FileRoot::open_or_create(&file).map_err(|error| describe(&error))?;
+    if created {
+        tracing::warn!(
+            file = %file.display(),
+            "a root key for the vault was made; without it nothing in the vault can be read: back it up apart from \
+             the database, and keep it out of the database's reach in production"
+        );
+    }
+    let opened = Vault::open(store, Arc::new(root), SystemClock.now()).await;
+    opened.map_err(|error| describe(&error))
 }
 
 /// Whoever is at the command line, as the audit log names them: by the process's own user, not by what the

@@ -183,6 +183,7 @@ pub(crate) async fn start(mut config: Config, dev: Option<Dev>) -> Result<Runnin
     }
 
     let store = node::open_store(&config, config.auto_migrate).await?;
+    let vault = node::open_vault(&config, config.auto_migrate).await?;
     let audit = Audit::new(Arc::clone(&store), Arc::new(SystemClock));
     let credentials = declare_accounts(&mut config, &audit).await?;
     let engine = Engine::new(Parts {
@@ -190,6 +191,7 @@ pub(crate) async fn start(mut config: Config, dev: Option<Dev>) -> Result<Runnin
         store,
         wire: Wire::new(config.wire()).map_err(|error| error.to_string())?,
         clock: Arc::new(SystemClock),
+        vault,
         connectors: baton_connectors::all().map_err(|error| error.to_string())?,
         credentials,
         sink: Arc::new(LogSink),

@@ -7,6 +7,7 @@ use baton_connect::{CardFacts, Challenge, Connector, Payer, Source, ThreeDs, Tok
 use baton_flow::{CallId, Candidate, DoubtMode, Input, Order, OrderKind, Payment, RetryDeclines};
 use baton_store::Store;
 use baton_types::{ApiKeyId, Card, MaskedCard, MerchantId, Money, PaymentId, Secret};
+use baton_vault::Vault;
 use baton_wire::Wire;
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -69,6 +70,8 @@ pub struct Parts {
     pub clock: Arc<dyn Clock>,
     /// The connectors of this build.
     pub connectors: Vec<Arc<dyn Connector>>,
+    /// Secrets that merchants keep with us.
+    pub vault: Vault,
     /// Secrets of the accounts.
     pub credentials: Credentials,
     /// Where events go.
@@ -195,6 +198,7 @@ impl Engine {
                 store: parts.store,
                 wire: parts.wire,
                 clock: parts.clock,
+                vault: parts.vault,
                 accounts,
                 metrics: Metrics::new(),
                 sink: parts.sink,
@@ -463,7 +467,7 @@ impl Engine {
     }
 
     /// The stored answer to an earlier request with the same key, or the error if there is none.
-    async fn replay_or(
+    pub(crate) async fn replay_or(
         &self,
         merchant: MerchantId,
         idempotency: Option<Idempotency>,

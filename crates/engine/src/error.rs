@@ -3,6 +3,7 @@
 use baton_flow::Refusal;
 use baton_store::{CommitError, StoreError};
 use baton_types::Money;
+use baton_vault::VaultError;
 
 /// Why a request was not carried out. No provider was asked to move money for it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -77,6 +78,21 @@ impl From<StoreError> for EngineError {
             }
             StoreError::Corrupt(why) => {
                 tracing::error!(%why, "a stored row cannot be read");
+                Self::Internal
+            }
+        }
+    }
+}
+
+impl From<VaultError> for EngineError {
+    fn from(error: VaultError) -> Self {
+        match error {
+            VaultError::Unavailable(why) => {
+                tracing::warn!(%why, "the vault cannot be reached");
+                Self::Unavailable
+            }
+            error @ (VaultError::Damaged(_) | VaultError::Root(_)) => {
+                tracing::error!(%error, "the vault cannot be read");
                 Self::Internal
             }
         }

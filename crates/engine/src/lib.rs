@@ -28,6 +28,7 @@ mod metrics;
 mod relay;
 mod resolver;
 mod task;
+mod tokens;
 
 pub use accounts::{Account, Credentials, Hmac};
 pub use baton_wire::{AccountHealth, BreakerState};

@@ -156,11 +156,15 @@ async fn resolve_call(engine: &Arc<Inner>, payment: Payment, call: CallId) {
     }
 }
 
-/// Deletes idempotency keys whose time is over.
+/// Deletes idempotency keys and tokens of CVVs whose time is over.
 async fn sweep(engine: &Arc<Inner>) {
     const PAUSE: Duration = Duration::from_secs(60);
     const AT_MOST: u32 = 1_000;
     while !paused(&engine.stopping, PAUSE).await {
+        // A CVV's token opens nothing after its time, whether it is deleted or not.
+        if let Err(error) = engine.vault.sweep(engine.clock.now(), AT_MOST).await {
+            tracing::warn!(%error, "expired tokens cannot be deleted");
+        }
         loop {
             match engine.store.sweep_idempotency(engine.clock.now(), AT_MOST).await {
                 Ok(swept) if swept >= u64::from(AT_MOST) => {}

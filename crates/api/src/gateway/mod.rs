@@ -8,6 +8,7 @@ mod doc;
 mod request;
 mod result;
 mod shape;
+mod stored;
 
 use std::sync::Arc;
 
@@ -132,16 +133,40 @@ async fn answer(
     operation: Operation,
     caller: Caller,
 ) -> Result<Answered, Fault> {
-    let fields = Fields::of_body(Json::parse(body).map_err(FieldError::from)?)?;
+    let read = || Fields::of_body(Json::parse(body).map_err(FieldError::from)?);
+    let mut fields = read()?;
     let engine = &app.engine;
     match operation {
         Operation::Make(making) => {
-            let request = request::make(fields, making, engine.clock().now())?;
+            let now = engine.clock().now();
+            let mut gone = None;
+            if stored::normalise(&mut fields)? {
+                let mut rehearsed = read()?;
+                stored::normalise(&mut rehearsed)?;
+                stored::stand_in(&mut rehearsed)?;
+                request::make(rehearsed, making, now)?;
+                gone = stored::fill(engine, caller, &mut fields).await?;
+            }
+            let request = match (request::make(fields, making, now), gone.take()) {
+                (Ok(request), missing) => {
+                    gone = missing;
+                    request
+                }
+                (Err(_), Some(missing)) => return Err(missing.into()),
+                (Err(error), None) => return Err(error.into()),
+            };
             let key = idempotency(headers, operation, &request.asked())?;
+            if let Some(missing) = gone {
+                let Some(key) = key else { return Err(missing.into()) };
+                return engine.repeated(caller, key).await?.ok_or_else(|| missing.into());
+            }
             let answered = engine.purchase(caller, request.purchase, key).await;
             answered.map_err(|error| Fault::Engine(error, Some(request.form)))
         }
         Operation::Change(changing) => {
+            if stored::normalise(&mut fields)? {
+                stored::fill_number(engine, caller, &mut fields).await?;
+            }
             let request = request::change(fields, changing)?;
             let key = idempotency(headers, operation, &request.asked())?;
             let (target, amount) = (&request.target, request.amount);

@@ -19,9 +19,6 @@ const MINOR_MAX: i64 = 999_999_999_999;
 /// Longest free text that is taken, in characters.
 const TEXT_MAX: usize = 255;
 
-/// Said of `@TOKEN` wherever the contract allows it.
-const NO_TOKENS: &str = "Stored tokens are not available in this version; send the value itself.";
-
 /// The operations that make a payment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Making {
@@ -176,7 +173,6 @@ fn refuse_what_is_absent(body: &Fields) -> Result<(), FieldError> {
             "Inline credentials are not available in this version; name a stored account.",
         ),
         ("certificateName", "Client certificates are not available in this version."),
-        ("cardToken", NO_TOKENS),
     ];
     match absent.into_iter().find(|(name, _)| body.has(name)) {
         Some((name, message)) => Err(body.error(name, message)),
@@ -221,7 +217,6 @@ fn card(mut fields: Fields, now: Timestamp) -> Result<(Card, Option<Authenticate
     let cvv = match fields.text("cvv", 64)? {
         None => None,
         Some(text) if text.is_empty() => None,
-        Some(text) if text.starts_with('@') => return Err(fields.error("cvv", NO_TOKENS)),
         Some(text) => {
             Some(Cvv::parse(&text).map_err(|error| fields.error("cvv", sentence(error)))?)
         }
@@ -282,9 +277,6 @@ fn shown_card(mut fields: Fields) -> Result<MaskedCard, FieldError> {
 
 fn number(fields: &mut Fields) -> Result<CardNumber, FieldError> {
     let text = fields.required_text("cardNumber", 64)?;
-    if text.starts_with('@') {
-        return Err(fields.error("cardNumber", NO_TOKENS));
-    }
     CardNumber::parse(&text).map_err(|error| fields.error("cardNumber", sentence(error)))
 }
 

@@ -12,6 +12,8 @@ pub(crate) type Shape = fn(&mut SchemaGenerator) -> Schema;
 pub(crate) enum Tag {
     /// Payments.
     PaymentGateway,
+    /// Texts kept for the merchant.
+    StringTokens,
     /// Checks of a key.
     Utils,
     /// Wallets.
@@ -26,8 +28,9 @@ pub(crate) enum Tag {
 
 impl Tag {
     /// In the order in which they are shown.
-    pub(crate) const ALL: [Self; 6] = [
+    pub(crate) const ALL: [Self; 7] = [
         Self::PaymentGateway,
+        Self::StringTokens,
         Self::Utils,
         Self::EWalletOperations,
         Self::Webhooks,
@@ -38,6 +41,7 @@ impl Tag {
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::PaymentGateway => "PaymentGateway",
+            Self::StringTokens => "StringTokens",
             Self::Utils => "Utils",
             Self::EWalletOperations => "EWalletOperations",
             Self::Webhooks => "Webhooks",
@@ -49,6 +53,7 @@ impl Tag {
     pub(crate) fn description(self) -> &'static str {
         match self {
             Self::PaymentGateway => "Take, hold, give back: one call names one or more accounts.",
+            Self::StringTokens => "Texts that are kept for you, and used by name.",
             Self::Utils => "Whose key it is, and for what.",
             Self::EWalletOperations => "Wallets and hosted card fields: not in this version.",
             Self::Webhooks => "What providers tell by themselves, under their signature.",

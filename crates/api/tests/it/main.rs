@@ -36,6 +36,8 @@ mod results;
 #[cfg(test)]
 mod server;
 #[cfg(test)]
+mod tokens;
+#[cfg(test)]
 mod webhooks;
 
 /// A charge at the sandbox with every field that this version reads.

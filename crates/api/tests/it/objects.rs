@@ -39,6 +39,12 @@ async fn make(server: &Server, of: &str, parameter: &str) -> Object {
             let secrets = ["swept up", made["key"]["hint"].as_str().unwrap(), &name];
             Object { secrets: secrets.map(str::to_owned).to_vec(), name }
         }
+        ("StringTokens", "token") => {
+            let body = r#"{"payload": "swept text"}"#;
+            let made = server.send("POST", "/StringTokens", body).await.json();
+            let name = made["token"].as_str().unwrap().to_owned();
+            Object { secrets: vec!["swept text".to_owned()], name }
+        }
         other => panic!("say here how to make what {other:?} names"),
     }
 }

@@ -13,6 +13,7 @@ use baton_engine::{Credentials, Engine, EngineConfig, LogSink, Parts, SystemCloc
 use baton_sandbox::{Books, Config, Running};
 use baton_store::{MemoryStore, Store};
 use baton_types::{MerchantId, Secret, Timestamp};
+use baton_vault::{FileRoot, Vault};
 use baton_wire::{Wire, WireConfig};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
@@ -103,11 +104,13 @@ impl Server {
                 credentials.insert(id.unwrap(), secrets(gateway));
             }
         }
+        let folder = tempfile::tempdir().unwrap();
         let engine = Engine::new(Parts {
             config,
             store: store.clone(),
             wire: Wire::new(WireConfig::default()).unwrap(),
             clock: Arc::new(SystemClock),
+            vault: vault(folder.path()).await,
             connectors: baton_connectors::all().unwrap(),
             credentials,
             sink: Arc::new(LogSink),
@@ -211,6 +214,15 @@ impl Server {
     pub(crate) async fn state(&self) -> (u64, u64, usize) {
         (self.stored().await, self.provider_calls().await, self.at_provider().await)
     }
+}
+
+/// A vault in memory, whose root key is in a file of this folder.
+async fn vault(folder: &std::path::Path) -> Vault {
+    let options = baton_store::OpenOptions { migrate: true, ..Default::default() };
+    let store = baton_store::open_vault("memory:", options).await.unwrap();
+    let (root, _) = FileRoot::open_or_create(&folder.join("root.key")).unwrap();
+    let now = baton_engine::Clock::now(&SystemClock);
+    Vault::open(store, Arc::new(root), now).await.unwrap()
 }
 
 /// The sum of a counter over its labels.

@@ -129,12 +129,22 @@ pub(crate) async fn engine_on(
         store,
         wire: Wire::new(setup.wire).unwrap(),
         clock: Arc::clone(clock) as Arc<dyn Clock>,
+        vault: vault().await,
         connectors: baton_connectors::all().unwrap(),
         credentials,
         sink: setup.sink,
         audit,
     });
     (engine, Caller { merchant, sandbox: true, key: None })
+}
+
+/// A vault in memory; its root key's file is gone with the test.
+async fn vault() -> baton_vault::Vault {
+    let folder = tempfile::tempdir().unwrap();
+    let options = baton_store::OpenOptions { migrate: true, ..Default::default() };
+    let store = baton_store::open_vault("memory:", options).await.unwrap();
+    let (root, _) = baton_vault::FileRoot::open_or_create(&folder.path().join("root.key")).unwrap();
+    baton_vault::Vault::open(store, Arc::new(root), Timestamp::from_millis(0)).await.unwrap()
 }
 
 impl World {

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use baton_store::{OpenOptions, VaultStore, open_vault};
 use baton_types::{Id, Secret, Timestamp};
-use baton_vault::{FileRoot, Limits, Tenant, Vault};
+use baton_vault::{FileRoot, Tenant, Vault};
 
 pub const POSTGRES: &str = "BATON_TEST_POSTGRES_URL";
 pub const PAN: &str = "4111111111111111";
@@ -27,7 +27,6 @@ pub fn secret(text: &str) -> Secret {
 pub struct Place {
     pub folder: tempfile::TempDir,
     pub store: Arc<dyn VaultStore>,
-    pub url: String,
 }
 
 impl Place {
@@ -43,10 +42,6 @@ impl Place {
     pub async fn vault(&self) -> Vault {
         Vault::open(Arc::clone(&self.store), self.root(), at(0)).await.unwrap()
     }
-
-    pub async fn vault_with(&self, limits: Limits) -> Vault {
-        Vault::open_with(Arc::clone(&self.store), self.root(), at(0), limits).await.unwrap()
-    }
 }
 
 pub fn migrate() -> OpenOptions {
@@ -55,7 +50,7 @@ pub fn migrate() -> OpenOptions {
 
 async fn place(folder: tempfile::TempDir, url: String) -> Place {
     let store = open_vault(&url, migrate()).await.unwrap();
-    Place { folder, store, url }
+    Place { folder, store }
 }
 
 pub async fn memory() -> Place {
