@@ -116,7 +116,11 @@ pub(crate) async fn run(cli: Cli) -> Result<ExitCode, String> {
 async fn migrate(command: Migrate) -> Result<ExitCode, String> {
     let config = command.common.load(None)?;
     let store = crate::node::open_store(&config, true).await?;
-    crate::node::open_vault(&config, true).await?;
+    let (_, made_root_key) = crate::node::open_vault(&config, true).await?;
+    if made_root_key {
+        let file = config.root_key_file();
+        eprintln!("{}: {}", file.display(), crate::node::MADE_ROOT_KEY);
+    }
     let info = store.describe().await.map_err(|error| error.to_string())?;
     if command.report.json {
         let shown = serde_json::json!({

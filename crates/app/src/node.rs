@@ -98,11 +98,11 @@ pub(crate) async fn open_store(config: &Config, migrate: bool) -> Result<Arc<dyn
     opened.map_err(|error| explained(open_error(&error), error))
 }
 
-/// Opens the vault, and makes its root key at the first start.
+/// Opens the vault, and makes its root key at the first start; says whether it did.
 ///
 /// # Errors
 /// Its database or its root key cannot be opened, or the one does not fit the other.
-pub(crate) async fn open_vault(config: &Config, migrate: bool) -> Result<Vault, String> {
+pub(crate) async fn open_vault(config: &Config, migrate: bool) -> Result<(Vault, bool), String> {
     make_data_dir(config)?;
     let file = config.root_key_file();
     let store = baton_store::open_vault(&config.vault_url(), config.store_options(migrate)).await;
@@ -112,16 +112,13 @@ pub(crate) async fn open_vault(config: &Config, migrate: bool) -> Result<Vault, 
         explained(ErrorCode::VaultUnusable, format!("{} {error}", file.display()))
     };
     let (root, created) = FileRoot::open_or_create(&file).map_err(|error| describe(&error))?;
-    if created {
-        tracing::warn!(
-            file = %file.display(),
-            "a root key for the vault was made; without it nothing in the vault can be read: back it up apart from \
-             the database, and keep it out of the database's reach in production"
-        );
-    }
     let opened = Vault::open(store, Arc::new(root), SystemClock.now()).await;
-    opened.map_err(|error| describe(&error))
+    Ok((opened.map_err(|error| describe(&error))?, created))
 }
+
+/// Said when a root key was made for a vault that will hold more than tests.
+pub(crate) const MADE_ROOT_KEY: &str = "a root key for the vault was made; without it nothing in the vault can be \
+    read: back it up apart from the database, and keep it out of the database's reach";
 
 /// Whoever is at the command line, as the audit log names them: by the process's own user, not by what the
 /// environment says.

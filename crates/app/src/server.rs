@@ -169,6 +169,7 @@ pub(crate) async fn start(mut config: Config, dev: Option<Dev>) -> Result<Runnin
     })?;
     let addr = listener.local_addr().map_err(|error| error.to_string())?;
 
+    let is_dev = dev.is_some();
     let mut made_admin_key = None;
     let (mut sandbox, mut sandbox_url) = (None, None);
     let shutdown_delay_ms = if dev.is_some() { 0 } else { config.shutdown_delay_ms };
@@ -183,7 +184,10 @@ pub(crate) async fn start(mut config: Config, dev: Option<Dev>) -> Result<Runnin
     }
 
     let store = node::open_store(&config, config.auto_migrate).await?;
-    let vault = node::open_vault(&config, config.auto_migrate).await?;
+    let (vault, made_root_key) = node::open_vault(&config, config.auto_migrate).await?;
+    if made_root_key && !is_dev {
+        tracing::warn!(file = %config.root_key_file().display(), "{}", node::MADE_ROOT_KEY);
+    }
     let audit = Audit::new(Arc::clone(&store), Arc::new(SystemClock));
     let credentials = declare_accounts(&mut config, &audit).await?;
     let engine = Engine::new(Parts {

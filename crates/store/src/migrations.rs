@@ -14,6 +14,7 @@ use aws_lc_rs::digest;
 
 use crate::compile::Value;
 use crate::open::OpenError;
+use crate::store::Guard;
 
 /// A script that both databases understand.
 #[derive(Debug)]
@@ -36,11 +37,14 @@ pub(crate) struct Schema {
     pub(crate) record: &'static str,
     /// SQLite: settings of the connection that writes, besides those of every store.
     pub(crate) sqlite_settings: &'static str,
+    /// SQLite does not say which foreign key was violated: the guard behind all of this schema's, if they are
+    /// guards.
+    pub(crate) foreign_keys: Option<Guard>,
 }
 
 // A macro, because `concat!` takes literals only.
 macro_rules! schema {
-    ($history:literal, $migrations:expr, $settings:literal) => {
+    ($history:literal, $migrations:expr, $settings:literal, $foreign_keys:expr) => {
         Schema {
             migrations: $migrations,
             history: $history,
@@ -59,18 +63,20 @@ macro_rules! schema {
                 " (version, name, checksum, program) values ($1, $2, $3, $4)"
             ),
             sqlite_settings: $settings,
+            foreign_keys: $foreign_keys,
         }
     };
 }
 
 /// Payments and all that belongs to them.
-pub(crate) static PAYMENTS: Schema = schema!("schema_history", &MIGRATIONS, "");
+pub(crate) static PAYMENTS: Schema = schema!("schema_history", &MIGRATIONS, "", None);
 
 /// The vault. What is deleted from it is overwritten, and a row under a key that is gone is refused.
 pub(crate) static VAULT: Schema = schema!(
     "vault_schema_history",
     &VAULT_MIGRATIONS,
-    "pragma foreign_keys = on; pragma secure_delete = on;"
+    "pragma foreign_keys = on; pragma secure_delete = on;",
+    Some(Guard::VaultKeyInUse)
 );
 
 /// All migrations. Append only: a released script never changes.

@@ -44,6 +44,7 @@ pub(crate) fn guard_of(constraint: &str) -> Option<Guard> {
         "api_keys_id" | "api_keys_hash" => Some(Guard::ApiKey),
         "audit_seq" | "audit_prev" | "audit_hash" => Some(Guard::AuditSeq),
         "vault_keys_purpose_version" => Some(Guard::VaultKeyVersion),
+        "vault_keys_root" | "vault_records_key" => Some(Guard::VaultKeyInUse),
         _ => None,
     }
 }

@@ -16,7 +16,7 @@ use crate::migrations::Schema;
 use crate::open::{OpenError, OpenOptions};
 use crate::relational::Row;
 use crate::sql::{self, Query};
-use crate::store::{CommitError, Guard};
+use crate::store::CommitError;
 
 /// The first server that our SQL and our promises are tested on.
 const MIN_VERSION: u32 = 150_000;
@@ -194,11 +194,9 @@ impl Failure {
     pub(super) fn of(error: &Error) -> Self {
         let Some(answer) = error.as_db_error() else { return Self::Lost };
         let guard = answer.constraint().and_then(sql::guard_of);
-        if let Some(guard) = guard.filter(|_| *answer.code() == SqlState::UNIQUE_VIOLATION) {
+        let guarding = [SqlState::UNIQUE_VIOLATION, SqlState::FOREIGN_KEY_VIOLATION];
+        if let Some(guard) = guard.filter(|_| guarding.contains(answer.code())) {
             return Self::Refused(CommitError::Conflict(guard));
-        }
-        if *answer.code() == SqlState::FOREIGN_KEY_VIOLATION {
-            return Self::Refused(CommitError::Conflict(Guard::VaultKeyInUse));
         }
         // The class: PostgreSQL's documentation, appendix A.
         match answer.code().code().get(..2) {

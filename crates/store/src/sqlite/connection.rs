@@ -12,6 +12,7 @@ use crate::migrations::Schema;
 use crate::open::OpenError;
 use crate::relational::Row;
 use crate::sql::Query;
+use crate::store::Guard;
 
 /// How long a writer waits for another process.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
@@ -55,6 +56,8 @@ pub(super) struct Connection {
     pub(super) raw: rusqlite::Connection,
     /// Statements as SQLite reads them, by their text for both databases.
     texts: HashMap<&'static str, String>,
+    /// The guard behind the schema's foreign keys; see [`Schema`].
+    pub(super) foreign_keys: Option<Guard>,
 }
 
 impl Connection {
@@ -66,7 +69,7 @@ impl Connection {
             raw.busy_timeout(BUSY_TIMEOUT)?;
             raw.execute_batch(role.settings())?;
             raw.set_prepared_statement_cache_capacity(STATEMENTS);
-            Ok(Self { raw, texts: HashMap::new() })
+            Ok(Self { raw, texts: HashMap::new(), foreign_keys: None })
         };
         open().map_err(unavailable)
     }
@@ -196,7 +199,7 @@ mod tests {
     #[test]
     fn parameters_are_numbered_as_written_not_as_met() {
         let raw = rusqlite::Connection::open_in_memory().unwrap();
-        let mut connection = Connection { raw, texts: HashMap::new() };
+        let mut connection = Connection { raw, texts: HashMap::new(), foreign_keys: None };
         static SWAPPED: Query =
             Query { text: "select cast($2 as text), cast($1 as text), $2", key: 0, guard: false };
         let statement = Statement::new(&SWAPPED, vec!["one".into(), "two".into()]);

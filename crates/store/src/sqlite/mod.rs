@@ -53,6 +53,7 @@ pub(crate) fn open(
     let mut writer = Connection::open(path, connection::Role::Writer)?;
     let settings = writer.raw.execute_batch(schema.sqlite_settings);
     settings.map_err(|error| OpenError::Unavailable(connection::describe(&error)))?;
+    writer.foreign_keys = schema.foreign_keys;
     if options.migrate {
         writer.migrate(schema)?;
     }

@@ -112,7 +112,7 @@ fn together(
     for job in group {
         match connection.run(&job.statements) {
             Ok(rows) => answers.push(Ok(rows)),
-            Err(error) if refusal(&error).is_some() => return Ok(None),
+            Err(error) if refusal(&error, connection.foreign_keys).is_some() => return Ok(None),
             Err(error) => return Err(error),
         }
     }
@@ -131,7 +131,7 @@ fn one_by_one(
         answers.push(match result {
             Ok(rows) => Ok(rows),
             Err(error) => {
-                let refused = refusal(&error).ok_or(error)?;
+                let refused = refusal(&error, connection.foreign_keys).ok_or(error)?;
                 connection.execute("rollback to job")?;
                 Err(refused)
             }
@@ -142,14 +142,14 @@ fn one_by_one(
 }
 
 /// The answer to a job whose statements were refused; none if it is the database that failed.
-fn refusal(error: &rusqlite::Error) -> Option<CommitError> {
+fn refusal(error: &rusqlite::Error, foreign_keys: Option<Guard>) -> Option<CommitError> {
     if let Some(name) = connection::constraint(error) {
         let guard = sql::guard_of(&name).map(CommitError::Conflict);
         return Some(guard.unwrap_or(CommitError::Invalid(name)));
     }
-    // It does not say which, but there is only one.
-    if error.sqlite_error().is_some_and(|e| e.extended_code == ffi::SQLITE_CONSTRAINT_FOREIGNKEY) {
-        return Some(CommitError::Conflict(Guard::VaultKeyInUse));
+    let code = error.sqlite_error().map(|error| error.extended_code);
+    if let (Some(ffi::SQLITE_CONSTRAINT_FOREIGNKEY), Some(guard)) = (code, foreign_keys) {
+        return Some(CommitError::Conflict(guard));
     }
     match error.sqlite_error_code() {
         Some(ErrorCode::ConstraintViolation | ErrorCode::TooBig | ErrorCode::TypeMismatch) => {
