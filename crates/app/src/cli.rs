@@ -9,7 +9,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::config::{self, Config, Flags};
 use crate::explain::explained;
-use crate::{audit, connectors, demo, doctor, explain, keys, sandbox, server};
+use crate::{audit, bench, connectors, demo, doctor, explain, keys, node, sandbox, server, vault};
 
 /// Baton, a payment orchestrator: one API in front of many payment providers, with failover that cannot
 /// double charge.
@@ -32,7 +32,9 @@ enum Command {
     Keys(keys::Keys),
     /// Read and verify the audit log.
     Audit(audit::Audit),
-    /// Bring the database's schema up to date.
+    /// Look after the vault of card data and credentials: its keys, their rotation.
+    Vault(vault::Vault),
+    /// Bring the schema of the database and of the vault up to date.
     Migrate(Migrate),
     /// List, show and check connectors, and begin a new one.
     Connectors(connectors::Connectors),
@@ -40,6 +42,8 @@ enum Command {
     Doctor(doctor::Doctor),
     /// Say what a code means, whether money was moved, and what to do.
     Explain(explain::Explain),
+    /// Measure this machine.
+    Bench(bench::Bench),
 }
 
 /// Where configuration comes from; common to all commands that open the database.
@@ -106,6 +110,8 @@ pub(crate) async fn run(cli: Cli) -> Result<ExitCode, String> {
         Command::Sandbox(command) => sandbox::run(command).await,
         Command::Keys(command) => keys::run(command).await,
         Command::Audit(command) => audit::run(command).await,
+        Command::Vault(command) => vault::run(command).await,
+        Command::Bench(command) => bench::run(command).await,
         Command::Migrate(command) => migrate(command).await,
         Command::Connectors(command) => connectors::run(command),
         Command::Doctor(command) => doctor::run(command).await,
@@ -115,22 +121,29 @@ pub(crate) async fn run(cli: Cli) -> Result<ExitCode, String> {
 
 async fn migrate(command: Migrate) -> Result<ExitCode, String> {
     let config = command.common.load(None)?;
-    let store = crate::node::open_store(&config, true).await?;
-    let (_, made_root_key) = crate::node::open_vault(&config, true).await?;
-    if made_root_key {
-        let file = config.root_key_file();
-        eprintln!("{}: {}", file.display(), crate::node::MADE_ROOT_KEY);
-    }
+    let store = node::open_store(&config, true).await?;
     let info = store.describe().await.map_err(|error| error.to_string())?;
+    let (vault, made_root) = node::open_vault(&config, true).await?;
+    let sealed = vault.describe().await.map_err(|error| error.to_string())?;
     if command.report.json {
         let shown = serde_json::json!({
             "backend": info.backend,
             "version": info.version,
             "schema_version": info.schema_version,
+            "vault": {
+                "backend": sealed.backend,
+                "version": sealed.version,
+                "schema_version": sealed.schema_version,
+            },
         });
         println!("{shown}");
     } else {
         println!("{} {}: schema version {}", info.backend, info.version, info.schema_version);
+        let (backend, version) = (sealed.backend, sealed.version);
+        println!("vault, {backend} {version}: schema version {}", sealed.schema_version);
+    }
+    if made_root {
+        eprintln!("{}", node::new_root_key(&config));
     }
     Ok(ExitCode::SUCCESS)
 }

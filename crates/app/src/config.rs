@@ -21,6 +21,10 @@ const PREFIX: &str = "BATON_";
 /// Variables with the prefix that are no keys: one names the file, our own tests use the others.
 const NO_KEYS: [&str; 4] = ["config", "kills", "specs_dir", "test_postgres_url"];
 
+/// The PIN of the root keys' token. Read as it is: as a value like others, 0815 would be the number 815.
+const PIN_VARIABLE: &str = "BATON_VAULT__PKCS11__PIN";
+const PIN_KEY: &str = "vault__pkcs11__pin";
+
 /// The whole configuration.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -46,24 +50,14 @@ pub(crate) struct Config {
     pub(crate) payments: Payments,
     pub(crate) wire: Wire,
     pub(crate) store: StoreOptions,
+    pub(crate) vault: VaultOptions,
     pub(crate) events: Events,
-    pub(crate) vault: Vault,
     pub(crate) limits: Limits,
     pub(crate) server: Server,
     /// Without it, the server speaks plain HTTP.
     pub(crate) tls: Option<Tls>,
     /// Accounts of the default merchant.
     pub(crate) accounts: Vec<Account>,
-}
-
-/// What merchants keep with us, sealed.
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub(crate) struct Vault {
-    /// The vault's own database; beside the payments' one if absent.
-    pub(crate) database_url: Option<Secret>,
-    /// The file of the root keys; in the data folder if absent.
-    pub(crate) root_key_file: Option<PathBuf>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -180,6 +174,31 @@ pub(crate) struct Limits {
     pub(crate) failed_keys_per_minute: u32,
 }
 
+/// Where card data and credentials are, and what their keys are wrapped by.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct VaultOptions {
+    /// Its own database; if absent, beside the payments in PostgreSQL, or a SQLite file in the data folder.
+    pub(crate) database_url: Option<Secret>,
+    /// The file of root keys; in the data folder if absent.
+    pub(crate) root_key_file: Option<PathBuf>,
+    /// A device that keeps the root keys, instead of the file.
+    pub(crate) pkcs11: Option<Pkcs11>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Pkcs11 {
+    /// The device's library.
+    pub(crate) module: PathBuf,
+    /// The token's label.
+    pub(crate) token: String,
+    /// The label of the root keys.
+    pub(crate) key: String,
+    /// The user's PIN; better in [`PIN_VARIABLE`].
+    pub(crate) pin: Option<Secret>,
+}
+
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Events {
@@ -227,8 +246,8 @@ impl Default for Config {
             payments: Payments::default(),
             wire: Wire::default(),
             store: StoreOptions::default(),
+            vault: VaultOptions::default(),
             events: Events::default(),
-            vault: Vault::default(),
             limits: Limits::default(),
             server: Server::default(),
             tls: None,
@@ -327,8 +346,11 @@ pub(crate) fn load(flags: Flags) -> Result<Config, String> {
     }
     figment = figment
         .merge(Env::raw().only(&["DATABASE_URL"]))
-        .merge(Env::prefixed(PREFIX).ignore(&NO_KEYS).split("__"));
+        .merge(Env::prefixed(PREFIX).ignore(&NO_KEYS).ignore(&[PIN_KEY]).split("__"));
     let mut config: Config = figment.extract().map_err(|error| explain(&error))?;
+    if let (Some(pkcs11), Some(pin)) = (&mut config.vault.pkcs11, Env::var(PIN_VARIABLE)) {
+        pkcs11.pin = Some(Secret::new(pin));
+    }
     if let Some(listen) = flags.listen {
         config.listen = listen;
     }
@@ -428,6 +450,9 @@ impl Config {
                 return Err(format!("limits.{name} must be {least} to {most}, and is {value}"));
             }
         }
+        if self.vault.pkcs11.as_ref().is_some_and(|pkcs11| pkcs11.pin.is_none()) {
+            return Err(format!("vault.pkcs11.pin is missing; set {PIN_VARIABLE}"));
+        }
         Ok(())
     }
 
@@ -456,19 +481,19 @@ impl Config {
         }
     }
 
-    /// The vault's database: the payments' own when that is a server, else a file beside it.
+    /// The vault's database's URL.
     pub(crate) fn vault_url(&self) -> String {
-        match (&self.vault.database_url, &self.database_url) {
+        match (&self.vault.database_url, self.store_url()) {
             (Some(url), _) => url.expose().to_owned(),
-            (None, Some(url)) if url.expose().starts_with("postgres") => url.expose().to_owned(),
+            (None, shared) if !shared.starts_with("sqlite:") => shared,
             (None, _) => format!("sqlite:{}", self.data_dir.join("vault.db").display()),
         }
     }
 
-    /// The file of the vault's root keys.
+    /// The file of root keys.
     pub(crate) fn root_key_file(&self) -> PathBuf {
-        let given = self.vault.root_key_file.clone();
-        given.unwrap_or_else(|| self.data_dir.join("vault-root.key"))
+        let named = self.vault.root_key_file.clone();
+        named.unwrap_or_else(|| self.data_dir.join("vault-root.key"))
     }
 
     /// How the database is opened.

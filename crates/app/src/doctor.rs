@@ -57,6 +57,7 @@ pub(crate) async fn run(command: Doctor) -> Result<ExitCode, String> {
     found.extend(folder(&config));
     found.push(tls(&config));
     found.extend(database(&config).await);
+    found.extend(vault(&config).await);
     found.extend(accounts(&config)?);
     let bad = found.iter().any(|finding| finding.state == State::Bad);
     if command.report.json {
@@ -169,6 +170,44 @@ async fn keys(store: &dyn Store) -> Option<Finding> {
     } else {
         finding("API keys", State::Good, format!("{valid} not revoked"))
     })
+}
+
+async fn vault(config: &Config) -> Vec<Finding> {
+    const CHECK: &str = "vault";
+    let opened = match node::open_vault(config, false).await {
+        Ok((vault, _)) => vault.status().await.map_err(|error| error.to_string()),
+        Err(error) => Err(error),
+    };
+    let status = match opened {
+        Ok(status) => status,
+        Err(error) => {
+            let detail = format!("{error}; a new vault is made by baton migrate or baton serve");
+            return vec![finding(CHECK, State::Bad, detail)];
+        }
+    };
+    let records: u64 = status.counts.iter().map(|count| count.records).sum();
+    let info = &status.store;
+    let held = format!(
+        "{} {}, schema version {}, {records} records",
+        info.backend, info.version, info.schema_version
+    );
+    let mut found = vec![finding(CHECK, State::Good, held)];
+    if status.roots.len() > 1 {
+        let detail = "its rotation was interrupted; finish it: baton vault rotate --root";
+        found.push(finding("vault root key", State::Warning, detail));
+    } else if config.vault.pkcs11.is_some() {
+        found.push(finding("vault root key", State::Good, "in a PKCS#11 token"));
+    } else {
+        let file = config.root_key_file();
+        let detail = format!("in the file {}; in production, keep it in a device", file.display());
+        found.push(finding("vault root key", State::Warning, detail));
+    }
+    if status.stale > 0 {
+        let detail =
+            format!("{} records are under old keys; run: baton vault reencrypt", status.stale);
+        found.push(finding("vault keys", State::Warning, detail));
+    }
+    found
 }
 
 fn accounts(config: &Config) -> Result<Vec<Finding>, String> {

@@ -11,6 +11,7 @@ macro_rules! println {
 }
 
 mod audit;
+mod bench;
 mod cli;
 mod config;
 mod connectors;
@@ -25,6 +26,7 @@ mod server;
 mod signals;
 mod style;
 mod tls;
+mod vault;
 
 use std::process::ExitCode;
 

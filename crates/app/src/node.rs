@@ -10,7 +10,8 @@ use baton_api::ErrorCode;
 use baton_engine::audit::Actor;
 use baton_engine::{Clock, SystemClock};
 use baton_store::Store;
-use baton_vault::{FileRoot, Vault};
+use baton_types::Secret;
+use baton_vault::{FileRoot, Pkcs11Config, Pkcs11Root, RootError, RootKey, Vault};
 
 use crate::config::Config;
 use crate::explain::{explained, open_error};
@@ -98,28 +99,6 @@ pub(crate) async fn open_store(config: &Config, migrate: bool) -> Result<Arc<dyn
     opened.map_err(|error| explained(open_error(&error), error))
 }
 
-/// Opens the vault, and makes its root key at the first start; says whether it did.
-///
-/// # Errors
-/// Its database or its root key cannot be opened, or the one does not fit the other.
-pub(crate) async fn open_vault(config: &Config, migrate: bool) -> Result<(Vault, bool), String> {
-    make_data_dir(config)?;
-    let file = config.root_key_file();
-    let store = baton_store::open_vault(&config.vault_url(), config.store_options(migrate)).await;
-    let store = store
-        .map_err(|error| explained(open_error(&error), format!("the vault's database: {error}")))?;
-    let describe = |error: &dyn std::fmt::Display| {
-        explained(ErrorCode::VaultUnusable, format!("{} {error}", file.display()))
-    };
-    let (root, created) = FileRoot::open_or_create(&file).map_err(|error| describe(&error))?;
-    let opened = Vault::open(store, Arc::new(root), SystemClock.now()).await;
-    Ok((opened.map_err(|error| describe(&error))?, created))
-}
-
-/// Said when a root key was made for a vault that will hold more than tests.
-pub(crate) const MADE_ROOT_KEY: &str = "a root key for the vault was made; without it nothing in the vault can be \
-    read: back it up apart from the database, and keep it out of the database's reach";
-
 /// Whoever is at the command line, as the audit log names them: by the process's own user, not by what the
 /// environment says.
 pub(crate) fn operator() -> Actor {
@@ -152,4 +131,67 @@ mod tests {
         }
         assert!(matches!(operator(), Actor::CommandLine(Some(name)) if !name.is_empty()));
     }
+}
+
+/// Opens the vault that the configuration names, and says whether this made its root key; then the operator
+/// has to be told, see [`new_root_key`]. Without `migrate` no key is made.
+///
+/// # Errors
+/// Its database cannot be opened, or its root key is not at hand or is another's.
+pub(crate) async fn open_vault(config: &Config, migrate: bool) -> Result<(Vault, bool), String> {
+    make_data_dir(config)?;
+    let opened = baton_store::open_vault(&config.vault_url(), config.store_options(migrate)).await;
+    let store = opened.map_err(|error| format!("the vault: {error}"))?;
+    // A vault that has keys needs the root key that it had: a new one would open nothing.
+    let empty = store.keys().await.map_err(|error| format!("the vault: {error}"))?.is_empty();
+    if empty && !migrate {
+        return Err("the vault has no keys yet: baton migrate makes them".to_owned());
+    }
+    let (root, made) = open_root(config, empty).await?;
+    let vault = Vault::open(store, root, SystemClock.now()).await;
+    Ok((vault.map_err(|error| error.to_string())?, made))
+}
+
+async fn open_root(config: &Config, create: bool) -> Result<(Arc<dyn RootKey>, bool), String> {
+    let pkcs11 = config.vault.pkcs11.as_ref().map(|pkcs11| Pkcs11Config {
+        module: pkcs11.module.clone(),
+        token: pkcs11.token.clone(),
+        key: pkcs11.key.clone(),
+        pin: Secret::new(pkcs11.pin.as_ref().map(Secret::expose).unwrap_or_default().to_owned()),
+    });
+    let file = config.root_key_file();
+    let open = move || -> Result<(Arc<dyn RootKey>, bool), RootError> {
+        Ok(match pkcs11 {
+            Some(pkcs11) => {
+                let (root, made) = Pkcs11Root::open(pkcs11, create)?;
+                (Arc::new(root), made)
+            }
+            None if create => {
+                let (root, made) = FileRoot::open_or_create(&file)?;
+                (Arc::new(root), made)
+            }
+            None => (Arc::new(FileRoot::open(&file)?), false),
+        })
+    };
+    let opened = tokio::task::spawn_blocking(open).await.map_err(|error| error.to_string())?;
+    opened.map_err(|error| format!("the vault's root key: {error}"))
+}
+
+/// What an operator has to know about a root key that has just been made.
+pub(crate) fn new_root_key(config: &Config) -> String {
+    if let Some(pkcs11) = &config.vault.pkcs11 {
+        return format!(
+            "WARNING: the vault's root key was made just now in the token {}. Back the token up: without \
+             this key no card and no credential can ever be read again.",
+            pkcs11.token
+        );
+    }
+    format!(
+        "WARNING: the vault's root key was made just now, in {}.\n\
+         WARNING: whoever has this file and the database has every card; without the file no card and no \
+         credential can ever be read again.\n\
+         WARNING: back it up, apart from the database. In production keep the root key in a device \
+         (docs/vault.md).",
+        config.root_key_file().display()
+    )
 }

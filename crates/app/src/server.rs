@@ -186,7 +186,9 @@ pub(crate) async fn start(mut config: Config, dev: Option<Dev>) -> Result<Runnin
     let store = node::open_store(&config, config.auto_migrate).await?;
     let (vault, made_root_key) = node::open_vault(&config, config.auto_migrate).await?;
     if made_root_key && !is_dev {
-        tracing::warn!(file = %config.root_key_file().display(), "{}", node::MADE_ROOT_KEY);
+        for line in node::new_root_key(&config).lines() {
+            tracing::warn!("{}", line.trim_start_matches("WARNING: "));
+        }
     }
     let audit = Audit::new(Arc::clone(&store), Arc::new(SystemClock));
     let credentials = declare_accounts(&mut config, &audit).await?;

@@ -176,6 +176,10 @@ impl Keyring {
         if key.left.load(Ordering::Relaxed) > 0 {
             return Ok(());
         }
+        // Other processes have counted too, or replaced it already.
+        if self.load().await?.current.version != key.version {
+            return Ok(());
+        }
         let uses = key.uses.load(Ordering::Relaxed);
         if uses >= self.limits.rotate_after {
             match self.add_key(VaultPurpose::Data, Some(key.version), now).await {

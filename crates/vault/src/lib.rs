@@ -19,9 +19,10 @@ mod status;
 mod token;
 mod vault;
 
+pub use baton_store::{VaultCount as Count, VaultInfo as Info, VaultPurpose as Purpose};
 pub use error::{RootError, VaultError};
 pub use keyring::Limits;
 pub use reencrypt::{Progress, Reencrypted};
-pub use root::{FileRoot, RootKey};
+pub use root::{FileRoot, Pkcs11Config, Pkcs11Root, RootKey};
 pub use status::{KeyState, KeyStatus, Status};
 pub use vault::{Revealed, SealedKind, SealedRef, Tenant, Token, TokenKind, Vault};

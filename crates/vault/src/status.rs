@@ -66,6 +66,14 @@ pub struct Status {
 }
 
 impl Vault {
+    /// What the vault's database is.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    pub async fn describe(&self) -> Result<VaultInfo, VaultError> {
+        Ok(self.ring.store.describe().await?)
+    }
+
     /// What there is. Reads the whole table of records.
     ///
     /// # Errors

@@ -28,6 +28,10 @@ fn help_is_as_it_was_last_approved() {
         "audit verify",
         "audit list",
         "audit head",
+        "vault",
+        "vault status",
+        "vault rotate",
+        "vault reencrypt",
         "migrate",
         "connectors",
         "connectors list",
@@ -36,6 +40,8 @@ fn help_is_as_it_was_last_approved() {
         "connectors new",
         "doctor",
         "explain",
+        "bench",
+        "bench vault",
     ] {
         let mut arguments: Vec<&str> = command.split_whitespace().collect();
         arguments.push("--help");

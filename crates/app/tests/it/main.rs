@@ -29,3 +29,4 @@ mod edge;
 mod kill;
 mod order;
 mod support;
+mod vault;

@@ -1,6 +1,7 @@
 //! The vault's store in memory: for tests, and for measuring everything but the database.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
@@ -28,7 +29,11 @@ struct Tables {
 const IN_USE: CommitError = CommitError::Conflict(Guard::VaultKeyInUse);
 
 impl Tables {
-    /// Whether the write can be done as things stand.
+    fn without_records(&self) -> Self {
+        Self { roots: self.roots.clone(), keys: self.keys.clone(), records: BTreeMap::new() }
+    }
+
+    /// Whether the write can be done as things stand; not whether a record needs the key that it retires.
     fn check(&self, write: &VaultWrite) -> Result<(), CommitError> {
         let fine = match write {
             VaultWrite::RemoveRoot { id } => {
@@ -41,16 +46,12 @@ impl Tables {
                 row.root.as_ref().is_none_or(|root| self.roots.contains(root))
             }
             VaultWrite::Rewrap { root, .. } => self.roots.contains(root),
-            VaultWrite::Retire { purpose, version, .. } => {
-                *purpose != VaultPurpose::Data
-                    || !self.records.values().any(|row| row.key_version == Some(*version))
-            }
             VaultWrite::Insert(row) if self.records.contains_key(&row.id) => {
                 return Err(CommitError::Invalid("vault_records_id".into()));
             }
             VaultWrite::Insert(row) | VaultWrite::Put(row) => self.has_key(row),
             VaultWrite::Reseal { record, .. } => self.has_key(record),
-            VaultWrite::AddRoot { .. } | VaultWrite::Use { .. } => true,
+            VaultWrite::AddRoot { .. } | VaultWrite::Retire { .. } | VaultWrite::Use { .. } => true,
         };
         if fine { Ok(()) } else { Err(IN_USE) }
     }
@@ -115,28 +116,35 @@ impl MemoryVault {
 
 #[async_trait]
 impl VaultStore for MemoryVault {
-    async fn commit(&self, mut writes: Vec<VaultWrite>) -> Result<(), CommitError> {
+    async fn commit(&self, writes: Vec<VaultWrite>) -> Result<(), CommitError> {
         // The databases' own checks.
         compile(writes.clone())?;
-        let mut tables = self.lock();
-        if writes.len() == 1
-            && let Some(write) = writes.pop()
-        {
-            tables.check(&write)?;
-            tables.apply(write);
-            return Ok(());
-        }
-        // A later write may need an earlier one, so a copy tries them all.
-        let mut tried = Tables {
-            roots: tables.roots.clone(),
-            keys: tables.keys.clone(),
-            records: tables.records.clone(),
+        let of_record = |write: &VaultWrite| {
+            matches!(write, VaultWrite::Insert(_) | VaultWrite::Put(_) | VaultWrite::Reseal { .. })
         };
-        for write in writes {
-            tried.check(&write)?;
-            tried.apply(write);
+        let (records, others): (Vec<_>, Vec<_>) = writes.into_iter().partition(of_record);
+        let mut tables = self.lock();
+        if !others.is_empty() {
+            // A later one may need an earlier one, so a copy tries them all; there are few.
+            let mut tried = tables.without_records();
+            for write in others {
+                if let VaultWrite::Retire { purpose: VaultPurpose::Data, version, .. } = &write
+                    && tables.records.values().any(|row| row.key_version == Some(*version))
+                {
+                    return Err(IN_USE);
+                }
+                tried.check(&write)?;
+                tried.apply(write);
+            }
+            if let Some(refused) = records.iter().find_map(|write| tried.check(write).err()) {
+                return Err(refused);
+            }
+            (tables.roots, tables.keys) = (tried.roots, tried.keys);
         }
-        *tables = tried;
+        records.iter().try_for_each(|write| tables.check(write))?;
+        for write in records {
+            tables.apply(write);
+        }
         Ok(())
     }
 
@@ -212,10 +220,10 @@ impl VaultStore for MemoryVault {
     ) -> Result<Vec<VaultRecord>, StoreError> {
         let tables = self.lock();
         let other = |found: Option<u32>, wanted: u32| found.is_some_and(|found| found != wanted);
-        let rows = tables.records.values().filter(|row| {
-            row.id.as_slice() > after
-                && (other(row.key_version, key_version)
-                    || other(row.fingerprint_version, fingerprint_version))
+        let rows = tables.records.range::<[u8], _>((Bound::Excluded(after), Bound::Unbounded));
+        let rows = rows.map(|(_, row)| row).filter(|row| {
+            other(row.key_version, key_version)
+                || other(row.fingerprint_version, fingerprint_version)
         });
         Ok(rows.take(usize::try_from(limit).unwrap_or(usize::MAX)).cloned().collect())
     }

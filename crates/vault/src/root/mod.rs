@@ -1,10 +1,12 @@
 //! Root keys: what wraps the vault's keys, and stays outside of the database.
 
 mod file;
+mod pkcs11;
 
 use zeroize::Zeroizing;
 
 pub use self::file::FileRoot;
+pub use self::pkcs11::{Pkcs11Config, Pkcs11Root};
 use crate::error::RootError;
 
 /// A place that keeps root keys and wraps by them. It may hold more than one while they are replaced.

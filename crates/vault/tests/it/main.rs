@@ -13,5 +13,12 @@
     reason = "tests"
 )]
 
+mod binding;
+mod faults;
+mod key_file;
+mod pkcs11;
+mod properties;
+mod rotation;
 mod rules;
+mod scan;
 mod support;

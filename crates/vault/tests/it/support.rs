@@ -42,6 +42,19 @@ impl Place {
     pub async fn vault(&self) -> Vault {
         Vault::open(Arc::clone(&self.store), self.root(), at(0)).await.unwrap()
     }
+
+    /// As another process would open it: with connections of its own too.
+    pub async fn other_process(&self) -> Vault {
+        let store = match self.url.as_str() {
+            "memory:" => Arc::clone(&self.store),
+            url => open_vault(url, OpenOptions::default()).await.unwrap(),
+        };
+        Vault::open(store, self.root(), at(0)).await.unwrap()
+    }
+
+    pub async fn vault_with(&self, limits: Limits) -> Vault {
+        Vault::open_with(Arc::clone(&self.store), self.root(), at(0), limits).await.unwrap()
+    }
 }
 
 pub fn migrate() -> OpenOptions {
