@@ -119,20 +119,6 @@ fn user_name(users: &str, uid: u32) -> String {
     name.unwrap_or(number)
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_user_is_named_as_the_system_names_them() {
-        let users = "daemon:x:1:1::/:/bin/false\nada:x:1000:1000:Ada:/:/bin/sh\nbroken\n";
-        for (uid, want) in [(1, "daemon"), (1000, "ada"), (10, "10")] {
-            assert_eq!(user_name(users, uid), want);
-        }
-        assert!(matches!(operator(), Actor::CommandLine(Some(name)) if !name.is_empty()));
-    }
-}
-
 /// Opens the vault that the configuration names, and says whether this made its root key; then the operator
 /// has to be told, see [`new_root_key`]. Without `migrate` no key is made.
 ///
@@ -194,4 +180,18 @@ pub(crate) fn new_root_key(config: &Config) -> String {
          (docs/vault.md).",
         config.root_key_file().display()
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_user_is_named_as_the_system_names_them() {
+        let users = "daemon:x:1:1::/:/bin/false\nada:x:1000:1000:Ada:/:/bin/sh\nbroken\n";
+        for (uid, want) in [(1, "daemon"), (1000, "ada"), (10, "10")] {
+            assert_eq!(user_name(users, uid), want);
+        }
+        assert!(matches!(operator(), Actor::CommandLine(Some(name)) if !name.is_empty()));
+    }
 }
