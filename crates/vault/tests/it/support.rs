@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use baton_store::{OpenOptions, VaultStore, open_vault};
 use baton_types::{Id, Secret, Timestamp};
-use baton_vault::{FileRoot, Tenant, Vault};
+use baton_vault::{FileRoot, Limits, Tenant, Vault};
 
 pub const POSTGRES: &str = "BATON_TEST_POSTGRES_URL";
 pub const PAN: &str = "4111111111111111";
@@ -27,6 +27,7 @@ pub fn secret(text: &str) -> Secret {
 pub struct Place {
     pub folder: tempfile::TempDir,
     pub store: Arc<dyn VaultStore>,
+    pub url: String,
 }
 
 impl Place {
@@ -63,7 +64,7 @@ pub fn migrate() -> OpenOptions {
 
 async fn place(folder: tempfile::TempDir, url: String) -> Place {
     let store = open_vault(&url, migrate()).await.unwrap();
-    Place { folder, store }
+    Place { folder, store, url }
 }
 
 pub async fn memory() -> Place {
