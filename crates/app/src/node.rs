@@ -127,7 +127,8 @@ fn user_name(users: &str, uid: u32) -> String {
 pub(crate) async fn open_vault(config: &Config, migrate: bool) -> Result<(Vault, bool), String> {
     make_data_dir(config)?;
     let opened = baton_store::open_vault(&config.vault_url(), config.store_options(migrate)).await;
-    let store = opened.map_err(|error| format!("the vault: {error}"))?;
+    let store =
+        opened.map_err(|error| explained(open_error(&error), format!("the vault: {error}")))?;
     // A vault that has keys needs the root key that it had: a new one would open nothing.
     let empty = store.keys().await.map_err(|error| format!("the vault: {error}"))?.is_empty();
     if empty && !migrate {
@@ -135,7 +136,7 @@ pub(crate) async fn open_vault(config: &Config, migrate: bool) -> Result<(Vault,
     }
     let (root, made) = open_root(config, empty).await?;
     let vault = Vault::open(store, root, SystemClock.now()).await;
-    Ok((vault.map_err(|error| error.to_string())?, made))
+    Ok((vault.map_err(|error| explained(ErrorCode::VaultUnusable, error))?, made))
 }
 
 async fn open_root(config: &Config, create: bool) -> Result<(Arc<dyn RootKey>, bool), String> {
@@ -160,7 +161,9 @@ async fn open_root(config: &Config, create: bool) -> Result<(Arc<dyn RootKey>, b
         })
     };
     let opened = tokio::task::spawn_blocking(open).await.map_err(|error| error.to_string())?;
-    opened.map_err(|error| format!("the vault's root key: {error}"))
+    opened.map_err(|error| {
+        explained(ErrorCode::VaultUnusable, format!("the vault's root key: {error}"))
+    })
 }
 
 /// What an operator has to know about a root key that has just been made.
