@@ -1,11 +1,12 @@
 //! Bodies of errors in the Gateway API's form.
 
 use axum::response::{IntoResponse as _, Response};
+use baton_engine::EngineError;
 use http::StatusCode;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::fields::FieldError;
+use crate::fields::{FieldError, sentence};
 
 /// What is wrong with a request: one field, one error.
 #[derive(Serialize, JsonSchema)]
@@ -33,4 +34,21 @@ pub fn error_body(message: &str) -> String {
 pub(crate) fn validation(status: StatusCode, error: &FieldError) -> Response {
     let field_name = Some(error.field.as_str()).filter(|field| !field.is_empty());
     json(status, &ValidationErrorMessage { field_name, errors: [error.message.as_str()] })
+}
+
+/// Why something that is no payment's operation could not be done: the fault is ours, not the request's.
+pub(crate) fn failure(error: &EngineError) -> Response {
+    let status = match error {
+        EngineError::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+        EngineError::UnknownAccount { .. }
+        | EngineError::WrongMode { .. }
+        | EngineError::NotFound
+        | EngineError::OtherCard
+        | EngineError::NotTheWhole { .. }
+        | EngineError::Refused(_)
+        | EngineError::KeyReused
+        | EngineError::StillRunning
+        | EngineError::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+    };
+    validation(status, &FieldError::new("", sentence(error)))
 }

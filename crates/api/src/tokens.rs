@@ -8,8 +8,8 @@ use std::sync::Arc;
 use axum::Extension;
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse as _, Response};
+use baton_engine::Caller;
 use baton_engine::keys::Scope;
-use baton_engine::{Caller, EngineError};
 use baton_types::Secret;
 use http::{HeaderValue, StatusCode, header};
 use schemars::JsonSchema;
@@ -17,8 +17,8 @@ use serde::Serialize;
 
 use crate::App;
 use crate::body::{Json, JsonBody};
-use crate::error::{ValidationErrorMessage, json, validation};
-use crate::fields::{FieldError, Fields, sentence};
+use crate::error::{ValidationErrorMessage, failure, json, validation};
+use crate::fields::{FieldError, Fields};
 use crate::openapi::{Doc, Draft, Param, Tag, types};
 use crate::route::{Access, Route};
 
@@ -224,20 +224,4 @@ async fn delete(
 /// Whether a text can be a token at all.
 pub(crate) fn is_token(text: &str) -> bool {
     text.len() == TOKEN_LENGTH && text.bytes().all(|b| b.is_ascii_alphanumeric())
-}
-
-fn failure(error: &EngineError) -> Response {
-    let status = match error {
-        EngineError::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
-        EngineError::UnknownAccount { .. }
-        | EngineError::WrongMode { .. }
-        | EngineError::NotFound
-        | EngineError::OtherCard
-        | EngineError::NotTheWhole { .. }
-        | EngineError::Refused(_)
-        | EngineError::KeyReused
-        | EngineError::StillRunning
-        | EngineError::Internal => StatusCode::INTERNAL_SERVER_ERROR,
-    };
-    validation(status, &FieldError::new("", sentence(error)))
 }

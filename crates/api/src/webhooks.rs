@@ -17,7 +17,7 @@ use baton_types::MerchantId;
 use http::{HeaderMap, StatusCode};
 
 use crate::App;
-use crate::error::{ValidationErrorMessage, validation};
+use crate::error::{ValidationErrorMessage, failure, validation};
 use crate::fields::{FieldError, sentence};
 use crate::openapi::{Doc, Param, Tag};
 use crate::route::{Access, Route};
@@ -125,22 +125,6 @@ fn disbelieve(error: &WebhookError) -> Response {
         WebhookError::NoSecret | WebhookError::BadSignature | WebhookError::TooOld => {
             StatusCode::UNAUTHORIZED
         }
-    };
-    refuse(status, &sentence(error))
-}
-
-fn failure(error: &EngineError) -> Response {
-    let status = match error {
-        EngineError::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
-        EngineError::UnknownAccount { .. }
-        | EngineError::WrongMode { .. }
-        | EngineError::NotFound
-        | EngineError::OtherCard
-        | EngineError::NotTheWhole { .. }
-        | EngineError::Refused(_)
-        | EngineError::KeyReused
-        | EngineError::StillRunning
-        | EngineError::Internal => StatusCode::INTERNAL_SERVER_ERROR,
     };
     refuse(status, &sentence(error))
 }

@@ -453,19 +453,19 @@ async fn no_wallets() -> Response {
     validation(StatusCode::NOT_IMPLEMENTED, &FieldError::new("", message))
 }
 
+/// An account that cannot be asked about is the query's fault.
 fn failure(error: &EngineError) -> Response {
-    let wrong = |status, field: &str| validation(status, &FieldError::new(field, sentence(error)));
     match error {
         EngineError::UnknownAccount { .. } | EngineError::WrongMode { .. } => {
-            wrong(StatusCode::BAD_REQUEST, "account")
+            validation(StatusCode::BAD_REQUEST, &FieldError::new("account", sentence(error)))
         }
-        EngineError::Unavailable => wrong(StatusCode::SERVICE_UNAVAILABLE, ""),
         EngineError::NotFound
         | EngineError::OtherCard
         | EngineError::NotTheWhole { .. }
         | EngineError::Refused(_)
         | EngineError::KeyReused
         | EngineError::StillRunning
-        | EngineError::Internal => wrong(StatusCode::INTERNAL_SERVER_ERROR, ""),
+        | EngineError::Unavailable
+        | EngineError::Internal => crate::error::failure(error),
     }
 }
