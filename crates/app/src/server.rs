@@ -195,7 +195,7 @@ pub(crate) async fn start(mut config: Config, dev: Option<Dev>) -> Result<Runnin
     let engine = Engine::new(Parts {
         config: config.engine(node_name),
         store,
-        wire: Wire::new(config.wire()).map_err(|error| error.to_string())?,
+        wire: Arc::new(Wire::new(config.wire()).map_err(|error| error.to_string())?),
         clock: Arc::new(SystemClock),
         vault,
         connectors: baton_connectors::all().map_err(|error| error.to_string())?,

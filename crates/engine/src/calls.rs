@@ -10,12 +10,13 @@ use baton_connect::{
 use baton_flow::{CallId, CallState, OrderKind, Payment};
 use baton_types::DeclineCode;
 use baton_types::outcome::{Doubt, Finding, NotSent, Outcome};
-use baton_wire::{Exchange, Target, Wire};
+use baton_wire::{Exchange, Target};
 use tokio::time::Instant;
 
 use crate::Account;
 use crate::accounts::CardSecrets;
 use crate::metrics::Metrics;
+use crate::network::Network;
 
 /// Most calls that one operation may take at one provider.
 const SEQUENCE_MAX: usize = 6;
@@ -66,7 +67,7 @@ pub(crate) fn prepare(
     id: CallId,
     account: Arc<Account>,
     facts: Option<&PurchaseFacts>,
-    wire: &Wire,
+    wire: &dyn Network,
     send_window: Duration,
 ) -> Result<Prepared, NotSent> {
     let planned = payment.call(id).ok_or(NotSent::NotConfigured)?;
@@ -120,7 +121,7 @@ fn number(
 pub(crate) async fn send(
     prepared: Prepared,
     card: Option<&CardSecrets>,
-    wire: &Wire,
+    wire: &dyn Network,
     metrics: &Metrics,
 ) -> Sent {
     let Prepared { account, operation, call, key, send_by } = prepared;
@@ -161,7 +162,7 @@ async fn sequence(
     key: &str,
     send_by: Instant,
     card: Option<&CardSecrets>,
-    wire: &Wire,
+    wire: &dyn Network,
 ) -> (Outcome, Option<String>) {
     let (Some(connector), Some(target)) = (&account.connector, &account.target) else {
         return (Outcome::NotSent { why: NotSent::NotConfigured }, None);
@@ -250,7 +251,7 @@ pub(crate) async fn look_up(
     payment: &Payment,
     id: CallId,
     account: &Account,
-    wire: &Wire,
+    wire: &dyn Network,
     metrics: &Metrics,
 ) -> Finding {
     let Some(connector) = &account.connector else { return Finding::Inconclusive };
@@ -290,7 +291,7 @@ async fn ask_all(
     question: &LookUp,
     account: &Account,
     first: HttpCall,
-    wire: &Wire,
+    wire: &dyn Network,
 ) -> Finding {
     let mut call = first;
     for _ in 0..LOOK_UP_SEQUENCE_MAX {
@@ -307,7 +308,11 @@ async fn ask_all(
 }
 
 /// Puts a question to an account's provider. It moves no money, so nothing of it is durable.
-pub(crate) async fn ask(account: &Account, call: &HttpCall, wire: &Wire) -> Option<HttpReply> {
+pub(crate) async fn ask(
+    account: &Account,
+    call: &HttpCall,
+    wire: &dyn Network,
+) -> Option<HttpReply> {
     let filled = call.fill(&account.secrets(None)).ok()?;
     // A provider that fails to take payments may well answer questions; the schedule bounds them.
     let target = Target { breaker: false, ..account.target.clone()? };

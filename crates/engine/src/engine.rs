@@ -8,7 +8,6 @@ use baton_flow::{CallId, Candidate, DoubtMode, Input, Order, OrderKind, Payment,
 use baton_store::Store;
 use baton_types::{ApiKeyId, Card, MaskedCard, MerchantId, Money, PaymentId, Secret};
 use baton_vault::Vault;
-use baton_wire::Wire;
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -21,6 +20,7 @@ use crate::calls::PurchaseFacts;
 use crate::error::EngineError;
 use crate::inner::{Inner, Running};
 use crate::metrics::Metrics;
+use crate::network::Network;
 use crate::relay::EventSink;
 use crate::task::{Claim, Progress, PurchaseSecrets, Stopped, Task};
 use crate::{Clock, new_id};
@@ -65,7 +65,7 @@ pub struct Parts {
     /// Durable state.
     pub store: Arc<dyn Store>,
     /// Sockets.
-    pub wire: Wire,
+    pub wire: Arc<dyn Network>,
     /// Time and randomness.
     pub clock: Arc<dyn Clock>,
     /// The connectors of this build.

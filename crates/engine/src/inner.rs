@@ -7,7 +7,6 @@ use baton_flow::{Facts, Owner, Payment, snapshot};
 use baton_store::Store;
 use baton_types::{BootId, MerchantId, PaymentId};
 use baton_vault::Vault;
-use baton_wire::Wire;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -17,12 +16,13 @@ use crate::audit::Audit;
 use crate::engine::EngineConfig;
 use crate::error::EngineError;
 use crate::metrics::Metrics;
+use crate::network::Network;
 use crate::relay::EventSink;
 
 pub(crate) struct Inner {
     pub(crate) config: EngineConfig,
     pub(crate) store: Arc<dyn Store>,
-    pub(crate) wire: Wire,
+    pub(crate) wire: Arc<dyn Network>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) vault: Vault,
     pub(crate) accounts: Accounts,

@@ -137,7 +137,7 @@ impl Engine {
         let account = named.first().ok_or(EngineError::UnknownAccount { index: 0 })?;
         let connector = account.connector.as_ref().ok_or(QuestionError::NotSupported)?;
         let call = connector.balance(&account.cx).ok_or(QuestionError::NotSupported)?;
-        let reply = crate::calls::ask(account, &call, &self.inner.wire).await;
+        let reply = crate::calls::ask(account, &call, self.inner.wire.as_ref()).await;
         let reply = reply.ok_or(QuestionError::NoAnswer)?;
         connector.read_balance(&account.cx, &reply).ok_or(QuestionError::NoAnswer)
     }

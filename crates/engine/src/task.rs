@@ -178,7 +178,7 @@ impl Task {
         let card = self.purchase.as_ref().and_then(|purchase| purchase.card.as_ref());
         let card = card.filter(|_| matches!(id, CallId::Attempt(_)));
         let engine = Arc::clone(&self.engine);
-        let sent = calls::send(prepared, card, &engine.wire, &engine.metrics).await;
+        let sent = calls::send(prepared, card, engine.wire.as_ref(), &engine.metrics).await;
         self.provider = self.provider.saturating_add(sent.took);
         self.learnt.extend(sent.learnt.map(|learnt| (id, learnt)));
         Input::Outcome { call: id, outcome: sent.outcome }
@@ -193,7 +193,8 @@ impl Task {
         let engine = &self.engine;
         let asked_at = engine.clock.now();
         let finding =
-            calls::look_up(&self.payment, id, &account, &engine.wire, &engine.metrics).await;
+            calls::look_up(&self.payment, id, &account, engine.wire.as_ref(), &engine.metrics)
+                .await;
         let absent_after = self.payment.call(id).and_then(|call| call.absent_after);
         let finding = as_of(finding, asked_at, engine.clock.now(), absent_after);
         Some(Input::Finding { call: id, finding })
@@ -351,7 +352,7 @@ impl Task {
         let account = account.ok().flatten().ok_or(NotSent::NotConfigured)?;
         let window = Duration::from_millis(u64::try_from(facts.send_window_ms).unwrap_or(0));
         let known = self.purchase.as_ref().map(|purchase| &purchase.facts);
-        calls::prepare(payment, id, account, known, &self.engine.wire, window)
+        calls::prepare(payment, id, account, known, self.engine.wire.as_ref(), window)
     }
 
     async fn account_of(&self, id: CallId) -> Option<Arc<crate::Account>> {

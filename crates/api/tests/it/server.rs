@@ -108,7 +108,7 @@ impl Server {
         let engine = Engine::new(Parts {
             config,
             store: store.clone(),
-            wire: Wire::new(WireConfig::default()).unwrap(),
+            wire: Arc::new(Wire::new(WireConfig::default()).unwrap()),
             clock: Arc::new(SystemClock),
             vault: vault(folder.path()).await,
             connectors: baton_connectors::all().unwrap(),

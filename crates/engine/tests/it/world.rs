@@ -127,7 +127,7 @@ pub(crate) async fn engine_on(
     let engine = Engine::new(Parts {
         config: setup.engine,
         store,
-        wire: Wire::new(setup.wire).unwrap(),
+        wire: Arc::new(Wire::new(setup.wire).unwrap()),
         clock: Arc::clone(clock) as Arc<dyn Clock>,
         vault: vault().await,
         connectors: baton_connectors::all().unwrap(),
