@@ -1,14 +1,19 @@
 //! `baton vault`: keys and their rotation, also beside a running server.
 //!
 //! Every command may be killed at any moment: what is sealed still opens, and the command can be run again.
+//! What changes keys is in the audit log twice: before it begins, and with how it ended. The log is in the
+//! payments' database and the vault may have its own, so the two are no one commit; a command that was
+//! killed has its first entry only.
 
 use std::io::IsTerminal as _;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
+use baton_engine::audit::{Action, Audit, Entry};
 use baton_engine::{Clock as _, SystemClock};
 use baton_types::Timestamp;
-use baton_vault::{Progress, Purpose, Reencrypted, Status};
+use baton_vault::{Progress, Purpose, Reencrypted, Status, VaultError};
 use clap::{Args, Subcommand};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
@@ -92,13 +97,56 @@ pub(crate) async fn run(command: Vault) -> Result<ExitCode, String> {
     }
 }
 
-async fn open(common: &Common) -> Result<baton_vault::Vault, String> {
-    let config = common.load(None)?;
-    Ok(node::open_vault(&config, false).await?.0)
+/// The vault, and the log of what is done to its keys.
+struct Keeper {
+    vault: baton_vault::Vault,
+    audit: Audit,
+}
+
+impl Keeper {
+    async fn open(common: &Common) -> Result<Self, String> {
+        let config = common.load(None)?;
+        let (vault, _) = node::open_vault(&config, false).await?;
+        let store = node::open_store(&config, false).await?;
+        Ok(Self { vault, audit: Audit::new(store, Arc::new(SystemClock)) })
+    }
+
+    /// Does something to the keys, between two entries in the audit log. Without the first it is not done.
+    async fn audited<T>(
+        &self,
+        action: Action,
+        subject: &str,
+        work: impl Future<Output = Result<T, VaultError>>,
+        result: impl FnOnce(&T) -> Value,
+    ) -> Result<T, String> {
+        self.note(action, subject, json!({ "phase": "begun" })).await?;
+        let done = work.await;
+        let detail = match &done {
+            Ok(done) => json!({ "phase": "done", "result": result(done) }),
+            Err(error) => json!({ "phase": "failed", "error": error.to_string() }),
+        };
+        let noted = self.note(action, subject, detail).await;
+        let done = done.map_err(|error| error.to_string())?;
+        noted.map_err(|error| format!("it is done, but for its entry: {error}"))?;
+        Ok(done)
+    }
+
+    async fn note(&self, action: Action, subject: &str, detail: Value) -> Result<(), String> {
+        let entry = Entry {
+            merchant: None,
+            actor: node::operator(),
+            action,
+            subject: subject.to_owned(),
+            detail,
+            request_id: None,
+        };
+        let recorded = self.audit.record(entry).await;
+        recorded.map_err(|error| format!("the audit log cannot be written: {error}"))
+    }
 }
 
 async fn status(command: Plain) -> Result<ExitCode, String> {
-    let vault = open(&command.common).await?;
+    let (vault, _) = node::open_vault(&command.common.load(None)?, false).await?;
     let status = vault.status().await.map_err(|error| error.to_string())?;
     if command.report.json {
         println!("{}", as_json(&status));
@@ -175,13 +223,13 @@ fn show(status: &Status) {
 }
 
 async fn rotate(command: Rotate) -> Result<ExitCode, String> {
-    let vault = open(&command.common).await?;
+    let keeper = Keeper::open(&command.common).await?;
     let (shown, said) = if command.which.root {
-        rotate_root(&vault).await?
+        rotate_root(&keeper).await?
     } else if command.which.fingerprint_key {
-        rotate_fingerprint_key(&vault).await?
+        rotate_fingerprint_key(&keeper).await?
     } else {
-        rotate_data_key(&vault).await?
+        rotate_data_key(&keeper).await?
     };
     if command.report.json {
         println!("{shown}");
@@ -191,18 +239,20 @@ async fn rotate(command: Rotate) -> Result<ExitCode, String> {
     Ok(ExitCode::SUCCESS)
 }
 
-async fn rotate_data_key(vault: &baton_vault::Vault) -> Result<(Value, String), String> {
-    let version = vault.rotate_data_key(SystemClock.now()).await;
-    let version = version.map_err(|error| error.to_string())?;
+async fn rotate_data_key(keeper: &Keeper) -> Result<(Value, String), String> {
+    let work = keeper.vault.rotate_data_key(SystemClock.now());
+    let version = |version: &u32| json!({ "version": version });
+    let version = keeper.audited(Action::VaultKeyRotated, "data", work, version).await?;
     let said = format!(
         "data key {version} is the current one; put the old records under it: baton vault reencrypt"
     );
     Ok((json!({ "rotated": "data_key", "version": version }), said))
 }
 
-async fn rotate_fingerprint_key(vault: &baton_vault::Vault) -> Result<(Value, String), String> {
-    let version = vault.rotate_fingerprint_key(SystemClock.now()).await;
-    let version = version.map_err(|error| error.to_string())?;
+async fn rotate_fingerprint_key(keeper: &Keeper) -> Result<(Value, String), String> {
+    let work = keeper.vault.rotate_fingerprint_key(SystemClock.now());
+    let version = |version: &u32| json!({ "version": version });
+    let version = keeper.audited(Action::VaultKeyRotated, "fingerprint", work, version).await?;
     let said = format!(
         "fingerprint key {version} is the current one; make the old fingerprints again: \
          baton vault reencrypt"
@@ -210,8 +260,10 @@ async fn rotate_fingerprint_key(vault: &baton_vault::Vault) -> Result<(Value, St
     Ok((json!({ "rotated": "fingerprint_key", "version": version }), said))
 }
 
-async fn rotate_root(vault: &baton_vault::Vault) -> Result<(Value, String), String> {
-    let root = vault.rotate_root(SystemClock.now()).await.map_err(|error| error.to_string())?;
+async fn rotate_root(keeper: &Keeper) -> Result<(Value, String), String> {
+    let work = keeper.vault.rotate_root(SystemClock.now());
+    let name = |root: &String| json!({ "root_key": root });
+    let root = keeper.audited(Action::VaultRootRotated, "root", work, name).await?;
     let said = format!(
         "{root} is the root key, and the old one is destroyed; back the new one up, and bring it to the \
          other nodes"
@@ -220,10 +272,11 @@ async fn rotate_root(vault: &baton_vault::Vault) -> Result<(Value, String), Stri
 }
 
 async fn reencrypt(command: Reencrypt) -> Result<ExitCode, String> {
-    let vault = open(&command.common).await?;
+    let keeper = Keeper::open(&command.common).await?;
     let mut shown = Shown::new();
     let mut report = |progress| shown.update(progress);
-    let done = vault.reencrypt(command.batch, SystemClock.now(), &mut report).await;
+    let work = keeper.vault.reencrypt(command.batch, SystemClock.now(), &mut report);
+    let done = keeper.audited(Action::VaultReencrypted, "records", work, outcome).await;
     shown.finish();
     let done = done.map_err(|error| format!("{error}; what is done stays done, run it again"))?;
     if command.report.json {

@@ -26,6 +26,7 @@ mod canary;
 mod commands;
 mod counterparts;
 mod edge;
+mod guides;
 mod kill;
 mod order;
 mod support;

@@ -118,6 +118,50 @@ async fn keys_are_shown_replaced_and_retired_beside_another_process() {
 }
 
 #[tokio::test]
+async fn what_changes_keys_is_in_the_audit_log_before_it_begins_and_after() {
+    let place = Place::new();
+    place.json(&["migrate", "--json"]);
+    let entries = || -> Vec<Value> {
+        let listed = place.json(&["audit", "list", "--json"]);
+        let mut entries = listed["data"].as_array().unwrap().clone();
+        entries.reverse();
+        entries
+    };
+    for (command, action, subject) in [
+        (&["vault", "rotate", "--data-key"][..], "vault_key_rotated", "data"),
+        (&["vault", "rotate", "--fingerprint-key"], "vault_key_rotated", "fingerprint"),
+        (&["vault", "rotate", "--root"], "vault_root_rotated", "root"),
+        (&["vault", "reencrypt"], "vault_reencrypted", "records"),
+    ] {
+        let before = entries().len();
+        let done = place.json(&[command, &["--json"]].concat());
+        let new = entries().split_off(before);
+        let phases: Vec<&Value> = new.iter().map(|entry| &entry["detail"]["phase"]).collect();
+        assert_eq!(phases, ["begun", "done"], "{new:?}");
+        for entry in &new {
+            assert_eq!((&entry["action"], &entry["subject"]), (&json!(action), &json!(subject)));
+            assert!(entry["actor"].as_str().unwrap().starts_with("command-line:"), "{entry}");
+        }
+        for (name, value) in new[1]["detail"]["result"].as_object().unwrap() {
+            assert_eq!(*value, done[name], "{command:?}");
+        }
+    }
+    assert!(place.run(&["audit", "verify"]).status.success());
+
+    // What cannot be told is not done.
+    let before = place.json(&["vault", "status", "--json"])["keys"].clone();
+    let raw = rusqlite::Connection::open(place.data().join("baton.db")).unwrap();
+    raw.execute_batch(
+        "create trigger refused before insert on audit begin select raise(abort, 'full'); end",
+    )
+    .unwrap();
+    let output = place.run(&["vault", "rotate", "--data-key"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(said(&output).contains("the audit log cannot be written"), "{}", said(&output));
+    assert_eq!(place.json(&["vault", "status", "--json"])["keys"], before);
+}
+
+#[tokio::test]
 async fn what_cannot_be_done_is_said() {
     let place = Place::new();
     for command in
