@@ -9,8 +9,8 @@ use std::fmt;
 use baton_types::{Id, Kind, Timestamp};
 
 use crate::rows::{
-    AccountRow, ApiKeyRow, AuditRow, EventRow, IdempotencyRow, MerchantRow, OutboxRow, PaymentRow,
-    ReferenceKind, ReferenceRow, TimerRow, Write, WriteSet,
+    AccountRow, ApiKeyRow, AuditRow, DocumentRow, EventRow, IdempotencyRow, MerchantRow, OutboxRow,
+    PaymentRow, ReferenceKind, ReferenceRow, TimerRow, Write, WriteSet,
 };
 use crate::sql::{self, Query};
 use crate::store::CommitError;
@@ -115,6 +115,8 @@ fn statement(write: Write) -> Result<Statement, CommitError> {
         Write::ApiKey(row) => (&sql::API_KEY_INSERT, api_key(row)?),
         Write::RevokeApiKey { id, at } => (&sql::API_KEY_REVOKE, vec![id.into(), at.into()]),
         Write::Audit(row) => (&sql::AUDIT_INSERT, audit(row)?),
+        Write::Document(row) if row.version == 1 => (&sql::DOCUMENT_INSERT, document(row)?),
+        Write::Document(row) => (&sql::DOCUMENT_UPDATE, document(row)?),
     };
     let statement = Statement { query, params, rank };
     if statement.has_nul() {
@@ -135,6 +137,9 @@ fn keys(write: &Write) -> Vec<&[u8]> {
         Write::Account(row) => vec![row.name.as_bytes()],
         Write::ApiKey(row) => vec![&row.hash],
         Write::Audit(row) => vec![row.subject.as_bytes()],
+        Write::Document(row) => {
+            vec![row.kind.as_bytes(), row.id.as_bytes(), row.owner.as_bytes()]
+        }
         Write::Payment(_)
         | Write::Event(_)
         | Write::Outbox(_)
@@ -256,6 +261,22 @@ fn api_key(row: ApiKeyRow) -> Result<Vec<Value>, CommitError> {
         row.expires_at.into(),
         row.revoked_at.into(),
         row.rate_limit.map(i64::from).into(),
+    ])
+}
+
+fn document(row: DocumentRow) -> Result<Vec<Value>, CommitError> {
+    Ok(vec![
+        row.merchant.into(),
+        row.kind.into(),
+        row.id.into(),
+        version(row.version)?,
+        row.owner.into(),
+        row.status.into(),
+        row.created_at.into(),
+        row.updated_at.into(),
+        row.removed_at.into(),
+        row.schema.into(),
+        row.body.into(),
     ])
 }
 

@@ -4,8 +4,8 @@ use baton_types::{Id, Kind, Timestamp};
 
 use crate::compile::{Value, kind_name};
 use crate::rows::{
-    AccountRow, ApiKeyRow, AuditRow, EventRow, IdempotencyRow, MerchantRow, OutboxRow, PaymentRow,
-    ReferenceKind, ReferenceRow, TimerRow,
+    AccountRow, ApiKeyRow, AuditRow, DocumentRow, EventRow, IdempotencyRow, MerchantRow, OutboxRow,
+    PaymentRow, ReferenceKind, ReferenceRow, TimerRow,
 };
 use crate::store::StoreError;
 
@@ -247,6 +247,24 @@ impl Decode for ApiKeyRow {
             expires_at: row.optional_time()?,
             revoked_at: row.optional_time()?,
             rate_limit: row.optional_int()?,
+        })
+    }
+}
+
+impl Decode for DocumentRow {
+    fn decode(row: &mut Columns) -> Result<Self, StoreError> {
+        Ok(Self {
+            merchant: row.id()?,
+            kind: row.text()?,
+            id: row.text()?,
+            version: row.int()?,
+            owner: row.text()?,
+            status: row.text()?,
+            created_at: row.time()?,
+            updated_at: row.time()?,
+            removed_at: row.optional_time()?,
+            schema: row.int()?,
+            body: row.text()?,
         })
     }
 }

@@ -24,8 +24,9 @@ pub use compile::MAX_KEY_BYTES;
 pub use memory::MemoryStore;
 pub use open::{OpenError, OpenOptions, open, open_vault};
 pub use rows::{
-    AccountRow, ApiKeyRow, AuditQuery, AuditRow, EventRow, IdempotencyRow, MerchantRow, OutboxRow,
-    PaymentQuery, PaymentRow, ReferenceKind, ReferenceRow, TimerRow, Write, WriteSet,
+    AccountRow, ApiKeyRow, AuditQuery, AuditRow, DocumentQuery, DocumentRow, EventRow,
+    IdempotencyRow, MerchantRow, OutboxRow, PaymentQuery, PaymentRow, ReferenceKind, ReferenceRow,
+    TimerRow, Write, WriteSet,
 };
 pub use store::{CommitError, Guard, MAX_REFERENCES, Store, StoreError, StoreInfo};
 pub use vault::{

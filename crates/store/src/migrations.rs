@@ -80,7 +80,7 @@ pub(crate) static VAULT: Schema = schema!(
 );
 
 /// All migrations. Append only: a released script never changes.
-static MIGRATIONS: [Migration; 4] = [
+static MIGRATIONS: [Migration; 5] = [
     Migration {
         version: 1,
         name: "payments",
@@ -97,6 +97,11 @@ static MIGRATIONS: [Migration; 4] = [
         script: include_str!("../migrations/V3__key_limits.sql"),
     },
     Migration { version: 4, name: "audit", script: include_str!("../migrations/V4__audit.sql") },
+    Migration {
+        version: 5,
+        name: "documents",
+        script: include_str!("../migrations/V5__documents.sql"),
+    },
 ];
 
 /// The vault's migrations. Append only, like the others.

@@ -9,8 +9,9 @@ use crate::compile::{Statement, Value, compile, kind_name};
 use crate::decode::{self, Decode};
 use crate::migrations;
 use crate::rows::{
-    AccountRow, ApiKeyRow, AuditQuery, AuditRow, EventRow, IdempotencyRow, MerchantRow, OutboxRow,
-    PaymentQuery, PaymentRow, ReferenceKind, ReferenceRow, TimerRow, WriteSet,
+    AccountRow, ApiKeyRow, AuditQuery, AuditRow, DocumentQuery, DocumentRow, EventRow,
+    IdempotencyRow, MerchantRow, OutboxRow, PaymentQuery, PaymentRow, ReferenceKind, ReferenceRow,
+    TimerRow, WriteSet,
 };
 use crate::sql::{self, Query};
 use crate::store::{CommitError, MAX_REFERENCES, Store, StoreError, StoreInfo};
@@ -113,6 +114,39 @@ impl<B: Backend> Store for Relational<B> {
         ];
         let mut rows: Vec<PaymentRow> = self.all(&sql::PAYMENTS, params).await?;
         rows.sort_by_key(|row| std::cmp::Reverse((row.created_at, row.id)));
+        Ok(rows)
+    }
+
+    async fn document(
+        &self,
+        merchant: MerchantId,
+        kind: &str,
+        id: &str,
+    ) -> Result<Option<DocumentRow>, StoreError> {
+        self.one(&sql::DOCUMENT, vec![merchant.into(), kind.into(), id.into()]).await
+    }
+
+    async fn documents(&self, query: &DocumentQuery) -> Result<Vec<DocumentRow>, StoreError> {
+        let (to, before) = query.bound();
+        let mut params = vec![
+            query.merchant.into(),
+            query.kind.as_str().into(),
+            query.from.into(),
+            to.into(),
+            before.into(),
+            words(&query.statuses),
+            query.removed.into(),
+            query.limit.into(),
+        ];
+        let text = match &query.owner {
+            None => &sql::DOCUMENTS,
+            Some(owner) => {
+                params.push(owner.as_str().into());
+                &sql::DOCUMENTS_OF_OWNER
+            }
+        };
+        let mut rows: Vec<DocumentRow> = self.all(text, params).await?;
+        rows.sort_by(|a, b| (b.created_at, &b.id).cmp(&(a.created_at, &a.id)));
         Ok(rows)
     }
 

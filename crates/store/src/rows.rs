@@ -93,6 +93,10 @@ pub enum Write {
         /// When.
         at: Timestamp,
     },
+    /// A document's next version: 1 makes it, and is refused where there is one; any other follows the
+    /// one before it, which has to be there. Fails with [`Guard::Document`](crate::Guard::Document).
+    /// `created_at` stays as first written.
+    Document(DocumentRow),
     /// The audit log's next entry. Fails with [`Guard::AuditSeq`](crate::Guard::AuditSeq) if the log has an
     /// entry of this number, or one that follows the same entry.
     Audit(AuditRow),
@@ -108,12 +112,13 @@ impl Write {
             Self::ApiKey(_) | Self::RevokeApiKey { .. } => 2,
             Self::Event(_) => 3,
             Self::ClaimKey(_) | Self::ReleaseKey { .. } => 4,
+            Self::Document(_) => 5,
             // After the other guards: whoever loses here only has to take the next number.
-            Self::Audit(_) => 5,
-            Self::Payment(_) => 6,
-            Self::SetTimer(_) | Self::ClearTimer { .. } => 7,
-            Self::Outbox(_) => 8,
-            Self::Reference(_) => 9,
+            Self::Audit(_) => 6,
+            Self::Payment(_) => 7,
+            Self::SetTimer(_) | Self::ClearTimer { .. } => 8,
+            Self::Outbox(_) => 9,
+            Self::Reference(_) => 10,
         }
     }
 }
@@ -356,6 +361,90 @@ impl PaymentQuery {
             && one_of(&self.kinds, &row.kind)
             && one_of(&self.statuses, &row.status)
             && (self.merchant_ref.is_none() || row.merchant_ref == self.merchant_ref)
+    }
+}
+
+/// An object that is found by its id or listed by what it belongs to.
+#[derive(Clone, PartialEq, Eq)]
+pub struct DocumentRow {
+    /// The merchant.
+    pub merchant: MerchantId,
+    /// What it is.
+    pub kind: String,
+    /// Unique among the merchant's documents of this kind.
+    pub id: String,
+    /// Counts from 1.
+    pub version: u64,
+    /// The id of what it belongs to; empty for the merchant's own.
+    pub owner: String,
+    /// The state's name; no comma.
+    pub status: String,
+    /// When.
+    pub created_at: Timestamp,
+    /// When last changed.
+    pub updated_at: Timestamp,
+    /// When removed. It stays readable.
+    pub removed_at: Option<Timestamp>,
+    /// Version of the body's encoding.
+    pub schema: u32,
+    /// The encoded object. `Debug` leaves it out: it may tell about people.
+    pub body: String,
+}
+
+impl fmt::Debug for DocumentRow {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DocumentRow")
+            .field("merchant", &self.merchant)
+            .field("kind", &self.kind)
+            .field("id", &self.id)
+            .field("version", &self.version)
+            .field("status", &self.status)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Which documents to list, newest first.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DocumentQuery {
+    /// The merchant.
+    pub merchant: MerchantId,
+    /// What they are.
+    pub kind: String,
+    /// Only what belongs to this.
+    pub owner: Option<String>,
+    /// Not made before this time.
+    pub from: Timestamp,
+    /// Not made after this time.
+    pub to: Timestamp,
+    /// Only behind this one, in the order of the list: the last of an earlier page.
+    pub after: Option<(Timestamp, String)>,
+    /// Only in one of these states; empty means all.
+    pub statuses: Vec<String>,
+    /// Removed ones too.
+    pub removed: bool,
+    /// How many at most.
+    pub limit: u32,
+}
+
+impl DocumentQuery {
+    /// The latest time that can be on the page, and at that time, which document all have to precede.
+    pub(crate) fn bound(&self) -> (Timestamp, Option<&str>) {
+        match &self.after {
+            Some((at, id)) if *at <= self.to => (*at, Some(id)),
+            _ => (self.to, None),
+        }
+    }
+
+    /// Whether a row belongs to the list; the page aside.
+    pub(crate) fn takes(&self, row: &DocumentRow) -> bool {
+        let (to, before) = self.bound();
+        (row.merchant, &row.kind) == (self.merchant, &self.kind)
+            && self.owner.as_ref().is_none_or(|owner| row.owner == *owner)
+            && row.created_at >= self.from
+            && (row.created_at < to
+                || row.created_at == to && before.is_none_or(|before| row.id.as_str() < before))
+            && (self.statuses.is_empty() || self.statuses.contains(&row.status))
+            && (self.removed || row.removed_at.is_none())
     }
 }
 

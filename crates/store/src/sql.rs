@@ -32,7 +32,7 @@ pub(crate) const fn read(text: &'static str) -> Query {
     Query { text, key: 0, guard: false }
 }
 
-/// The guard behind a unique constraint, by the name that the migrations give it: the table, then the
+/// The guard behind a constraint, by the name that the migrations give it: the table, then the
 /// columns. Other constraints are no guards; to violate them is the caller's bug.
 pub(crate) fn guard_of(constraint: &str) -> Option<Guard> {
     match constraint {
@@ -42,6 +42,7 @@ pub(crate) fn guard_of(constraint: &str) -> Option<Guard> {
         "accounts_merchant_number" => Some(Guard::AccountNumber),
         "merchants_id" | "merchants_name" => Some(Guard::Merchant),
         "api_keys_id" | "api_keys_hash" => Some(Guard::ApiKey),
+        "documents_version" | "documents_merchant_kind_id" => Some(Guard::Document),
         "audit_seq" | "audit_prev" | "audit_hash" => Some(Guard::AuditSeq),
         "vault_keys_purpose_version" => Some(Guard::VaultKeyVersion),
         "vault_keys_root" | "vault_records_key" => Some(Guard::VaultKeyInUse),
@@ -80,6 +81,11 @@ macro_rules! idempotency {
 macro_rules! payment_references {
     () => {
         "merchant, kind, value, account, payment, call, created_at"
+    };
+}
+macro_rules! documents {
+    () => {
+        "merchant, kind, id, version, owner, status, created_at, updated_at, removed_at, schema, body"
     };
 }
 macro_rules! merchants {
@@ -249,6 +255,66 @@ pub(crate) static REFERENCES: Query = read(concat!(
     " from payment_references where merchant = $1 and kind = $2 and value = $3 \
      and (cast($4 as text) is null or account = $4) \
      order by created_at desc, payment desc, call desc limit $5"
+));
+
+// Documents.
+
+pub(crate) static DOCUMENT_INSERT: Query = guard(
+    3,
+    concat!(
+        "insert into documents (",
+        documents!(),
+        ") values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)"
+    ),
+);
+
+/// A version that does not follow is written as 0, which the table's check refuses: the first case meets a row
+/// that is not there, the second one that has changed since this statement began.
+pub(crate) static DOCUMENT_UPDATE: Query = guard(
+    3,
+    concat!(
+        "insert into documents (",
+        documents!(),
+        ") values ($1, $2, $3, case when cast($4 as bigint) - 1 = (select version from documents \
+         where merchant = $1 and kind = $2 and id = $3) then cast($4 as bigint) else 0 end, \
+         $5, $6, $7, $8, $9, $10, $11) \
+         on conflict (merchant, kind, id) do update set \
+         version = case when documents.version = cast($4 as bigint) - 1 \
+         then cast($4 as bigint) else 0 end, \
+         owner = excluded.owner, status = excluded.status, updated_at = excluded.updated_at, \
+         removed_at = excluded.removed_at, schema = excluded.schema, body = excluded.body"
+    ),
+);
+
+pub(crate) static DOCUMENT: Query = read(concat!(
+    "select ",
+    documents!(),
+    " from documents where merchant = $1 and kind = $2 and id = $3"
+));
+
+// An owner that may be absent hides the index, so there are two texts.
+macro_rules! document_filters {
+    () => {
+        " and (created_at < $4 or cast($5 as text) is null or id < $5) \
+         and (cast($6 as text) is null or $6 like '%,' || status || ',%') \
+         and (cast($7 as bigint) = 1 or removed_at is null) \
+         order by created_at desc, id desc limit $8"
+    };
+}
+
+pub(crate) static DOCUMENTS: Query = read(concat!(
+    "select ",
+    documents!(),
+    " from documents where merchant = $1 and kind = $2 and created_at >= $3 and created_at <= $4",
+    document_filters!()
+));
+
+pub(crate) static DOCUMENTS_OF_OWNER: Query = read(concat!(
+    "select ",
+    documents!(),
+    " from documents where merchant = $1 and kind = $2 and owner = $9 and created_at >= $3 \
+     and created_at <= $4",
+    document_filters!()
 ));
 
 // Merchants, accounts, API keys.

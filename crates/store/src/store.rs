@@ -10,8 +10,9 @@ use async_trait::async_trait;
 use baton_types::{AccountId, BootId, EventId, MerchantId, PaymentId, Timestamp};
 
 use crate::rows::{
-    AccountRow, ApiKeyRow, AuditQuery, AuditRow, EventRow, IdempotencyRow, MerchantRow, OutboxRow,
-    PaymentQuery, PaymentRow, ReferenceKind, ReferenceRow, TimerRow, WriteSet,
+    AccountRow, ApiKeyRow, AuditQuery, AuditRow, DocumentQuery, DocumentRow, EventRow,
+    IdempotencyRow, MerchantRow, OutboxRow, PaymentQuery, PaymentRow, ReferenceKind, ReferenceRow,
+    TimerRow, WriteSet,
 };
 
 /// How many rows [`Store::find_reference`] returns at most.
@@ -123,6 +124,17 @@ pub trait Store: Send + Sync {
     /// A merchant's API keys by id, expired and revoked ones too.
     async fn api_keys(&self, merchant: MerchantId) -> Result<Vec<ApiKeyRow>, StoreError>;
 
+    /// A document by its id, also a removed one.
+    async fn document(
+        &self,
+        merchant: MerchantId,
+        kind: &str,
+        id: &str,
+    ) -> Result<Option<DocumentRow>, StoreError>;
+
+    /// A page of a merchant's documents of one kind, newest first.
+    async fn documents(&self, query: &DocumentQuery) -> Result<Vec<DocumentRow>, StoreError>;
+
     /// Entries of the audit log, by number.
     async fn audit(&self, query: &AuditQuery) -> Result<Vec<AuditRow>, StoreError>;
 
@@ -167,6 +179,8 @@ pub enum Guard {
     Merchant,
     /// An API key has this hash or id.
     ApiKey,
+    /// The document has another version than the one before this, or is there already.
+    Document,
     /// The audit log has gone on: take its new end and the next number.
     AuditSeq,
     /// The vault has a key of this version.

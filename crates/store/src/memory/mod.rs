@@ -15,8 +15,9 @@ use baton_types::{AccountId, BootId, EventId, MerchantId, PaymentId, Timestamp};
 use self::tables::{TABLES, Tables};
 use crate::compile::compile;
 use crate::rows::{
-    AccountRow, ApiKeyRow, AuditQuery, AuditRow, EventRow, IdempotencyRow, MerchantRow, OutboxRow,
-    PaymentQuery, PaymentRow, ReferenceKind, ReferenceRow, TimerRow, WriteSet,
+    AccountRow, ApiKeyRow, AuditQuery, AuditRow, DocumentQuery, DocumentRow, EventRow,
+    IdempotencyRow, MerchantRow, OutboxRow, PaymentQuery, PaymentRow, ReferenceKind, ReferenceRow,
+    TimerRow, WriteSet,
 };
 use crate::store::{CommitError, MAX_REFERENCES, Store, StoreError, StoreInfo};
 
@@ -134,6 +135,22 @@ impl Store for MemoryStore {
     async fn payments(&self, query: &PaymentQuery) -> Result<Vec<PaymentRow>, StoreError> {
         let rows = self.lock().tables.payments.filter(|row| query.takes(row));
         Ok(first_by(rows, query.limit, |row| std::cmp::Reverse((row.created_at, row.id))))
+    }
+
+    async fn document(
+        &self,
+        merchant: MerchantId,
+        kind: &str,
+        id: &str,
+    ) -> Result<Option<DocumentRow>, StoreError> {
+        let key = (merchant, kind.to_owned(), id.to_owned());
+        Ok(self.lock().tables.documents.get(&key))
+    }
+
+    async fn documents(&self, query: &DocumentQuery) -> Result<Vec<DocumentRow>, StoreError> {
+        let rows = self.lock().tables.documents.filter(|row| query.takes(row));
+        let order = |row: &DocumentRow| std::cmp::Reverse((row.created_at, row.id.clone()));
+        Ok(first_by(rows, query.limit, order))
     }
 
     async fn events(

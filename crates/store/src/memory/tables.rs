@@ -6,8 +6,8 @@ use std::ops::RangeBounds;
 use baton_types::{AccountId, ApiKeyId, EventId, MerchantId, PaymentId};
 
 use crate::rows::{
-    AccountRow, ApiKeyRow, AuditRow, EventRow, IdempotencyRow, MerchantRow, OutboxRow, PaymentRow,
-    ReferenceKind, ReferenceRow, TimerRow, Write, WriteSet,
+    AccountRow, ApiKeyRow, AuditRow, DocumentRow, EventRow, IdempotencyRow, MerchantRow, OutboxRow,
+    PaymentRow, ReferenceKind, ReferenceRow, TimerRow, Write, WriteSet,
 };
 use crate::store::{CommitError, Guard};
 
@@ -97,11 +97,12 @@ pub(super) struct Tables {
     pub(super) timers: Table<(MerchantId, PaymentId, String), TimerRow>,
     pub(super) outbox: Table<EventId, OutboxRow>,
     pub(super) references: Table<ReferenceKey, ReferenceRow>,
+    pub(super) documents: Table<(MerchantId, String, String), DocumentRow>,
     pub(super) audit: Table<u64, AuditRow>,
     audit_hashes: Table<Vec<u8>, u64>,
 }
 
-pub(super) const TABLES: usize = 11;
+pub(super) const TABLES: usize = 12;
 
 impl Tables {
     fn all(&mut self) -> [&mut dyn Undo; TABLES] {
@@ -115,6 +116,7 @@ impl Tables {
             &mut self.timers,
             &mut self.outbox,
             &mut self.references,
+            &mut self.documents,
             &mut self.audit,
             &mut self.audit_hashes,
         ]
@@ -183,8 +185,21 @@ impl Tables {
                     self.api_keys.put(id, ApiKeyRow { revoked_at: Some(at), ..row });
                 }
             }
+            Write::Document(row) => return self.put_document(row),
             Write::Audit(row) => return self.add_audit(row),
         }
+        Ok(())
+    }
+
+    fn put_document(&mut self, row: DocumentRow) -> Result<(), CommitError> {
+        let key = (row.merchant, row.kind.clone(), row.id.clone());
+        let before = self.documents.get(&key);
+        let version = before.as_ref().map_or(0, |before| before.version);
+        if row.version != version.saturating_add(1) {
+            return Err(CommitError::Conflict(Guard::Document));
+        }
+        let created_at = before.map_or(row.created_at, |before| before.created_at);
+        self.documents.put(key, DocumentRow { created_at, ..row });
         Ok(())
     }
 

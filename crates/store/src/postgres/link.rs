@@ -194,7 +194,11 @@ impl Failure {
     pub(super) fn of(error: &Error) -> Self {
         let Some(answer) = error.as_db_error() else { return Self::Lost };
         let guard = answer.constraint().and_then(sql::guard_of);
-        let guarding = [SqlState::UNIQUE_VIOLATION, SqlState::FOREIGN_KEY_VIOLATION];
+        let guarding = [
+            SqlState::UNIQUE_VIOLATION,
+            SqlState::FOREIGN_KEY_VIOLATION,
+            SqlState::CHECK_VIOLATION,
+        ];
         if let Some(guard) = guard.filter(|_| guarding.contains(answer.code())) {
             return Self::Refused(CommitError::Conflict(guard));
         }

@@ -150,12 +150,15 @@ fn rewrite(text: &str) -> String {
     text.replace('$', "?")
 }
 
-/// The name of the unique constraint behind an error: SQLite tells the columns, `table.a, table.b`, and the
-/// migrations name each constraint after them.
+/// The name of the constraint behind an error. Of a unique one SQLite tells the columns, `table.a, table.b`,
+/// and the migrations name each after them; of a check it tells the name.
 pub(super) fn constraint(error: &rusqlite::Error) -> Option<String> {
     let rusqlite::Error::SqliteFailure(code, Some(message)) = error else { return None };
     if code.code != rusqlite::ErrorCode::ConstraintViolation {
         return None;
+    }
+    if let Some(name) = message.strip_prefix("CHECK constraint failed: ") {
+        return Some(name.to_owned());
     }
     let columns = message.strip_prefix("UNIQUE constraint failed: ")?;
     let (table, _) = columns.split_once('.')?;
@@ -211,7 +214,8 @@ mod tests {
     fn a_violated_constraint_is_named_after_its_columns() {
         let raw = rusqlite::Connection::open_in_memory().unwrap();
         raw.execute_batch(
-            "create table t (a text, b text, c text, primary key (a, b)); \
+            "create table t (a text, b text, c text constraint t_short check (length(c) < 9), \
+             primary key (a, b)); \
              create unique index t_c on t (c) where b is not null; \
              insert into t values ('1', '2', '3');",
         )
@@ -219,6 +223,8 @@ mod tests {
         let run = |text: &str| raw.execute(text, []).unwrap_err();
         assert_eq!(constraint(&run("insert into t values ('1', '2', '')")).unwrap(), "t_a_b");
         assert_eq!(constraint(&run("insert into t values ('1', '3', '3')")).unwrap(), "t_c");
+        let long = "insert into t values ('1', '4', '123456789')";
+        assert_eq!(constraint(&run(long)).unwrap(), "t_short");
         assert_eq!(constraint(&run("insert into nowhere values (1)")), None);
     }
 }

@@ -12,6 +12,7 @@ use baton_types::{BootId, PaymentId};
 use futures_util::future::join_all;
 
 use crate::audit::*;
+use crate::documents::*;
 use crate::leases::*;
 use crate::listing::*;
 use crate::support::*;
@@ -58,6 +59,9 @@ behaviours! {
     workers_at_the_same_time_never_lease_the_same_row,
     references_are_found_newest_first,
     account_names_are_unique_among_live_accounts,
+    a_document_changes_only_from_the_version_before,
+    of_many_writers_of_one_version_one_wins,
+    documents_are_listed_by_time_and_owner,
     merchants_and_api_keys_are_unique,
     two_hundred_writers_of_one_payment_win_each_version_once,
     a_conflict_rejects_only_its_own_set,

@@ -14,6 +14,7 @@
 mod audit;
 mod conformance;
 mod crash;
+mod documents;
 mod leases;
 mod listing;
 mod memory;
