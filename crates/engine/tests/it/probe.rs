@@ -5,9 +5,9 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use baton_store::{
-    AccountRow, ApiKeyRow, AuditQuery, AuditRow, CommitError, EventRow, IdempotencyRow,
-    MerchantRow, OutboxRow, PaymentQuery, PaymentRow, ReferenceKind, ReferenceRow, Store,
-    StoreError, StoreInfo, TimerRow, Write, WriteSet,
+    AccountRow, ApiKeyRow, AuditQuery, AuditRow, CommitError, DocumentQuery, DocumentRow, EventRow,
+    IdempotencyRow, MerchantRow, OutboxRow, PaymentQuery, PaymentRow, ReferenceKind, ReferenceRow,
+    Store, StoreError, StoreInfo, TimerRow, Write, WriteSet,
 };
 use baton_types::{AccountId, BootId, EventId, MerchantId, PaymentId, Timestamp};
 use tokio::sync::Semaphore;
@@ -102,6 +102,19 @@ impl Store for Probe {
 
     async fn payments(&self, query: &PaymentQuery) -> Result<Vec<PaymentRow>, StoreError> {
         self.inner.payments(query).await
+    }
+
+    async fn document(
+        &self,
+        merchant: MerchantId,
+        kind: &str,
+        id: &str,
+    ) -> Result<Option<DocumentRow>, StoreError> {
+        self.inner.document(merchant, kind, id).await
+    }
+
+    async fn documents(&self, query: &DocumentQuery) -> Result<Vec<DocumentRow>, StoreError> {
+        self.inner.documents(query).await
     }
 
     async fn events(
