@@ -4,6 +4,7 @@
 //! key needs; the key is checked before anything of the body is read. Absent here: what a request means
 //! (`baton-engine`), listening and TLS (the application).
 
+mod accounts;
 mod admin;
 mod audit;
 mod auth;
@@ -18,6 +19,7 @@ mod limits;
 mod metrics;
 mod openapi;
 mod pan;
+mod query;
 mod respond;
 mod route;
 mod tokens;
@@ -89,6 +91,7 @@ impl App {
 pub fn routes() -> Vec<Route> {
     let groups = [
         gateway::routes(),
+        accounts::routes(),
         admin::routes(),
         audit::routes(),
         connectors::routes(),

@@ -1,5 +1,6 @@
 //! `baton serve`: puts the parts together, listens, and stops without leaving payments behind.
 
+use std::collections::HashMap;
 use std::fs::File;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -200,6 +201,7 @@ pub(crate) async fn start(mut config: Config, dev: Option<Dev>) -> Result<Runnin
         vault,
         connectors: baton_connectors::all().map_err(|error| error.to_string())?,
         credentials,
+        test_urls: sandbox_url.as_deref().map(test_urls).unwrap_or_default(),
         sink: Arc::new(LogSink),
         audit,
     });
@@ -296,6 +298,18 @@ fn dev_accounts(sandbox_url: &str) -> impl Iterator<Item = Account> {
         // The sandbox wants a key and takes any.
         credentials: [("ApiKey".to_owned(), Secret::new("sandbox".to_owned()))].into(),
     })
+}
+
+/// Where the test accounts of gateways are that are made while `--dev` runs: at the sandbox, in the dialect of
+/// their gateway.
+fn test_urls(sandbox_url: &str) -> HashMap<String, String> {
+    [
+        ("Sandbox", "/sandbox/{account}"),
+        ("Stripe", "/stripe/{account}"),
+        ("Adyen", "/adyen/{account}/v71"),
+    ]
+    .map(|(gateway, path)| (gateway.to_owned(), format!("{sandbox_url}{path}")))
+    .into()
 }
 
 /// Writes the configured accounts to the database, and takes out their secrets, which stay in memory.

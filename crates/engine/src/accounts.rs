@@ -1,4 +1,8 @@
 //! A merchant's gateway accounts, with what it takes to call their providers.
+//!
+//! Credentials are in the vault, under a record of their own for every version of an account, so that what is
+//! remembered of one never has to be forgotten: new credentials are a new record, which every node takes up
+//! when it reads its accounts again. Those of accounts that the node's configuration declares stay in memory.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -10,15 +14,53 @@ use baton_connect::{
 };
 use baton_store::{AccountRow, Store, StoreError};
 use baton_types::{AccountId, Card, Cvv, MerchantId, Secret};
+use baton_vault::{SealedKind, Tenant, Vault};
 use baton_wire::{BaseUrl, Policy, Target};
+use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
-/// Secrets of accounts, each by the name that the manifest declares. They come from the node's
-/// configuration and stay in its memory.
-pub type Credentials = HashMap<AccountId, HashMap<String, Secret>>;
+/// Secrets of the accounts that the node's configuration declares. They stay in its memory.
+pub type Credentials = HashMap<AccountId, Secrets>;
+
+/// Secrets by the names that the manifest declares.
+pub type Secrets = HashMap<String, Secret>;
 
 /// How long a list of accounts is used before it is read again: a change takes effect within this time.
 const FRESH: Duration = Duration::from_secs(2);
+
+/// Most records of the vault that are remembered at once.
+const REMEMBERED_MAX: usize = 10_000;
+
+/// What stands for the account's name in the URL of a gateway's test accounts.
+const ACCOUNT_IN_URL: &str = "{account}";
+
+/// What [`AccountRow::config`] holds. Nothing of it is a secret.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct AccountConfig {
+    /// Where the secrets are in the vault.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) credentials: Option<String>,
+    /// The last characters of each secret, for people to tell them apart.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) hints: BTreeMap<String, String>,
+    /// What the connector may see.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) settings: BTreeMap<String, String>,
+}
+
+impl AccountConfig {
+    pub(crate) fn of(row: &AccountRow) -> Self {
+        serde_json::from_str(&row.config).unwrap_or_else(|error| {
+            tracing::error!(account = %row.id, %error, "an account's configuration cannot be read");
+            Self::default()
+        })
+    }
+
+    pub(crate) fn to_text(&self) -> String {
+        serde_json::to_string(self).unwrap_or_else(|_| "{}".to_owned())
+    }
+}
 
 /// One account, ready to be called.
 pub struct Account {
@@ -26,9 +68,10 @@ pub struct Account {
     pub row: AccountRow,
     /// Its connector; `None` when this build has none of that name.
     pub connector: Option<Arc<dyn Connector>>,
+    pub(crate) config: AccountConfig,
     pub(crate) target: Option<Target>,
     pub(crate) cx: Cx,
-    secrets: Arc<HashMap<String, Secret>>,
+    pub(crate) secrets: Arc<Secrets>,
 }
 
 impl Account {
@@ -79,7 +122,7 @@ pub(crate) struct CardSecrets {
 }
 
 pub(crate) struct CallSecrets<'a> {
-    account: &'a HashMap<String, Secret>,
+    account: &'a Secrets,
     card: Option<&'a CardSecrets>,
 }
 
@@ -95,10 +138,7 @@ impl Fill for CallSecrets<'_> {
 }
 
 /// What the manifest declares as no secret, for the connector to read.
-fn settings(
-    connector: Option<&dyn Connector>,
-    given: &HashMap<String, Secret>,
-) -> BTreeMap<String, String> {
+fn settings(connector: Option<&dyn Connector>, given: &Secrets) -> BTreeMap<String, String> {
     let fields = connector.map(|connector| connector.manifest().credentials.as_slice());
     let open = fields.unwrap_or_default().iter().filter(|field| !field.secret);
     open.filter_map(|field| {
@@ -113,23 +153,33 @@ type Listed = (Instant, Arc<Vec<Arc<Account>>>);
 /// Reads accounts from the store and keeps them for a moment.
 pub(crate) struct Accounts {
     store: Arc<dyn Store>,
+    vault: Vault,
     connectors: HashMap<String, Arc<dyn Connector>>,
-    credentials: HashMap<AccountId, Arc<HashMap<String, Secret>>>,
+    declared: HashMap<AccountId, Arc<Secrets>>,
+    /// Where test accounts of a gateway are that have no base URL of their own.
+    test_urls: HashMap<String, String>,
     kept: Mutex<HashMap<MerchantId, Listed>>,
+    /// By record of the vault, whose content never changes.
+    opened: Mutex<HashMap<String, Arc<Secrets>>>,
 }
 
 impl Accounts {
     pub(crate) fn new(
         store: Arc<dyn Store>,
+        vault: Vault,
         connectors: Vec<Arc<dyn Connector>>,
-        credentials: Credentials,
+        declared: Credentials,
+        test_urls: HashMap<String, String>,
     ) -> Self {
         let by_name = |c: Arc<dyn Connector>| (c.manifest().gateway_name.clone(), c);
         Self {
             store,
+            vault,
             connectors: connectors.into_iter().map(by_name).collect(),
-            credentials: credentials.into_iter().map(|(k, v)| (k, Arc::new(v))).collect(),
+            declared: declared.into_iter().map(|(k, v)| (k, Arc::new(v))).collect(),
+            test_urls,
             kept: Mutex::default(),
+            opened: Mutex::default(),
         }
     }
 
@@ -138,21 +188,47 @@ impl Accounts {
         self.connectors.values()
     }
 
+    /// The connector of this gateway name.
+    pub(crate) fn connector(&self, gateway: &str) -> Option<&Arc<dyn Connector>> {
+        self.connectors.get(gateway)
+    }
+
+    /// Whether this node's configuration declares the account.
+    pub(crate) fn is_declared(&self, id: AccountId) -> bool {
+        self.declared.contains_key(&id)
+    }
+
     /// A merchant's accounts, removed ones too.
     pub(crate) async fn of(
         &self,
         merchant: MerchantId,
     ) -> Result<Arc<Vec<Arc<Account>>>, StoreError> {
-        if let Some((at, list)) = self.kept().get(&merchant)
+        if let Some((at, list)) = lock(&self.kept).get(&merchant)
             && at.elapsed() < FRESH
         {
             return Ok(Arc::clone(list));
         }
+        let read_at = Instant::now();
         let rows = self.store.accounts(merchant).await?;
-        let list: Vec<_> = rows.into_iter().map(|row| Arc::new(self.ready(row))).collect();
+        let mut list = Vec::with_capacity(rows.len());
+        let mut whole = true;
+        for row in rows {
+            let account = self.ready(row).await;
+            // New credentials may just have taken the place of those that the row named.
+            let lacks = account.config.credentials.is_some() && account.secrets.is_empty();
+            whole &= account.row.removed_at.is_some() || !lacks;
+            list.push(Arc::new(account));
+        }
         let list = Arc::new(list);
-        self.kept().insert(merchant, (Instant::now(), Arc::clone(&list)));
+        if whole {
+            lock(&self.kept).insert(merchant, (read_at, Arc::clone(&list)));
+        }
         Ok(list)
+    }
+
+    /// Reads a merchant's accounts anew the next time: this node has changed them.
+    pub(crate) fn forget(&self, merchant: MerchantId) {
+        lock(&self.kept).remove(&merchant);
     }
 
     /// One account by id, also a removed one.
@@ -164,9 +240,58 @@ impl Accounts {
         Ok(self.of(merchant).await?.iter().find(|account| account.row.id == id).cloned())
     }
 
-    fn ready(&self, row: AccountRow) -> Account {
+    async fn ready(&self, row: AccountRow) -> Account {
+        let mut config = AccountConfig::of(&row);
+        let tenant = Tenant { merchant: row.merchant, sandbox: row.test };
+        let secrets = match (self.declared.get(&row.id), &config.credentials) {
+            (Some(secrets), _) => {
+                let connector = self.connectors.get(&row.gateway);
+                config = AccountConfig {
+                    settings: settings(connector.map(AsRef::as_ref), secrets),
+                    ..AccountConfig::default()
+                };
+                Arc::clone(secrets)
+            }
+            (None, Some(record)) => {
+                let opened = self.open(tenant, SealedKind::AccountCredentials, record).await;
+                opened.unwrap_or_default()
+            }
+            (None, None) => Arc::default(),
+        };
+        self.assemble(row, config, secrets)
+    }
+
+    /// The secrets of a record, from memory or from the vault; nothing if they are gone or the vault does not
+    /// answer.
+    async fn open(&self, tenant: Tenant, kind: SealedKind, id: &str) -> Option<Arc<Secrets>> {
+        if let Some(secrets) = lock(&self.opened).get(id) {
+            return Some(Arc::clone(secrets));
+        }
+        let text = match self.vault.get(tenant, kind, id).await {
+            Ok(text) => text?,
+            Err(error) => {
+                tracing::error!(record = id, %error, "credentials cannot be read");
+                return None;
+            }
+        };
+        let secrets = Arc::new(from_sealed(&text)?);
+        remember(&self.opened, id, Arc::clone(&secrets));
+        Some(secrets)
+    }
+
+    /// An account from its parts.
+    pub(crate) fn assemble(
+        &self,
+        row: AccountRow,
+        config: AccountConfig,
+        secrets: Arc<Secrets>,
+    ) -> Account {
         let connector = self.connectors.get(&row.gateway).cloned();
-        let base_url = row.base_url.clone().or_else(|| {
+        let test_url = || {
+            let url = self.test_urls.get(&row.gateway).filter(|_| row.test)?;
+            Some(url.replace(ACCOUNT_IN_URL, &row.name))
+        };
+        let base_url = row.base_url.clone().or_else(test_url).or_else(|| {
             connector.as_ref().and_then(|connector| connector.manifest().base_url.clone())
         });
         // Plain HTTP carries card numbers for test accounts only.
@@ -180,12 +305,31 @@ impl Accounts {
                 None
             }
         });
-        let secrets = self.credentials.get(&row.id).cloned().unwrap_or_default();
-        let cx = Cx { settings: settings(connector.as_deref(), &secrets) };
-        Account { row, connector, target, cx, secrets }
+        let cx = Cx { settings: config.settings.clone() };
+        Account { row, connector, config, target, cx, secrets }
     }
+}
 
-    fn kept(&self) -> std::sync::MutexGuard<'_, HashMap<MerchantId, Listed>> {
-        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+/// Secrets as the text that is sealed. Written by hand: a [`Secret`] does not serialise, on purpose.
+pub(crate) fn sealed_form(secrets: &Secrets) -> Secret {
+    let exposed: BTreeMap<&str, &str> =
+        secrets.iter().map(|(name, value)| (name.as_str(), value.expose())).collect();
+    Secret::new(serde_json::to_string(&exposed).unwrap_or_default())
+}
+
+fn from_sealed(text: &Secret) -> Option<Secrets> {
+    let exposed: HashMap<String, String> = serde_json::from_str(text.expose()).ok()?;
+    Some(exposed.into_iter().map(|(name, value)| (name, Secret::new(value))).collect())
+}
+
+fn remember<T>(kept: &Mutex<HashMap<String, T>>, id: &str, value: T) {
+    let mut kept = lock(kept);
+    if kept.len() >= REMEMBERED_MAX {
+        kept.clear();
     }
+    kept.insert(id.to_owned(), value);
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

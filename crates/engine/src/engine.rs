@@ -1,5 +1,6 @@
 //! The engine's front: what a request can ask for.
 
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -72,8 +73,11 @@ pub struct Parts {
     pub connectors: Vec<Arc<dyn Connector>>,
     /// Secrets that merchants keep with us.
     pub vault: Vault,
-    /// Secrets of the accounts.
+    /// Secrets of the accounts that the configuration declares.
     pub credentials: Credentials,
+    /// By gateway: where its test accounts are that have no base URL of their own. `{account}` in it stands for
+    /// the account's name.
+    pub test_urls: HashMap<String, String>,
     /// Where events go.
     pub sink: Arc<dyn EventSink>,
     /// The audit log on the same database.
@@ -191,7 +195,13 @@ impl Engine {
     #[must_use]
     pub fn new(parts: Parts) -> Self {
         let boot = new_id(parts.clock.as_ref());
-        let accounts = Accounts::new(Arc::clone(&parts.store), parts.connectors, parts.credentials);
+        let accounts = Accounts::new(
+            Arc::clone(&parts.store),
+            parts.vault.clone(),
+            parts.connectors,
+            parts.credentials,
+            parts.test_urls,
+        );
         Self {
             inner: Arc::new(Inner {
                 config: parts.config,

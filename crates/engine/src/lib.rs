@@ -23,6 +23,7 @@ mod hear;
 mod inner;
 pub mod keys;
 mod lists;
+mod manage;
 pub mod merchants;
 mod metrics;
 mod network;
@@ -31,7 +32,7 @@ mod resolver;
 mod task;
 mod tokens;
 
-pub use accounts::{Account, Credentials, Hmac};
+pub use accounts::{Account, Credentials, Hmac, Secrets};
 pub use baton_wire::{AccountHealth, BreakerState};
 pub use clock::{Clock, SystemClock, new_id};
 pub use engine::{
@@ -40,6 +41,7 @@ pub use engine::{
 pub use error::EngineError;
 pub use hear::Heard;
 pub use lists::{ListFilter, QuestionError};
+pub use manage::{AccountFault, AccountInput, AccountView, Place};
 pub use metrics::Metrics;
 pub use network::Network;
 pub use relay::{EventSink, LogSink};

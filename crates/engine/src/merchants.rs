@@ -117,7 +117,10 @@ pub async fn put_account(
 }
 
 fn same(have: &AccountRow, want: &AccountRow) -> bool {
-    have.gateway == want.gateway && have.base_url == want.base_url && have.test == want.test
+    have.gateway == want.gateway
+        && have.base_url == want.base_url
+        && have.test == want.test
+        && have.config == want.config
 }
 
 fn row(

@@ -156,11 +156,20 @@ async fn resolve_call(engine: &Arc<Inner>, payment: Payment, call: CallId) {
     }
 }
 
-/// Deletes idempotency keys and tokens of CVVs whose time is over.
+/// Deletes idempotency keys, tokens of CVVs and credentials whose time is over.
 async fn sweep(engine: &Arc<Inner>) {
     const PAUSE: Duration = Duration::from_secs(60);
     const AT_MOST: u32 = 1_000;
+    /// Credentials are looked through once in so many rounds: an hour.
+    const ROUNDS: u32 = 60;
+    let mut round = 0_u32;
     while !paused(&engine.stopping, PAUSE).await {
+        round = round.wrapping_add(1);
+        if round.is_multiple_of(ROUNDS)
+            && let Err(error) = crate::manage::sweep(engine).await
+        {
+            tracing::warn!(%error, "credentials without an account cannot be deleted");
+        }
         // A CVV's token opens nothing after its time, whether it is deleted or not.
         if let Err(error) = engine.vault.sweep(engine.clock.now(), AT_MOST).await {
             tracing::warn!(%error, "expired tokens cannot be deleted");

@@ -5,8 +5,7 @@
 use std::sync::Arc;
 
 use axum::Extension;
-use axum::extract::rejection::QueryRejection;
-use axum::extract::{Query, State};
+use axum::extract::State;
 use axum::response::Response;
 use baton_connect::{Balance, Feature, Manifest};
 use baton_engine::keys::Scope;
@@ -23,6 +22,7 @@ use crate::App;
 use crate::error::{ValidationErrorMessage, json, validation};
 use crate::fields::{FieldError, sentence};
 use crate::openapi::{Doc, Draft, Param, Tag, types};
+use crate::query::{Pairs, pairs};
 use crate::route::{Access, Route};
 
 /// How many payments a page has when none is asked for, and at most.
@@ -189,21 +189,6 @@ impl From<&Balance> for BalanceEntry {
             pending: balance.pending.and_then(number),
         }
     }
-}
-
-type Pairs = Result<Query<Vec<(String, String)>>, QueryRejection>;
-
-/// The query's fields, each there once at most.
-fn pairs(pairs: Pairs) -> Result<Vec<(String, String)>, FieldError> {
-    let Ok(Query(pairs)) = pairs else {
-        return Err(FieldError::new("", "The query is malformed."));
-    };
-    for (at, (name, _)) in pairs.iter().enumerate() {
-        if pairs.iter().take(at).any(|(other, _)| other == name) {
-            return Err(FieldError::new(name, "It is there more than once."));
-        }
-    }
-    Ok(pairs)
 }
 
 async fn balance(

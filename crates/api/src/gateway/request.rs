@@ -7,6 +7,7 @@ use baton_types::{Card, CardNumber, Currency, Cvv, Expiry, MaskedCard, Money, Se
 use serde::Serialize;
 
 use super::shape;
+use crate::accounts::{NO_ACCOUNT_NAME, is_account_name};
 use crate::fields::{FieldError, Fields, sentence};
 
 /// Most accounts that one request may name.
@@ -361,13 +362,11 @@ fn account(body: &mut Fields) -> Result<Option<String>, FieldError> {
     Ok(Some(name.as_str().to_owned()))
 }
 
-/// `[A-Za-z0-9_-]{3,64}`
 fn check_name(name: &str, path: impl Fn() -> String) -> Result<(), FieldError> {
-    let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-');
-    if (3..=64).contains(&name.len()) && name.bytes().all(plain) {
+    if is_account_name(name) {
         return Ok(());
     }
-    Err(FieldError::new(path(), "An account name is 3 to 64 letters, digits, - and _."))
+    Err(FieldError::new(path(), NO_ACCOUNT_NAME))
 }
 
 fn doubt(body: &mut Fields) -> Result<DoubtMode, FieldError> {

@@ -12,6 +12,8 @@ pub(crate) type Shape = fn(&mut SchemaGenerator) -> Schema;
 pub(crate) enum Tag {
     /// Payments.
     PaymentGateway,
+    /// The merchant's accounts at gateways.
+    PaymentGatewayAccounts,
     /// Texts kept for the merchant.
     StringTokens,
     /// Checks of a key.
@@ -28,8 +30,9 @@ pub(crate) enum Tag {
 
 impl Tag {
     /// In the order in which they are shown.
-    pub(crate) const ALL: [Self; 7] = [
+    pub(crate) const ALL: [Self; 8] = [
         Self::PaymentGateway,
+        Self::PaymentGatewayAccounts,
         Self::StringTokens,
         Self::Utils,
         Self::EWalletOperations,
@@ -41,6 +44,7 @@ impl Tag {
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::PaymentGateway => "PaymentGateway",
+            Self::PaymentGatewayAccounts => "PaymentGatewayAccounts",
             Self::StringTokens => "StringTokens",
             Self::Utils => "Utils",
             Self::EWalletOperations => "EWalletOperations",
@@ -53,6 +57,7 @@ impl Tag {
     pub(crate) fn description(self) -> &'static str {
         match self {
             Self::PaymentGateway => "Take, hold, give back: one call names one or more accounts.",
+            Self::PaymentGatewayAccounts => "Your accounts at gateways, with their credentials.",
             Self::StringTokens => "Texts that are kept for you, and used by name.",
             Self::Utils => "Whose key it is, and for what.",
             Self::EWalletOperations => "Wallets and hosted card fields: not in this version.",

@@ -4,6 +4,8 @@
 //! Snapshots are compared, never written, when `INSTA_UPDATE=no`.
 
 #[cfg(test)]
+mod accounts;
+#[cfg(test)]
 mod arbitrary;
 #[cfg(test)]
 mod asking;
@@ -31,6 +33,8 @@ mod objects;
 mod observability;
 #[cfg(test)]
 mod openapi;
+#[cfg(test)]
+mod recorder;
 #[cfg(test)]
 mod results;
 #[cfg(test)]

@@ -45,6 +45,15 @@ async fn make(server: &Server, of: &str, parameter: &str) -> Object {
             let name = made["token"].as_str().unwrap().to_owned();
             Object { secrets: vec!["swept text".to_owned()], name }
         }
+        ("PaymentGatewayAccounts", "name") => {
+            let body = r#"{"paymentGatewayName": "Sandbox",
+                "credentials": [{"key": "ApiKey", "value": "swept-credential-Zq7x"}]}"#;
+            let name = "swept-account";
+            let made = server.send("PUT", "/PaymentGatewayAccounts/swept-account", body).await;
+            assert_eq!(made.status, 200, "{made:?}");
+            let secrets = [name, "Zq7x"].map(str::to_owned).to_vec();
+            Object { name: name.to_owned(), secrets }
+        }
         other => panic!("say here how to make what {other:?} names"),
     }
 }

@@ -11,7 +11,7 @@ use baton_engine::keys::{self, NewKey, Scope};
 use baton_engine::merchants::{self, AccountSpec};
 use baton_engine::{Credentials, Engine, EngineConfig, LogSink, Parts, SystemClock};
 use baton_sandbox::{Books, Config, Running};
-use baton_store::{MemoryStore, Store};
+use baton_store::{AccountRow, MemoryStore, Store};
 use baton_types::{MerchantId, Secret, Timestamp};
 use baton_vault::{FileRoot, Vault};
 use baton_wire::{Wire, WireConfig};
@@ -113,6 +113,8 @@ impl Server {
             vault: vault(folder.path()).await,
             connectors: baton_connectors::all().unwrap(),
             credentials,
+            test_urls: [("Sandbox".to_owned(), format!("http://{host}/sandbox/{{account}}"))]
+                .into(),
             sink: Arc::new(LogSink),
             audit,
         });
@@ -197,6 +199,11 @@ impl Server {
     pub(crate) async fn at_provider(&self) -> usize {
         let seen = client::send(self.sandbox.addr(), "GET", "/admin/books/summary", &[], b"").await;
         usize::try_from(seen.json()["payments"].as_u64().unwrap()).unwrap()
+    }
+
+    /// The merchant's accounts as they are stored, removed ones too.
+    pub(crate) async fn store_accounts(&self) -> Vec<AccountRow> {
+        self.store.accounts(self.merchant).await.unwrap()
     }
 
     /// How many payments we have stored.

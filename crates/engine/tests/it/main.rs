@@ -12,6 +12,7 @@
     reason = "a failed expectation is a failed test"
 )]
 
+mod accounts;
 mod audit;
 mod canary;
 mod concurrency;

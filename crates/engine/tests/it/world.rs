@@ -132,6 +132,7 @@ pub(crate) async fn engine_on(
         vault: vault().await,
         connectors: baton_connectors::all().unwrap(),
         credentials,
+        test_urls: HashMap::new(),
         sink: setup.sink,
         audit,
     });
