@@ -80,6 +80,7 @@ codes! {
         ConnectTimeout = "connect_timeout",
         TlsFailed = "tls_failed",
         ClosedBeforeSending = "closed_before_sending",
+        StreamRefused = "stream_refused",
         TooLate = "too_late",
         PreparationFailed = "preparation_failed",
     }
@@ -159,6 +160,7 @@ impl From<NotSent> for ErrorCode {
             NotSent::ConnectTimeout => Self::ConnectTimeout,
             NotSent::TlsFailed => Self::TlsFailed,
             NotSent::ClosedBeforeSending => Self::ClosedBeforeSending,
+            NotSent::StreamRefused => Self::StreamRefused,
             NotSent::TooLate => Self::TooLate,
             NotSent::PreparationFailed => Self::PreparationFailed,
         }
@@ -260,6 +262,7 @@ mod tests {
             N::ConnectTimeout,
             N::TlsFailed,
             N::ClosedBeforeSending,
+            N::StreamRefused,
             N::TooLate,
             N::PreparationFailed,
         ];

@@ -95,6 +95,10 @@ pub(crate) struct Wire {
     pub(crate) max_in_flight: usize,
     pub(crate) breaker_failures: u32,
     pub(crate) breaker_open_ms: u64,
+    pub(crate) http2: bool,
+    pub(crate) http1_hosts: Vec<String>,
+    pub(crate) http2_max_streams: usize,
+    pub(crate) http2_ping_ms: u64,
 }
 
 /// Connections to the database.
@@ -282,6 +286,10 @@ impl Default for Wire {
             max_in_flight: 1_024,
             breaker_failures: 5,
             breaker_open_ms: 10_000,
+            http2: true,
+            http1_hosts: Vec::new(),
+            http2_max_streams: 16,
+            http2_ping_ms: 10_000,
         }
     }
 }
@@ -536,6 +544,10 @@ impl Config {
                 failures: self.wire.breaker_failures,
                 open_for: Duration::from_millis(self.wire.breaker_open_ms),
             },
+            http2: self.wire.http2,
+            http1_hosts: self.wire.http1_hosts.clone(),
+            http2_max_streams: self.wire.http2_max_streams,
+            http2_ping: Duration::from_millis(self.wire.http2_ping_ms),
             ..WireConfig::default()
         }
     }

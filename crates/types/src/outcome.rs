@@ -103,7 +103,7 @@ impl Outcome {
     }
 }
 
-/// Why a request never left, each with its proof.
+/// Why a request never left, or was not processed, each with its proof.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum NotSent {
@@ -125,6 +125,9 @@ pub enum NotSent {
     TlsFailed,
     /// A connection was closed by the provider before a byte of the request had been written.
     ClosedBeforeSending,
+    /// The provider said, as its protocol lets it, that it has not processed this request (HTTP/2:
+    /// `REFUSED_STREAM`, or a `GOAWAY` that names an earlier stream as the last).
+    StreamRefused,
     /// The plan's `send_by` had passed, or another node owns the attempt: nothing was written.
     TooLate,
     /// A call that only prepares had no answer or a bad one, and the one that moves money was never
@@ -146,6 +149,7 @@ impl NotSent {
             Self::ConnectTimeout => "connect_timeout",
             Self::TlsFailed => "tls_failed",
             Self::ClosedBeforeSending => "closed_before_sending",
+            Self::StreamRefused => "stream_refused",
             Self::TooLate => "too_late",
             Self::PreparationFailed => "preparation_failed",
         }

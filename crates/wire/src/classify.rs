@@ -1,6 +1,7 @@
 //! The table from evidence to what may be claimed. Pure.
 //!
-//! Guarantees: once a byte of the request was written, no failure is `NotSent`. Left out: answers, which
+//! Guarantees: once a byte of the request was written, a failure is `NotSent` only where the provider says, by
+//! a frame that the protocol keeps for it, that it did not process the request. Left out: answers, which
 //! are not classified here but by the connector.
 
 use baton_types::outcome::{Doubt, NotSent};
@@ -46,6 +47,9 @@ pub enum Failure {
     NotHttp,
     /// The answer is larger than the bound.
     TooLarge,
+    /// The provider said that it did not process the request, and nothing that contradicts it. HTTP/2 has
+    /// two frames that say so; HTTP/1.1 has none.
+    Unprocessed,
 }
 
 /// What may be claimed about a call that got no whole answer.
@@ -58,15 +62,20 @@ pub enum Failure {
 /// | these three | 0 | timed out | not sent: `connect_timeout` |
 /// | exchange | 0 | late | not sent: `too_late` |
 /// | exchange | 0 | broken, not HTTP, too large | not sent: `closed_before_sending` |
+/// | exchange | any, no answer | unprocessed | not sent: `stream_refused` |
 /// | any | > 0 | not HTTP | lost: `unreadable` |
 /// | any | > 0 | too large | lost: `answer_cut_short` |
-/// | any | > 0, answer begun | timed out, broken | lost: `answer_cut_short` |
+/// | any | > 0, answer begun | timed out, broken, unprocessed | lost: `answer_cut_short` |
 /// | any | > 0, no answer | timed out | lost: `answer_timeout` |
 /// | any | > 0, no answer | broken | lost: `connection_lost` |
 ///
 /// Pairs that cannot meet get the more careful claim.
 #[must_use]
 pub fn classify(stage: Stage, evidence: &Evidence, failure: Failure) -> Exchange {
+    let contradicted = stage != Stage::Exchange || evidence.reply_bytes > 0;
+    if failure == Failure::Unprocessed && !contradicted {
+        return Exchange::NotSent(NotSent::StreamRefused);
+    }
     if evidence.request_bytes > 0 {
         return Exchange::Lost(doubt(evidence.reply_bytes > 0, failure));
     }
@@ -87,6 +96,8 @@ pub fn classify(stage: Stage, evidence: &Evidence, failure: Failure) -> Exchange
         }
         // No known way leads here: the socket would have to refuse its first byte for the whole time.
         (Stage::Exchange, Failure::TimedOut) => return Exchange::Lost(Doubt::AnswerTimeout),
+        // Nor here: what was not asked cannot be refused.
+        (_, Failure::Unprocessed) => return Exchange::Lost(Doubt::ConnectionLost),
     };
     Exchange::NotSent(why)
 }
@@ -95,9 +106,11 @@ fn doubt(answer_begun: bool, failure: Failure) -> Doubt {
     match failure {
         Failure::NotHttp => Doubt::Unreadable,
         Failure::TooLarge => Doubt::AnswerCutShort,
-        Failure::TimedOut | Failure::Broken if answer_begun => Doubt::AnswerCutShort,
+        Failure::TimedOut | Failure::Broken | Failure::Unprocessed if answer_begun => {
+            Doubt::AnswerCutShort
+        }
         Failure::TimedOut => Doubt::AnswerTimeout,
-        Failure::Broken | Failure::Late => Doubt::ConnectionLost,
+        Failure::Broken | Failure::Late | Failure::Unprocessed => Doubt::ConnectionLost,
     }
 }
 
@@ -108,8 +121,14 @@ mod tests {
     use super::*;
 
     const STAGES: [Stage; 4] = [Stage::Resolve, Stage::Connect, Stage::Tls, Stage::Exchange];
-    const FAILURES: [Failure; 5] =
-        [Failure::TimedOut, Failure::Broken, Failure::Late, Failure::NotHttp, Failure::TooLarge];
+    const FAILURES: [Failure; 6] = [
+        Failure::TimedOut,
+        Failure::Broken,
+        Failure::Late,
+        Failure::NotHttp,
+        Failure::TooLarge,
+        Failure::Unprocessed,
+    ];
 
     fn evidence(request_bytes: u64, reply_bytes: u64) -> Evidence {
         Evidence { request_bytes, reply_bytes, ..Evidence::default() }
@@ -135,6 +154,11 @@ mod tests {
             (Stage::Exchange, 1, 1, Failure::TimedOut, Lost(Doubt::AnswerCutShort)),
             (Stage::Exchange, 1, 1, Failure::TooLarge, Lost(Doubt::AnswerCutShort)),
             (Stage::Exchange, 1, 1, Failure::NotHttp, Lost(Doubt::Unreadable)),
+            (Stage::Exchange, 0, 0, Failure::Unprocessed, Not(NotSent::StreamRefused)),
+            (Stage::Exchange, 9, 0, Failure::Unprocessed, Not(NotSent::StreamRefused)),
+            (Stage::Exchange, 9, 9, Failure::Unprocessed, Lost(Doubt::AnswerCutShort)),
+            (Stage::Exchange, 0, 9, Failure::Unprocessed, Lost(Doubt::ConnectionLost)),
+            (Stage::Tls, 0, 0, Failure::Unprocessed, Lost(Doubt::ConnectionLost)),
             (Stage::Exchange, 1, 0, Failure::Late, Lost(Doubt::ConnectionLost)),
         ];
         for (stage, request, reply, failure, want) in rows {
@@ -145,7 +169,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_written_byte_is_never_not_sent(
+        fn a_written_byte_is_not_sent_only_by_the_providers_own_word(
             stage in prop::sample::select(&STAGES[..]),
             failure in prop::sample::select(&FAILURES[..]),
             request_bytes in prop_oneof![Just(0_u64), Just(1), Just(u64::MAX), any::<u64>()],
@@ -153,7 +177,8 @@ mod tests {
         ) {
             let got = classify(stage, &evidence(request_bytes, reply_bytes), failure);
             prop_assert!(!matches!(got, Exchange::Reply(_)), "a failure is no answer");
-            if request_bytes > 0 {
+            let their_word = failure == Failure::Unprocessed && reply_bytes == 0;
+            if request_bytes > 0 && !(their_word && stage == Stage::Exchange) {
                 prop_assert!(matches!(got, Exchange::Lost(_)), "{got:?}");
             }
         }

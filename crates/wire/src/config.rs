@@ -13,7 +13,7 @@ const MAX_PERIOD: Duration = Duration::from_secs(3600);
 /// How connections are made and calls are bounded.
 #[derive(Clone, Debug)]
 pub struct WireConfig {
-    /// For name resolution, TCP and TLS together. Running out of it is proof that nothing left.
+    /// For name resolution, TCP, TLS and HTTP/2's greeting together. Running out of it is proof that nothing left.
     pub connect_timeout: Duration,
     /// From the first byte of the request to the last of the answer; at most 90 s. Running out of it is
     /// doubt.
@@ -28,6 +28,14 @@ pub struct WireConfig {
     pub idle_timeout: Duration,
     /// When to stop calling a provider that fails.
     pub breaker: Breaker,
+    /// Whether HTTP/2 is offered under TLS, beside HTTP/1.1. The provider chooses.
+    pub http2: bool,
+    /// Hosts that are offered HTTP/1.1 only.
+    pub http1_hosts: Vec<String>,
+    /// The most calls at once on one HTTP/2 connection. What breaks it leaves all of them in doubt.
+    pub http2_max_streams: usize,
+    /// Silence on an HTTP/2 connection after which a ping is sent; as much again without an answer ends it.
+    pub http2_ping: Duration,
     /// Root certificates trusted beside the public ones.
     pub extra_roots: Vec<CertificateDer<'static>>,
 }
@@ -51,6 +59,10 @@ impl Default for WireConfig {
             max_idle_per_origin: 64,
             idle_timeout: Duration::from_secs(30),
             breaker: Breaker { failures: 5, open_for: Duration::from_secs(10) },
+            http2: true,
+            http1_hosts: Vec::new(),
+            http2_max_streams: 16,
+            http2_ping: Duration::from_secs(10),
             extra_roots: Vec::new(),
         }
     }
@@ -93,6 +105,8 @@ impl WireConfig {
             ("max_reply_bytes", self.max_reply_bytes > 0),
             ("max_in_flight", self.max_in_flight > 0),
             ("idle_timeout", self.idle_timeout <= MAX_PERIOD),
+            ("http2_max_streams", self.http2_max_streams > 0),
+            ("http2_ping", !self.http2_ping.is_zero() && self.http2_ping <= MAX_PERIOD),
             ("breaker.failures", self.breaker.failures > 0),
             ("breaker.open_for", self.breaker.open_for <= MAX_PERIOD),
         ];
@@ -131,6 +145,9 @@ mod tests {
             ("max_in_flight", WireConfig { max_in_flight: 0, ..good.clone() }),
             ("connect_timeout", WireConfig { connect_timeout: long, ..good.clone() }),
             ("idle_timeout", WireConfig { idle_timeout: long, ..good.clone() }),
+            ("http2_max_streams", WireConfig { http2_max_streams: 0, ..good.clone() }),
+            ("http2_ping", WireConfig { http2_ping: zero, ..good.clone() }),
+            ("http2_ping", WireConfig { http2_ping: long, ..good.clone() }),
             ("breaker.failures", WireConfig { breaker: none, ..good.clone() }),
             (
                 "breaker.open_for",

@@ -27,7 +27,7 @@ use crate::request::Prepared;
 use crate::socket::{Meter, Metered};
 
 /// The largest head of an answer, in bytes.
-const MAX_HEAD_BYTES: usize = 64 << 10;
+pub(crate) const MAX_HEAD_BYTES: usize = 64 << 10;
 
 pub(crate) struct Conn {
     sender: http1::SendRequest<Full<Bytes>>,
@@ -51,6 +51,13 @@ pub(crate) struct Trip {
     pub(crate) reply_bytes: u64,
     /// The connection, if it can carry another request.
     pub(crate) conn: Option<Conn>,
+}
+
+impl Trip {
+    /// Nothing was written and nothing came.
+    pub(crate) fn failed(failure: Failure) -> Self {
+        Self { result: Err(failure), request_bytes: 0, reply_bytes: 0, conn: None }
+    }
 }
 
 impl Conn {
@@ -136,7 +143,7 @@ fn ends_with_the_connection(response: &Response<Incoming>) -> bool {
 }
 
 /// In order, duplicates kept. Bytes that are not UTF-8 are replaced: no connector reads such a field.
-fn readable(headers: &HeaderMap) -> Vec<(String, String)> {
+pub(crate) fn readable(headers: &HeaderMap) -> Vec<(String, String)> {
     headers
         .iter()
         .map(|(name, value)| {

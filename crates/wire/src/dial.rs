@@ -1,7 +1,7 @@
 //! Name resolution, TCP and TLS: everything before a request byte can exist.
 //!
-//! Guarantees: the three share one timeout; TLS 1.2 or later, no early data, `http/1.1` only; the host's
-//! certificate is checked against the public roots and the configured ones. Left out: caching of names
+//! Guarantees: the three share one timeout; TLS 1.2 or later, no early data; `h2` is offered beside `http/1.1`
+//! unless the host is pinned, and never spoken without TLS; the host's certificate is checked against the public roots and the configured ones. Left out: caching of names
 //! (the operating system's business) and racing addresses; each address gets an equal share of the time
 //! that is left, so one that drops packets does not use it up.
 //!
@@ -12,12 +12,14 @@
 //! refused (`tls_failed`, with no byte sent), or twice the handshake's own time has passed. A provider that
 //! sends no tickets costs that wait once per connection; one that refuses later than that leaves doubt.
 
+use std::collections::HashSet;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
+use bytes::Bytes;
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ProtocolVersion, RootCertStore};
 use tokio::io::{AsyncRead as _, ReadBuf};
@@ -28,8 +30,12 @@ use tokio_rustls::client::TlsStream;
 use crate::clock::now;
 use crate::config::ConfigError;
 use crate::identity::{Configs, asked_during};
-use crate::socket::{Metered, Transport};
+use crate::socket::Transport;
 use crate::{Failure, Stage, Target, WireConfig};
+
+/// The protocols' names in the handshake (RFC 7301).
+const HTTP1: &[u8] = b"http/1.1";
+const HTTP2: &[u8] = b"h2";
 
 /// The most addresses of one host that are tried.
 const MAX_ADDRESSES: usize = 4;
@@ -38,9 +44,30 @@ const MAX_ADDRESSES: usize = 4;
 const GRACE_MIN: Duration = Duration::from_millis(20);
 const GRACE_MAX: Duration = Duration::from_secs(1);
 
+/// More than a greeting: whoever says this much is not waiting for us.
+const EARLY_MAX: usize = 16 << 10;
+
 pub(crate) struct Dialer {
+    /// Offers what the configuration says.
     tls: Configs,
-    timeout: Duration,
+    /// For the hosts that are pinned.
+    http1: Configs,
+    http1_hosts: HashSet<String>,
+}
+
+/// A connection ready for its first request.
+pub(crate) struct Dialed {
+    pub(crate) transport: Transport,
+    pub(crate) protocol: Protocol,
+}
+
+/// What the provider chose.
+pub(crate) enum Protocol {
+    Http1,
+    /// With what came while its verdict on our certificate was awaited.
+    Http2 {
+        early: Bytes,
+    },
 }
 
 impl Dialer {
@@ -55,19 +82,28 @@ impl Dialer {
             .map_err(|why| ConfigError::Tls(why.to_string()))?
             .with_root_certificates(roots)
             .with_no_client_auth();
-        tls.alpn_protocols = vec![b"http/1.1".to_vec()];
         // Early data can be replayed by whoever records it. Off is the default; here it is a decision.
         tls.enable_early_data = false;
-        Ok(Self { tls: Configs::new(tls), timeout: config.connect_timeout })
+        let offering = |protocols: &[&[u8]]| {
+            let mut tls = tls.clone();
+            tls.alpn_protocols = protocols.iter().map(|name| name.to_vec()).collect();
+            Configs::new(tls)
+        };
+        let all: &[&[u8]] = if config.http2 { &[HTTP2, HTTP1] } else { &[HTTP1] };
+        let http1_hosts = config.http1_hosts.iter().map(|host| host.to_ascii_lowercase()).collect();
+        Ok(Self { tls: offering(all), http1: offering(&[HTTP1]), http1_hosts })
     }
 
     /// A connection ready for its first request, or how far it came.
-    pub(crate) async fn dial(&self, target: &Target) -> Result<Metered, (Stage, Failure)> {
+    pub(crate) async fn dial(
+        &self,
+        target: &Target,
+        deadline: Instant,
+    ) -> Result<Dialed, (Stage, Failure)> {
         let (account, origin) = (target.account, target.base_url.origin());
-        let deadline = now() + self.timeout;
         let mut stage = Stage::Resolve;
         let failure = match timeout_at(deadline, self.steps(target, deadline, &mut stage)).await {
-            Ok(Ok(transport)) => return Ok(Metered::new(transport)),
+            Ok(Ok(dialed)) => return Ok(dialed),
             Ok(Err(error)) => {
                 let (host, stage) = (&*origin.host, stage.as_str());
                 tracing::warn!(%account, host, stage, %error, "no connection");
@@ -87,7 +123,7 @@ impl Dialer {
         target: &Target,
         deadline: Instant,
         stage: &mut Stage,
-    ) -> std::io::Result<Transport> {
+    ) -> std::io::Result<Dialed> {
         let origin = target.base_url.origin();
         let addresses: Vec<SocketAddr> =
             tokio::net::lookup_host((&*origin.host, origin.port)).await?.collect();
@@ -99,38 +135,64 @@ impl Dialer {
         // A request is written whole; waiting to fill a packet only delays it.
         socket.set_nodelay(true)?;
         if !origin.tls {
-            return Ok(Transport::Plain(socket));
+            let transport = Transport::Plain(socket);
+            return Ok(Dialed { transport, protocol: Protocol::Http1 });
         }
         *stage = Stage::Tls;
         let name = ServerName::try_from(origin.host.to_string()).map_err(std::io::Error::other)?;
-        let connector = self.tls.connector(target.identity.as_deref());
+        let pinned = self.http1_hosts.contains(&*origin.host);
+        let configs = if pinned { &self.http1 } else { &self.tls };
+        let connector = configs.connector(target.identity.as_deref());
         let begun = now();
         let (stream, asked) = asked_during(connector.connect(name, socket)).await;
         let mut stream = Box::new(stream?);
-        let protocol = stream.get_ref().1.protocol_version();
-        if asked && protocol == Some(ProtocolVersion::TLSv1_3) {
+        let http2 = stream.get_ref().1.alpn_protocol() == Some(HTTP2);
+        let mut early = Vec::new();
+        let version = stream.get_ref().1.protocol_version();
+        if asked && version == Some(ProtocolVersion::TLSv1_3) {
             let ended = now();
             let grace = ((ended - begun) * 2).clamp(GRACE_MIN, GRACE_MAX);
-            judged(&mut stream, (ended + grace).min(deadline)).await?;
+            let early = http2.then_some(&mut early);
+            judged(&mut stream, (ended + grace).min(deadline), early).await?;
         }
-        Ok(Transport::Tls(stream))
+        let protocol =
+            if http2 { Protocol::Http2 { early: early.into() } } else { Protocol::Http1 };
+        Ok(Dialed { transport: Transport::Tls(stream), protocol })
     }
 }
 
-/// Waits until the provider has judged our certificate, or not longer than `until`.
+/// Waits until the provider has judged our certificate, or not longer than `until`. What it says before it was
+/// asked goes into `early`: an HTTP/2 server greets first, which is no verdict yet.
 ///
 /// # Errors
-/// It refused, closed, or spoke before it was asked.
-async fn judged(stream: &mut TlsStream<TcpStream>, until: Instant) -> std::io::Result<()> {
+/// It refused, closed, or spoke out of turn.
+async fn judged(
+    stream: &mut TlsStream<TcpStream>,
+    until: Instant,
+    mut early: Option<&mut Vec<u8>>,
+) -> std::io::Result<()> {
     let verdict = std::future::poll_fn(|cx| {
-        let mut byte = [0];
-        let mut buffer = ReadBuf::new(&mut byte);
-        let read = Pin::new(&mut *stream).poll_read(cx, &mut buffer);
-        match read {
-            Poll::Pending if stream.get_ref().1.tls13_tickets_received() > 0 => Poll::Ready(Ok(())),
-            Poll::Pending => Poll::Pending,
-            Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
-            Poll::Ready(Ok(())) => Poll::Ready(Err(std::io::ErrorKind::ConnectionAborted.into())),
+        loop {
+            let mut bytes = [0; 1024];
+            let mut buffer = ReadBuf::new(&mut bytes);
+            let read = Pin::new(&mut *stream).poll_read(cx, &mut buffer);
+            if let (Poll::Ready(Ok(())), Some(early)) = (&read, &mut early)
+                && !buffer.filled().is_empty()
+                && early.len() < EARLY_MAX
+            {
+                early.extend_from_slice(buffer.filled());
+                continue;
+            }
+            return match read {
+                Poll::Pending if stream.get_ref().1.tls13_tickets_received() > 0 => {
+                    Poll::Ready(Ok(()))
+                }
+                Poll::Pending => Poll::Pending,
+                Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
+                Poll::Ready(Ok(())) => {
+                    Poll::Ready(Err(std::io::ErrorKind::ConnectionAborted.into()))
+                }
+            };
         }
     });
     // Silence is no refusal.

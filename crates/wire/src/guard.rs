@@ -200,7 +200,8 @@ fn shows_health(exchange: &Exchange) -> Option<bool> {
             | NotSent::ConnectFailed
             | NotSent::ConnectTimeout
             | NotSent::TlsFailed
-            | NotSent::ClosedBeforeSending => Some(false),
+            | NotSent::ClosedBeforeSending
+            | NotSent::StreamRefused => Some(false),
             NotSent::BreakerOpen
             | NotSent::TooManyInFlight
             | NotSent::NotConfigured

@@ -6,16 +6,19 @@
 //! - **One request, once.** Nothing is retried or re-sent, no redirect is followed, no proxy from the
 //!   environment is used, and TLS early data is off. A connection that was kept open and turns out dead is
 //!   replaced only while not one byte of the request has been written to it.
-//! - **`NotSent` is proof.** Our own I/O type counts what the socket took (module `socket`), and the table
-//!   in [`classify`] gives `NotSent` only while that count is zero. When unsure, it says `Lost`.
+//! - **`NotSent` is proof.** Our own I/O types count what the socket took, per connection in HTTP/1.1 (module
+//!   `socket`) and per stream in HTTP/2 (module `ledger`). The table in [`classify`] gives `NotSent` only while
+//!   that count is zero, or where HTTP/2 lets the provider say that it did not process a request, and it has
+//!   said so. When unsure, it says `Lost`.
 //! - **`send_by` holds at the last moment.** The clock is read in the write of the first byte itself.
-//! - **An abandoned exchange is in doubt.** The future of [`Wire::exchange`] owns its connection and drives
-//!   it itself; no task runs behind it. Dropping the future closes the connection, so no half-used one is
-//!   ever kept. But bytes may have left by then: a caller that drops the future, or whose task is aborted,
-//!   must treat the call as unknown (`Doubt::Abandoned`).
+//! - **An abandoned exchange is in doubt.** With HTTP/1.1 the future of [`Wire::exchange`] owns its connection
+//!   and drives it itself, and dropping the future closes the connection. An HTTP/2 connection is shared and
+//!   moved by a task of its own; dropping the future resets its stream, and what had not begun to leave never
+//!   will. But bytes may have left by then: a caller that drops the future, or whose task is aborted, must
+//!   treat the call as unknown (`Doubt::Abandoned`).
 //! - **Secrets are not written down.** No event, error or `Debug` shows a header, a path or a body. The
 //!   body and the header values stay in memory that is wiped when the call ends. Limits: `hyper` copies the
-//!   head of the request into its write buffer, `rustls` and the kernel hold what is on its way out, and a
+//!   head of the request into its write buffer, `h2` the head and a short body, `rustls` and the kernel hold what is on its way out, and a
 //!   growing buffer of theirs leaves copies; none of those are wiped.
 //!
 //! - **A certificate of ours is shown for its own calls only.** Connections are kept per account, origin and
@@ -23,8 +26,8 @@
 //!   moment for that before the first byte (module `dial`), and where it comes later still, the call is
 //!   `Lost` like every other whose bytes have left.
 //!
-//! Left out: HTTP/2 (connections offer `http/1.1` only), racing of addresses, and any judgement of an
-//! answer: a 3xx or a 500 is an answer like every other.
+//! Left out: HTTP/3, HTTP/2 without TLS, racing of addresses, and any judgement of an answer: a 3xx or a 500
+//! is an answer like every other.
 
 mod base_url;
 mod certificate;
@@ -33,8 +36,11 @@ mod clock;
 mod config;
 mod conn;
 mod dial;
+mod frames;
 mod guard;
 mod identity;
+mod ledger;
+mod multiplex;
 mod pool;
 mod request;
 mod socket;
@@ -92,7 +98,7 @@ pub struct Report {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Evidence {
     /// Bytes of this request that the socket took. Under TLS: that the TLS layer took, which may be more
-    /// than left, never less.
+    /// than left, never less. In HTTP/2: of the frames of its own stream.
     pub request_bytes: u64,
     /// Bytes of the answer that arrived, head included, after decryption.
     pub reply_bytes: u64,

@@ -1,12 +1,14 @@
-//! Idle connections, per account, origin and certificate of ours.
+//! Connections to be used again, per account, origin and certificate of ours: idle ones, and HTTP/2 ones that
+//! carry calls.
 //!
 //! Guarantees: an account's connections serve that account only, and only calls with the certificate that
 //! they were made with; the newest is taken first; none is kept
-//! longer than the idle timeout once any exchange ends after it. Left out: a promise that a connection is
+//! longer than the idle timeout once any exchange ends after it; of an origin that speaks HTTP/2 one
+//! connection is made at a time, so that calls which come together share it. Left out: a promise that a connection is
 //! still alive. That is found out by the gate before the first byte (module `socket`).
 
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use baton_types::AccountId;
@@ -16,6 +18,7 @@ use crate::Target;
 use crate::base_url::Origin;
 use crate::conn::Conn;
 use crate::identity::IdentityKey;
+use crate::multiplex::{Shared, Slot};
 
 pub(crate) struct Pool {
     max_idle: usize,
@@ -25,7 +28,7 @@ pub(crate) struct Pool {
 
 #[derive(Default)]
 struct Shelves {
-    idle: HashMap<Shelf, Vec<Idle>>,
+    stacks: HashMap<Shelf, Stack>,
     next_sweep: Option<Instant>,
 }
 
@@ -35,6 +38,23 @@ struct Shelf {
     account: AccountId,
     origin: Origin,
     identity: Option<IdentityKey>,
+}
+
+#[derive(Default)]
+struct Stack {
+    idle: Vec<Idle>,
+    shared: Vec<Arc<Shared>>,
+    /// There once the origin has chosen HTTP/2: who holds it may make a connection.
+    turn: Option<Turn>,
+}
+
+/// The right to make a connection to an origin.
+pub(crate) type Turn = Arc<tokio::sync::Mutex<()>>;
+
+/// A connection for one call.
+pub(crate) enum Link {
+    One(Conn),
+    Many(Slot),
 }
 
 struct Idle {
@@ -47,20 +67,43 @@ impl Pool {
         Self { max_idle, idle_timeout, shelves: Mutex::default() }
     }
 
-    pub(crate) fn take(&self, target: &Target, now: Instant) -> Option<Conn> {
+    pub(crate) fn take(&self, target: &Target, now: Instant) -> Option<Link> {
         let mut shelves = self.lock();
-        let idle = shelves.idle.get_mut(&Shelf::of(target))?.pop()?;
+        let stack = shelves.stacks.get_mut(&Shelf::of(target))?;
+        if let Some(slot) = stack.shared.iter().find_map(Shared::slot) {
+            return Some(Link::Many(slot));
+        }
+        let idle = stack.idle.pop()?;
         // The newest is on top: when it is too old, so are all, and the next sweep takes them.
-        (now < idle.since + self.idle_timeout).then_some(idle.conn)
+        (now < idle.since + self.idle_timeout).then_some(Link::One(idle.conn))
+    }
+
+    /// What has to be held to make a connection. `None` where each call makes its own.
+    pub(crate) fn turn(&self, target: &Target) -> Option<Turn> {
+        self.lock().stacks.get(&Shelf::of(target))?.turn.clone()
+    }
+
+    /// Puts a new HTTP/2 connection where other calls find it.
+    pub(crate) fn share(&self, target: &Target, shared: Arc<Shared>, now: Instant) {
+        let mut shelves = self.lock();
+        let swept = shelves.sweep(self.idle_timeout, now);
+        let stack = shelves.stacks.entry(Shelf::of(target)).or_default();
+        stack.shared.retain(|shared| shared.usable());
+        stack.shared.push(shared);
+        stack.turn.get_or_insert_default();
+        drop(shelves);
+        drop(swept);
     }
 
     pub(crate) fn put(&self, target: &Target, conn: Conn, now: Instant) {
         let mut shelves = self.lock();
         let swept = shelves.sweep(self.idle_timeout, now);
-        let shelf = shelves.idle.entry(Shelf::of(target)).or_default();
-        if shelf.len() < self.max_idle {
-            shelf.push(Idle { conn, since: now });
+        let stack = shelves.stacks.entry(Shelf::of(target)).or_default();
+        if stack.idle.len() < self.max_idle {
+            stack.idle.push(Idle { conn, since: now });
         }
+        // The origin speaks HTTP/1.1 (again): every call makes its own connection.
+        stack.turn = None;
         drop(shelves);
         // Closing sockets takes a system call each: not under the lock.
         drop(swept);
@@ -89,10 +132,12 @@ impl Shelves {
         }
         self.next_sweep = Some(now + idle_timeout / 4);
         let mut old = Vec::new();
-        self.idle.retain(|_, shelf| {
-            let fresh_from = shelf.partition_point(|idle| idle.since + idle_timeout <= now);
-            old.extend(shelf.drain(..fresh_from));
-            !shelf.is_empty()
+        self.stacks.retain(|_, stack| {
+            let idle = &mut stack.idle;
+            let fresh_from = idle.partition_point(|idle| idle.since + idle_timeout <= now);
+            old.extend(idle.drain(..fresh_from));
+            stack.shared.retain(|shared| shared.usable());
+            !(idle.is_empty() && stack.shared.is_empty())
         });
         old
     }

@@ -15,11 +15,13 @@ use crate::BaseUrl;
 const USER_AGENT: &str = concat!("baton/", env!("CARGO_PKG_VERSION"));
 
 /// Fields that a call may not set: they frame the message or belong to the connection.
-const OURS: [&str; 8] = [
+const OURS: [&str; 10] = [
     "connection",
     "content-length",
     "expect",
     "host",
+    "keep-alive",
+    "proxy-connection",
     "te",
     "trailer",
     "transfer-encoding",
@@ -69,6 +71,20 @@ impl Prepared {
             headers.insert(header::CONTENT_LENGTH, HeaderValue::from(call.body.len()));
         }
         Ok(Self { method, uri, headers, body: Bytes::from_owner(call.body) })
+    }
+
+    /// Head and body for HTTP/2, where the host is a part of the target (RFC 9113, section 8.3.1).
+    pub(crate) fn build_http2(&self) -> Option<(Request<()>, Bytes)> {
+        let mut headers = self.headers.clone();
+        let host = headers.remove(header::HOST)?;
+        let mut parts = self.uri.clone().into_parts();
+        parts.scheme = Some(http::uri::Scheme::HTTPS);
+        parts.authority = Some(http::uri::Authority::try_from(host.as_bytes()).ok()?);
+        let mut request = Request::new(());
+        *request.method_mut() = self.method.clone();
+        *request.uri_mut() = Uri::from_parts(parts).ok()?;
+        *request.headers_mut() = headers;
+        Some((request, self.body.clone()))
     }
 
     pub(crate) fn build(&self) -> Request<Full<Bytes>> {
@@ -146,6 +162,24 @@ mod tests {
             prepare(Method::Get, "/p", &[], "").unwrap(),
             format!("GET /v1/p|host: h:8443|{agent}")
         );
+    }
+
+    #[test]
+    fn http_2_has_the_host_in_its_target_and_no_host_field() {
+        let base = BaseUrl::parse("https://h:8443/v1/", Policy::HttpsOnly).unwrap();
+        let call = Filled {
+            method: Method::Post,
+            path: "/p?q=1".to_owned(),
+            headers: vec![("authorization".to_owned(), Zeroizing::new("Bearer x".to_owned()))],
+            content_type: None,
+            body: Zeroizing::new(b"{}".to_vec()),
+        };
+        let (request, body) = Prepared::new(&base, call).unwrap().build_http2().unwrap();
+        assert_eq!(request.uri(), "https://h:8443/v1/p?q=1");
+        assert_eq!(request.headers().get(header::HOST), None);
+        assert_eq!(request.headers()[header::CONTENT_LENGTH], "2");
+        assert!(request.headers()[header::AUTHORIZATION].is_sensitive(), "never in a table");
+        assert_eq!(body, "{}");
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! A connection that counts, and the gate before the first byte of a request.
+//! An HTTP/1.1 connection that counts, and the gate before the first byte of a request.
 //!
 //! This is where `NotSent` gets its proof. Every byte to a provider passes [`Metered::poll_write`] or its
 //! vectored twin, and none passes before a request has been armed. With the first write of a request, in
@@ -28,6 +28,17 @@ use crate::clock::now;
 pub(crate) enum Transport {
     Plain(TcpStream),
     Tls(Box<TlsStream<TcpStream>>),
+}
+
+/// What waits in the operating system to be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Peek {
+    /// Nothing yet.
+    Silence,
+    /// At least a byte.
+    Bytes,
+    /// The end, or an error.
+    End,
 }
 
 /// A transport whose bytes are counted and whose first write is guarded.
@@ -105,7 +116,7 @@ impl Metered {
 }
 
 /// How many bytes of a write of `len` bytes may have left.
-fn may_have_left(result: &Poll<io::Result<usize>>, len: usize, tls: bool) -> usize {
+pub(crate) fn may_have_left(result: &Poll<io::Result<usize>>, len: usize, tls: bool) -> usize {
     match result {
         Poll::Ready(Ok(taken)) => *taken,
         // One write may become several records, of which the last could not be written.
@@ -120,15 +131,81 @@ impl Transport {
     /// The operating system is asked directly: the runtime may not have heard of a close yet. A fresh TLS
     /// connection may have session tickets waiting; on a used one any byte can only be an end.
     fn hung_up(&self, used: bool) -> bool {
-        let (socket, may_hold_tickets) = match self {
-            Self::Plain(socket) => (socket, false),
-            Self::Tls(stream) => (stream.get_ref().0, !used),
+        let may_hold_tickets = matches!(self, Self::Tls(_)) && !used;
+        match self.peek() {
+            Peek::Silence => false,
+            Peek::Bytes => !may_hold_tickets,
+            Peek::End => true,
+        }
+    }
+
+    /// What the operating system holds for us to read.
+    pub(crate) fn peek(&self) -> Peek {
+        let socket = match self {
+            Self::Plain(socket) => socket,
+            Self::Tls(stream) => stream.get_ref().0,
         };
         let mut byte = [MaybeUninit::uninit()];
         match SockRef::from(socket).peek(&mut byte) {
-            Ok(0) => true,
-            Ok(_) => !may_hold_tickets,
-            Err(error) => error.kind() != io::ErrorKind::WouldBlock,
+            Ok(0) => Peek::End,
+            Ok(_) => Peek::Bytes,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Peek::Silence,
+            Err(_) => Peek::End,
+        }
+    }
+}
+
+impl AsyncWrite for Transport {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Plain(socket) => Pin::new(socket).poll_write(cx, bytes),
+            Self::Tls(stream) => Pin::new(stream).poll_write(cx, bytes),
+        }
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Plain(socket) => Pin::new(socket).poll_write_vectored(cx, slices),
+            Self::Tls(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
+        }
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain(socket) => Pin::new(socket).poll_flush(cx),
+            Self::Tls(stream) => Pin::new(stream).poll_flush(cx),
+        }
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain(socket) => Pin::new(socket).poll_shutdown(cx),
+            Self::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
+        }
+    }
+}
+
+impl AsyncRead for Transport {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain(socket) => Pin::new(socket).poll_read(cx, buffer),
+            Self::Tls(stream) => Pin::new(stream).poll_read(cx, buffer),
         }
     }
 }
@@ -173,10 +250,7 @@ impl AsyncWrite for Metered {
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         this.gate()?;
-        let result = match &mut this.transport {
-            Transport::Plain(socket) => Pin::new(socket).poll_write(cx, bytes),
-            Transport::Tls(stream) => Pin::new(stream).poll_write(cx, bytes),
-        };
+        let result = Pin::new(&mut this.transport).poll_write(cx, bytes);
         this.count(&result, bytes.len());
         result
     }
@@ -188,10 +262,7 @@ impl AsyncWrite for Metered {
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         this.gate()?;
-        let result = match &mut this.transport {
-            Transport::Plain(socket) => Pin::new(socket).poll_write_vectored(cx, slices),
-            Transport::Tls(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
-        };
+        let result = Pin::new(&mut this.transport).poll_write_vectored(cx, slices);
         this.count(&result, slices.iter().map(|slice| slice.len()).sum());
         result
     }
@@ -202,17 +273,11 @@ impl AsyncWrite for Metered {
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match &mut self.get_mut().transport {
-            Transport::Plain(socket) => Pin::new(socket).poll_flush(cx),
-            Transport::Tls(stream) => Pin::new(stream).poll_flush(cx),
-        }
+        Pin::new(&mut self.get_mut().transport).poll_flush(cx)
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match &mut self.get_mut().transport {
-            Transport::Plain(socket) => Pin::new(socket).poll_shutdown(cx),
-            Transport::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
-        }
+        Pin::new(&mut self.get_mut().transport).poll_shutdown(cx)
     }
 }
 
@@ -224,10 +289,7 @@ impl AsyncRead for Metered {
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         let before = buffer.filled().len();
-        let result = match &mut this.transport {
-            Transport::Plain(socket) => Pin::new(socket).poll_read(cx, buffer),
-            Transport::Tls(stream) => Pin::new(stream).poll_read(cx, buffer),
-        };
+        let result = Pin::new(&mut this.transport).poll_read(cx, buffer);
         let arrived = buffer.filled().len().saturating_sub(before);
         let mut reading = this.meter.lock();
         reading.read = reading.read.saturating_add(arrived as u64);

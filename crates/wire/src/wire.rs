@@ -3,14 +3,16 @@
 use baton_connect::Filled;
 use baton_types::AccountId;
 use baton_types::outcome::NotSent;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 
 use crate::clock::{micros, now};
 use crate::conn::{Bounds, Conn};
-use crate::dial::Dialer;
+use crate::dial::{Dialed, Dialer, Protocol};
 use crate::guard::{AccountHealth, Guard};
-use crate::pool::Pool;
+use crate::multiplex::{Shared, Terms};
+use crate::pool::{Link, Pool};
 use crate::request::Prepared;
+use crate::socket::Metered;
 use crate::{
     ConfigError, Evidence, Exchange, Failure, Report, Stage, Target, WireConfig, classify,
 };
@@ -88,7 +90,7 @@ impl Wire {
         exchange
     }
 
-    /// Tries idle connections until one takes a byte, then a fresh one. No byte is ever written twice.
+    /// Tries kept connections until one takes a byte, then a fresh one. No byte is ever written twice.
     async fn attempt(
         &self,
         target: &Target,
@@ -101,48 +103,89 @@ impl Wire {
             answer_timeout: self.config.answer_timeout,
             max_reply_bytes: self.config.max_reply_bytes,
         };
-        while let Some(conn) = self.pool.take(target, now()) {
-            evidence.reused_connection = true;
-            let trip = conn.round_trip(request, bounds).await;
+        loop {
+            let link = match self.pool.take(target, now()) {
+                Some(kept) => {
+                    evidence.reused_connection = true;
+                    kept
+                }
+                None => {
+                    *evidence = Evidence::default();
+                    match Box::pin(self.connect(target, evidence)).await {
+                        Ok(link) => link,
+                        Err((stage, failure)) => return classify(stage, evidence, failure),
+                    }
+                }
+            };
+            let trip = match link {
+                Link::One(conn) => conn.round_trip(request, bounds).await,
+                Link::Many(slot) => Box::pin(slot.round_trip(request, bounds)).await,
+            };
             (evidence.request_bytes, evidence.reply_bytes) = (trip.request_bytes, trip.reply_bytes);
             match trip.result {
                 // It had died while idle, and the counter proves that it took nothing.
                 Err(Failure::Broken | Failure::NotHttp | Failure::TooLarge)
-                    if trip.request_bytes == 0 => {}
+                    if evidence.reused_connection && trip.request_bytes == 0 => {}
                 Err(failure) => return classify(Stage::Exchange, evidence, failure),
                 Ok(reply) => {
-                    self.keep(target, trip.conn);
+                    if let Some(conn) = trip.conn {
+                        self.pool.put(target, conn, now());
+                    }
                     return Exchange::Reply(reply);
                 }
             }
         }
-        *evidence = Evidence::default();
-        let dialling = now();
-        let dialled = Box::pin(self.dialer.dial(target)).await;
-        evidence.connect_us = micros(now() - dialling);
-        let conn = match dialled {
-            Ok(io) => Conn::new(io).await.map_err(|failure| (Stage::Exchange, failure)),
-            Err(broken) => Err(broken),
-        };
-        let conn = match conn {
-            Ok(conn) => conn,
-            Err((stage, failure)) => return classify(stage, evidence, failure),
-        };
-        let trip = conn.round_trip(request, bounds).await;
-        (evidence.request_bytes, evidence.reply_bytes) = (trip.request_bytes, trip.reply_bytes);
-        match trip.result {
-            Err(failure) => classify(Stage::Exchange, evidence, failure),
-            Ok(reply) => {
-                self.keep(target, trip.conn);
-                Exchange::Reply(reply)
-            }
-        }
     }
 
-    fn keep(&self, target: &Target, conn: Option<Conn>) {
-        if let Some(conn) = conn {
-            self.pool.put(target, conn, now());
+    /// A fresh connection, or a place on one that another call made in the meantime.
+    async fn connect(
+        &self,
+        target: &Target,
+        evidence: &mut Evidence,
+    ) -> Result<Link, (Stage, Failure)> {
+        let begun = now();
+        let deadline = begun + self.config.connect_timeout;
+        let turn = self.pool.turn(target);
+        let _held = match &turn {
+            None => None,
+            Some(turn) => match timeout_at(deadline, turn.lock()).await {
+                Ok(held) => Some(held),
+                Err(_) => return Err((Stage::Connect, Failure::TimedOut)),
+            },
+        };
+        if turn.is_some()
+            && let Some(made) = self.pool.take(target, now())
+        {
+            evidence.reused_connection = true;
+            return Ok(made);
         }
+        let link = self.dial(target, deadline).await;
+        evidence.connect_us = micros(now() - begun);
+        link
+    }
+
+    async fn dial(&self, target: &Target, deadline: Instant) -> Result<Link, (Stage, Failure)> {
+        let Dialed { transport, protocol } = self.dialer.dial(target, deadline).await?;
+        let unsent = |failure| (Stage::Exchange, failure);
+        let early = match protocol {
+            Protocol::Http1 => {
+                return Conn::new(Metered::new(transport)).await.map(Link::One).map_err(unsent);
+            }
+            Protocol::Http2 { early } => early,
+        };
+        let terms = Terms {
+            max_streams: self.config.http2_max_streams,
+            max_reply_bytes: self.config.max_reply_bytes,
+            idle_timeout: self.config.idle_timeout,
+            ping: self.config.http2_ping,
+        };
+        let shared = match timeout_at(deadline, Shared::connect(transport, early, terms)).await {
+            Ok(shared) => shared.map_err(unsent)?,
+            Err(_) => return Err((Stage::Tls, Failure::TimedOut)),
+        };
+        let slot = shared.slot().ok_or_else(|| unsent(Failure::Broken))?;
+        self.pool.share(target, shared, now());
+        Ok(Link::Many(slot))
     }
 }
 

@@ -540,6 +540,7 @@ fn not_sent(why: NotSent) -> &'static str {
         | NotSent::ConnectTimeout
         | NotSent::TlsFailed
         | NotSent::ClosedBeforeSending => "The gateway could not be reached; nothing was sent",
+        NotSent::StreamRefused => "The gateway turned the request away unprocessed",
         NotSent::PreparationFailed => {
             "The gateway failed before the payment was put to it; no money can have moved"
         }

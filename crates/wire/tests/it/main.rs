@@ -10,6 +10,9 @@
 
 mod bounds;
 mod faults;
+mod frame_server;
+mod http2;
+mod http2_shared;
 mod identity;
 mod keep_alive;
 mod limits;

@@ -47,15 +47,27 @@ impl Authority {
         change: impl FnOnce(&mut CertificateParams),
         script: impl Fn(&mut Peer) + Send + Sync + 'static,
     ) -> Server {
+        self.server_that_speaks(&[], name, change, script)
+    }
+
+    /// The same, with the protocols that it chooses from.
+    pub(crate) fn server_that_speaks(
+        &self,
+        protocols: &[&str],
+        name: &str,
+        change: impl FnOnce(&mut CertificateParams),
+        script: impl Fn(&mut Peer) + Send + Sync + 'static,
+    ) -> Server {
         let (certificate, key) = self.issue(name, change);
         let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let config = ServerConfig::builder_with_provider(provider)
+        let mut config = ServerConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
             .unwrap()
             .with_no_client_auth()
             .with_single_cert(vec![certificate.der().clone()], key)
             .unwrap();
+        config.alpn_protocols = protocols.iter().map(|name| name.as_bytes().to_vec()).collect();
         let config = Arc::new(config);
         Server::run_on(
             move |mut socket| {
