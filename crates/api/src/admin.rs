@@ -152,6 +152,7 @@ pub(crate) fn failure(error: &EngineError) -> Response {
         | EngineError::WrongMode { .. }
         | EngineError::OtherCard
         | EngineError::NotTheWhole { .. }
+        | EngineError::Brought(_)
         | EngineError::Refused(_)
         | EngineError::KeyReused
         | EngineError::StillRunning

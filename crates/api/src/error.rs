@@ -45,6 +45,7 @@ pub(crate) fn failure(error: &EngineError) -> Response {
         | EngineError::NotFound
         | EngineError::OtherCard
         | EngineError::NotTheWhole { .. }
+        | EngineError::Brought(_)
         | EngineError::Refused(_)
         | EngineError::KeyReused
         | EngineError::StillRunning

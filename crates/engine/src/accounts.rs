@@ -12,9 +12,10 @@ use aws_lc_rs::hmac;
 use baton_connect::{
     Connector, Cx, Fill, Freshness, Hole, Incoming, Verifier, WebhookError, WebhookEvent,
 };
+use baton_flow::{Candidate, Payment};
 use baton_store::{AccountRow, Store, StoreError};
-use baton_types::{AccountId, Card, Cvv, MerchantId, Secret};
-use baton_vault::{SealedKind, Tenant, Vault};
+use baton_types::{AccountId, Card, Cvv, MerchantId, Secret, Timestamp};
+use baton_vault::{SealedKind, Tenant, Vault, VaultError};
 use baton_wire::{BaseUrl, Policy, Target};
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
@@ -240,6 +241,80 @@ impl Accounts {
         Ok(self.of(merchant).await?.iter().find(|account| account.row.id == id).cloned())
     }
 
+    /// The account of one of a payment's candidates. What came with a request is taken from its task, which
+    /// holds it, or else from the vault.
+    pub(crate) async fn of_candidate(
+        &self,
+        payment: &Payment,
+        candidate: &Candidate,
+        held: Option<&Arc<Secrets>>,
+    ) -> Result<Option<Arc<Account>>, StoreError> {
+        if !candidate.inline {
+            return self.get(payment.merchant, candidate.account).await;
+        }
+        let secrets = match held {
+            Some(secrets) => Some(Arc::clone(secrets)),
+            None => self.inline_secrets(payment).await,
+        };
+        Ok(secrets.map(|secrets| Arc::new(self.inline_account(payment, candidate, secrets))))
+    }
+
+    fn inline_account(
+        &self,
+        payment: &Payment,
+        candidate: &Candidate,
+        secrets: Arc<Secrets>,
+    ) -> Account {
+        let row = AccountRow {
+            merchant: payment.merchant,
+            id: candidate.account,
+            number: 0,
+            name: candidate.label.clone(),
+            gateway: candidate.gateway.clone(),
+            base_url: None,
+            test: payment.order.test,
+            created_at: payment.created_at,
+            updated_at: payment.created_at,
+            removed_at: None,
+            config: "{}".to_owned(),
+        };
+        let connector = self.connectors.get(&row.gateway);
+        let settings = settings(connector.map(AsRef::as_ref), &secrets);
+        self.assemble(row, AccountConfig { settings, ..AccountConfig::default() }, secrets)
+    }
+
+    /// Seals credentials that came with a payment's request, until they are dropped.
+    pub(crate) async fn keep_inline(
+        &self,
+        payment: &Payment,
+        secrets: &Secrets,
+        now: Timestamp,
+    ) -> Result<(), VaultError> {
+        let (tenant, id) = inline_record(payment);
+        let text = sealed_form(secrets);
+        self.vault.put(tenant, SealedKind::InlineCredentials, &id, &text, now).await
+    }
+
+    /// Deletes credentials that came with a request. What cannot be deleted now is swept.
+    pub(crate) async fn drop_inline(&self, payment: &Payment) {
+        let (tenant, id) = inline_record(payment);
+        if let Err(error) = self.vault.remove(tenant, SealedKind::InlineCredentials, &id).await {
+            tracing::warn!(payment = %payment.id, %error, "inline credentials are swept later");
+        }
+    }
+
+    /// Never remembered: a later request of the payment may bring other ones, to any node.
+    async fn inline_secrets(&self, payment: &Payment) -> Option<Arc<Secrets>> {
+        let (tenant, id) = inline_record(payment);
+        match self.vault.get(tenant, SealedKind::InlineCredentials, &id).await {
+            Ok(text) => from_sealed(&text?).map(Arc::new),
+            Err(error) => {
+                tracing::error!(payment = %payment.id, %error, "inline credentials cannot be read");
+                None
+            }
+        }
+    }
+
     async fn ready(&self, row: AccountRow) -> Account {
         let mut config = AccountConfig::of(&row);
         let tenant = Tenant { merchant: row.merchant, sandbox: row.test };
@@ -289,7 +364,8 @@ impl Accounts {
         let connector = self.connectors.get(&row.gateway).cloned();
         let test_url = || {
             let url = self.test_urls.get(&row.gateway).filter(|_| row.test)?;
-            Some(url.replace(ACCOUNT_IN_URL, &row.name))
+            let name = row.name.trim_matches(['(', ')']);
+            Some(url.replace(ACCOUNT_IN_URL, name))
         };
         let base_url = row.base_url.clone().or_else(test_url).or_else(|| {
             connector.as_ref().and_then(|connector| connector.manifest().base_url.clone())
@@ -315,6 +391,12 @@ pub(crate) fn sealed_form(secrets: &Secrets) -> Secret {
     let exposed: BTreeMap<&str, &str> =
         secrets.iter().map(|(name, value)| (name.as_str(), value.expose())).collect();
     Secret::new(serde_json::to_string(&exposed).unwrap_or_default())
+}
+
+/// Credentials that came with a request are found by its payment.
+fn inline_record(payment: &Payment) -> (Tenant, String) {
+    let tenant = Tenant { merchant: payment.merchant, sandbox: payment.order.test };
+    (tenant, payment.id.to_string())
 }
 
 fn from_sealed(text: &Secret) -> Option<Secrets> {

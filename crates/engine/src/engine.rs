@@ -4,10 +4,12 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use baton_connect::{CardFacts, Challenge, Connector, Payer, Source, ThreeDs, TokenScheme};
+use baton_connect::{
+    CardFacts, Challenge, Connector, Manifest, Payer, Source, ThreeDs, TokenScheme,
+};
 use baton_flow::{CallId, Candidate, DoubtMode, Input, Order, OrderKind, Payment, RetryDeclines};
 use baton_store::Store;
-use baton_types::{ApiKeyId, Card, MaskedCard, MerchantId, Money, PaymentId, Secret};
+use baton_types::{AccountId, ApiKeyId, Card, MaskedCard, MerchantId, Money, PaymentId, Secret};
 use baton_vault::Vault;
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -15,8 +17,9 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::Instrument as _;
 
-use crate::accounts::{Account, Accounts, CardSecrets, Credentials};
+use crate::accounts::{Account, Accounts, CardSecrets, Credentials, Secrets};
 use crate::audit::{Actor, Audit, current_request, in_request};
+use crate::brought::{self, Brought};
 use crate::calls::PurchaseFacts;
 use crate::error::EngineError;
 use crate::inner::{Inner, Running};
@@ -134,6 +137,8 @@ pub struct Purchase {
     pub challenge: Option<Challenge>,
     /// What to do about a doubt.
     pub doubt: DoubtMode,
+    /// What came with the request instead of being stored.
+    pub brought: Brought,
 }
 
 /// A card and what came with it.
@@ -169,6 +174,8 @@ pub struct Target {
     pub merchant_ref: Option<String>,
     /// The card that the client sends along, to be compared.
     pub card: Option<MaskedCard>,
+    /// What came with the request instead of being stored.
+    pub brought: Brought,
 }
 
 /// An answer to a request.
@@ -298,17 +305,14 @@ impl Engine {
         purchase: Purchase,
         idempotency: Option<Idempotency>,
     ) -> Result<Answered, EngineError> {
-        let accounts = self.named(caller, &purchase.accounts).await?;
-        if accounts.is_empty() {
-            return Err(EngineError::UnknownAccount { index: 0 });
-        }
+        let candidates = self.candidates(caller, &purchase).await?;
         let now = self.inner.clock.now();
         let card_facts = purchase.card.as_ref().map(PaidWith::facts);
         let order = Order {
             kind: purchase.kind,
             merchant_ref: purchase.merchant_ref,
             card: card_facts.as_ref().map(|facts| facts.masked.clone()),
-            candidates: accounts.iter().map(|account| candidate(account)).collect(),
+            candidates,
             doubt: purchase.doubt,
             retry_declines: RetryDeclines::GATEWAY_LIST,
             failover_until: now.plus_millis(self.inner.config.failover_window_ms),
@@ -335,7 +339,8 @@ impl Engine {
         };
         let id: PaymentId = new_id(self.inner.clock.as_ref());
         let payment = Payment::new(id, caller.merchant, order, now);
-        self.carry_out(payment, Some(secrets), Input::Begin, idempotency).await
+        let inline = purchase.brought.inline.map(|inline| inline.secrets);
+        self.carry_out(payment, Some(secrets), inline, Input::Begin, idempotency).await
     }
 
     /// Captures all or part of an authorization.
@@ -421,7 +426,8 @@ impl Engine {
         {
             return Err(EngineError::OtherCard);
         }
-        self.carry_out(payment, None, input, idempotency).await
+        let inline = brought::for_change(&payment, &target.brought)?;
+        self.carry_out(payment, None, inline, input, idempotency).await
     }
 
     /// Plans durably, hands the rest to a task of its own, and waits for the answer as long as a caller
@@ -430,6 +436,7 @@ impl Engine {
         &self,
         payment: Payment,
         secrets: Option<PurchaseSecrets>,
+        inline: Option<Arc<Secrets>>,
         input: Input,
         idempotency: Option<Idempotency>,
     ) -> Result<Answered, EngineError> {
@@ -446,13 +453,18 @@ impl Engine {
         let in_flight = inner.metrics.request();
         let work = async move {
             let _in_flight = in_flight;
-            match task.begin(input).await {
+            let begun = match task.keep_inline(inline).await {
+                Ok(()) => task.begin(input).await,
+                Err(error) => Err(Stopped::Store(error)),
+            };
+            match begun {
                 Ok(effects) => {
                     let _ = ready.send(Ok(()));
                     task.run(effects).await;
                 }
                 Err(stopped) => {
                     let _ = ready.send(Err(stopped));
+                    task.settle_inline().await;
                 }
             }
         };
@@ -515,19 +527,24 @@ impl Engine {
     }
 }
 
-fn candidate(account: &Account) -> Candidate {
-    let manifest = account.connector.as_ref().map(|connector| connector.manifest());
+/// A candidate by its account's id, name and gateway, with what the gateway claims.
+pub(crate) fn candidate(
+    (account, label, gateway): (AccountId, &str, &str),
+    manifest: Option<&Manifest>,
+) -> Candidate {
     let look_up = manifest.and_then(|manifest| manifest.look_up.as_ref());
     let idempotency = manifest.and_then(|manifest| manifest.idempotency.as_ref());
     Candidate {
-        account: account.row.id,
-        label: account.row.name.clone(),
-        gateway: account.row.gateway.clone(),
+        account,
+        label: label.to_owned(),
+        gateway: gateway.to_owned(),
         quiet_ms: look_up.map(|claim| {
             i64::from(claim.in_flight_bound_ms).saturating_add(i64::from(claim.index_lag_ms))
         }),
         replay_ms: idempotency
             .map(|claim| i64::from(claim.retention_hours).saturating_mul(3_600_000)),
+        inline: false,
+        certificate: None,
     }
 }
 

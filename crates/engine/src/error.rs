@@ -5,6 +5,8 @@ use baton_store::{CommitError, StoreError};
 use baton_types::Money;
 use baton_vault::VaultError;
 
+use crate::brought::BroughtFault;
+
 /// Why a request was not carried out. No provider was asked to move money for it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum EngineError {
@@ -29,6 +31,8 @@ pub enum EngineError {
         /// The payment's amount.
         whole: Money,
     },
+    /// Credentials or a certificate that came with the request, or should have.
+    Brought(BroughtFault),
     /// The payment does not allow it as it stands.
     Refused(Refusal),
     /// The idempotency key was used for another request.
@@ -56,6 +60,7 @@ impl std::fmt::Display for EngineError {
             Self::NotTheWhole { whole } => {
                 write!(f, "a void releases the whole amount, which is {whole}")
             }
+            Self::Brought(fault) => fault.fmt(f),
             Self::Refused(refusal) => refusal.fmt(f),
             Self::KeyReused => f.write_str("the idempotency key has been used for another request"),
             Self::StillRunning => {

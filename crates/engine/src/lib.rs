@@ -13,6 +13,7 @@
 
 mod accounts;
 pub mod audit;
+mod brought;
 mod calls;
 mod clock;
 mod commit;
@@ -34,6 +35,7 @@ mod tokens;
 
 pub use accounts::{Account, Credentials, Hmac, Secrets};
 pub use baton_wire::{AccountHealth, BreakerState};
+pub use brought::{Brought, BroughtFault, Inline, InlineAccount};
 pub use clock::{Clock, SystemClock, new_id};
 pub use engine::{
     Answered, Caller, Engine, EngineConfig, Idempotency, PaidWith, Parts, Purchase, Target,

@@ -104,6 +104,7 @@ impl Engine {
             reference: Some(reference.to_owned()),
             merchant_ref: None,
             card: None,
+            brought: crate::Brought::default(),
         };
         let payment = match self.find(caller, &target).await {
             Ok((payment, _)) => payment,

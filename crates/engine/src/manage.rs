@@ -240,7 +240,10 @@ impl Engine {
         found.cloned().ok_or(EngineError::NotFound)
     }
 
-    fn connector_named(&self, gateway: &str) -> Result<Arc<dyn Connector>, AccountFault> {
+    pub(crate) fn connector_named(
+        &self,
+        gateway: &str,
+    ) -> Result<Arc<dyn Connector>, AccountFault> {
         self.inner.accounts.connector(gateway).cloned().ok_or_else(|| {
             let names = self.inner.accounts.connectors();
             let mut known: Vec<_> = names.map(|c| c.manifest().gateway_name.clone()).collect();
@@ -415,14 +418,17 @@ fn hint(secret: &str) -> String {
 }
 
 /// Credentials sorted by what may be seen of them.
-struct Given {
-    secrets: Arc<Secrets>,
-    settings: BTreeMap<String, String>,
+pub(crate) struct Given {
+    pub(crate) secrets: Arc<Secrets>,
+    pub(crate) settings: BTreeMap<String, String>,
     hints: BTreeMap<String, String>,
 }
 
 /// Sorts what was given by the manifest's declarations, or says what does not fit.
-fn sort(manifest: &Manifest, given: Vec<(String, Secret)>) -> Result<Given, AccountFault> {
+pub(crate) fn sort(
+    manifest: &Manifest,
+    given: Vec<(String, Secret)>,
+) -> Result<Given, AccountFault> {
     let known = || manifest.credentials.iter().map(|field| field.name.clone()).collect();
     let (mut secrets, mut settings, mut hints) = (Secrets::new(), BTreeMap::new(), BTreeMap::new());
     let mut seen = HashSet::new();
@@ -464,6 +470,7 @@ async fn forget_record(inner: &Inner, tenant: Tenant, record: &str) {
 pub(crate) async fn sweep(inner: &Inner) -> Result<(), EngineError> {
     let before = inner.clock.now().plus_millis(-KEPT_MS);
     let records = inner.vault.list(SealedKind::AccountCredentials, before, u32::MAX).await?;
+    crate::brought::sweep(inner, before).await?;
     let mut used: HashMap<MerchantId, HashSet<String>> = HashMap::new();
     for record in records {
         let merchant = record.tenant.merchant;

@@ -14,7 +14,7 @@ use baton_types::outcome::{Finding, NotSent, Outcome};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use crate::accounts::CardSecrets;
+use crate::accounts::{CardSecrets, Secrets};
 use crate::calls::{self, Prepared, PurchaseFacts};
 use crate::commit::{self, Change};
 use crate::error::EngineError;
@@ -66,6 +66,8 @@ pub(crate) struct Task {
     /// Whether a request waits for this task; the resolver's tasks are not live.
     live: bool,
     purchase: Option<PurchaseSecrets>,
+    /// Credentials that came with the request.
+    inline: Option<Arc<Secrets>>,
     claim: Option<Claim>,
     prepared: HashMap<CallId, Prepared>,
     mine: Vec<CallId>,
@@ -97,6 +99,38 @@ impl Task {
         Self::new(engine, payment, purchase, claim, true)
     }
 
+    /// The same task, with credentials that came with the request. They are sealed before anything else, so
+    /// that whoever takes the payment over can ask its provider.
+    pub(crate) async fn keep_inline(
+        &mut self,
+        secrets: Option<Arc<Secrets>>,
+    ) -> Result<(), EngineError> {
+        if let Some(secrets) = &secrets {
+            let (accounts, now) = (&self.engine.accounts, self.engine.clock.now());
+            accounts.keep_inline(&self.payment, secrets, now).await?;
+        }
+        self.inline = secrets;
+        Ok(())
+    }
+
+    /// Credentials that came with a request end with what they are needed for: when no call of the payment is
+    /// open any more. Until then they stay, also if another request's task has just dropped them.
+    pub(crate) async fn settle_inline(&mut self) {
+        if !self.payment.order.candidates.iter().any(|candidate| candidate.inline) {
+            return;
+        }
+        self.reload().await;
+        let accounts = &self.engine.accounts;
+        if !self.payment.has_open_calls() {
+            accounts.drop_inline(&self.payment).await;
+        } else if let Some(secrets) = &self.inline
+            && let Err(error) =
+                accounts.keep_inline(&self.payment, secrets, self.engine.clock.now()).await
+        {
+            tracing::warn!(payment = %self.payment.id, %error, "credentials are perhaps not kept");
+        }
+    }
+
     /// A task of the resolver: it can look up and void, and never starts an attempt.
     pub(crate) fn resolving(engine: Arc<Inner>, payment: Payment) -> Self {
         Self::new(engine, payment, None, None, false).0
@@ -122,6 +156,7 @@ impl Task {
             payment,
             live,
             purchase,
+            inline: None,
             claim,
             prepared: HashMap::new(),
             mine: Vec::new(),
@@ -172,6 +207,7 @@ impl Task {
             self.report(false);
         }
         self.report(true);
+        self.settle_inline().await;
     }
 
     async fn send(&mut self, id: CallId, prepared: Prepared) -> Input {
@@ -346,9 +382,10 @@ impl Task {
         id: CallId,
         facts: &Facts,
     ) -> Result<Prepared, NotSent> {
-        let account = payment.attempt_of(id).and_then(|attempt| payment.candidate(attempt));
-        let account = account.ok_or(NotSent::NotConfigured)?.account;
-        let account = self.engine.accounts.get(payment.merchant, account).await;
+        let candidate = payment.attempt_of(id).and_then(|attempt| payment.candidate(attempt));
+        let candidate = candidate.ok_or(NotSent::NotConfigured)?;
+        let account =
+            self.engine.accounts.of_candidate(payment, candidate, self.inline.as_ref()).await;
         let account = account.ok().flatten().ok_or(NotSent::NotConfigured)?;
         let window = Duration::from_millis(u64::try_from(facts.send_window_ms).unwrap_or(0));
         let known = self.purchase.as_ref().map(|purchase| &purchase.facts);
@@ -357,8 +394,9 @@ impl Task {
 
     async fn account_of(&self, id: CallId) -> Option<Arc<crate::Account>> {
         let attempt = self.payment.attempt_of(id)?;
-        let account = self.payment.candidate(attempt)?.account;
-        self.engine.accounts.get(self.payment.merchant, account).await.ok().flatten()
+        let candidate = self.payment.candidate(attempt)?;
+        let held = self.inline.as_ref();
+        self.engine.accounts.of_candidate(&self.payment, candidate, held).await.ok().flatten()
     }
 
     async fn commit(&self, draft: &Draft) -> Result<(), CommitError> {

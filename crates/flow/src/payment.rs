@@ -72,6 +72,10 @@ fn is_true(value: &bool) -> bool {
     *value
 }
 
+fn is_false(value: &bool) -> bool {
+    !*value
+}
+
 /// What is to be done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", content = "amount", rename_all = "snake_case")]
@@ -120,6 +124,12 @@ pub struct Candidate {
     pub quiet_ms: Option<i64>,
     /// How long the provider remembers a key, in milliseconds; `None` where it takes none.
     pub replay_ms: Option<i64>,
+    /// Whether its credentials came with the request, so that there is no stored account.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub inline: bool,
+    /// The client certificate that the request named for it. Opaque here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub certificate: Option<String>,
 }
 
 /// What to do about an attempt whose outcome is not known.

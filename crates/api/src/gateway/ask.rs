@@ -447,6 +447,7 @@ fn failure(error: &EngineError) -> Response {
         EngineError::NotFound
         | EngineError::OtherCard
         | EngineError::NotTheWhole { .. }
+        | EngineError::Brought(_)
         | EngineError::Refused(_)
         | EngineError::KeyReused
         | EngineError::StillRunning

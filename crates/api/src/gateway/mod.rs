@@ -17,10 +17,11 @@ use axum::Extension;
 use axum::extract::State;
 use axum::response::Response;
 use baton_engine::keys::Scope;
-use baton_engine::{Answered, Caller, EngineError, Idempotency};
+use baton_engine::{AccountFault, Answered, Caller, EngineError, Idempotency};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use serde::Serialize;
 
+use crate::accounts::{self, FieldNames};
 use crate::body::{Json, JsonBody};
 use crate::error::{json, validation};
 use crate::fields::{FieldError, Fields, HOLDS_CARD_NUMBER, sentence};
@@ -29,6 +30,13 @@ use crate::route::{Access, Route};
 use crate::{App, respond};
 use request::{AccountsForm, Changing, Making};
 use result::{OperationResult, OperationType};
+
+/// What a request calls the parts of credentials that come with it.
+const INLINE_FIELDS: FieldNames = FieldNames {
+    gateway: "paymentGatewayAccount.paymentGatewayName",
+    credentials: "paymentGatewayAccount.credentials",
+    base_url: request::INLINE,
+};
 
 /// The header of an idempotency key.
 const IDEMPOTENCY_KEY: &str = "Idempotency-Key";
@@ -85,12 +93,20 @@ impl Operation {
 /// Why a request got no answer from the engine.
 enum Fault {
     Field(FieldError),
+    /// Credentials that came with the request.
+    Inline(AccountFault),
     Engine(EngineError, Option<AccountsForm>),
 }
 
 impl From<FieldError> for Fault {
     fn from(error: FieldError) -> Self {
         Self::Field(error)
+    }
+}
+
+impl From<AccountFault> for Fault {
+    fn from(fault: AccountFault) -> Self {
+        Self::Inline(fault)
     }
 }
 
@@ -144,10 +160,11 @@ async fn answer(
                 let mut rehearsed = read()?;
                 stored::normalise(&mut rehearsed)?;
                 stored::stand_in(&mut rehearsed)?;
-                request::make(rehearsed, making, now)?;
+                let rehearsed = request::make(rehearsed, making, now)?;
+                rehearsed.inline.map(|given| engine.inline(caller, given)).transpose()?;
                 gone = stored::fill(engine, caller, &mut fields).await?;
             }
-            let request = match (request::make(fields, making, now), gone.take()) {
+            let mut request = match (request::make(fields, making, now), gone.take()) {
                 (Ok(request), missing) => {
                     gone = missing;
                     request
@@ -160,6 +177,8 @@ async fn answer(
                 let Some(key) = key else { return Err(missing.into()) };
                 return engine.repeated(caller, key).await?.ok_or_else(|| missing.into());
             }
+            let inline = request.inline.map(|given| engine.inline(caller, given)).transpose()?;
+            request.purchase.brought.inline = inline;
             let answered = engine.purchase(caller, request.purchase, key).await;
             answered.map_err(|error| Fault::Engine(error, Some(request.form)))
         }
@@ -167,7 +186,10 @@ async fn answer(
             if stored::normalise(&mut fields)? {
                 stored::fill_number(engine, caller, &mut fields).await?;
             }
-            let request = request::change(fields, changing)?;
+            let mut request = request::change(fields, changing)?;
+            let inline = request.inline.take();
+            let inline = inline.map(|given| engine.inline(caller, given)).transpose()?;
+            request.target.brought.inline = inline;
             let key = idempotency(headers, operation, &request.asked())?;
             let (target, amount) = (&request.target, request.amount);
             Ok(match changing {
@@ -176,7 +198,11 @@ async fn answer(
                 Changing::Refund => engine.refund(caller, target, amount, key).await?,
             })
         }
-        Operation::Status => Ok(engine.status(caller, &request::status(fields)?).await?),
+        Operation::Status => {
+            let (target, inline) = request::status(fields)?;
+            inline.map(|given| engine.inline(caller, given)).transpose()?;
+            Ok(engine.status(caller, &target).await?)
+        }
     }
 }
 
@@ -222,6 +248,7 @@ fn render(result: &OperationResult) -> Response {
 fn explain(fault: &Fault, operation: Operation) -> Response {
     let (error, form) = match fault {
         Fault::Field(error) => return validation(StatusCode::BAD_REQUEST, error),
+        Fault::Inline(fault) => return accounts::explain(fault, &INLINE_FIELDS),
         Fault::Engine(error, form) => (error, form.as_ref().unwrap_or(&AccountsForm::Single)),
     };
     let wrong = |status, field: &str| validation(status, &FieldError::new(field, sentence(error)));
@@ -230,6 +257,7 @@ fn explain(fault: &Fault, operation: Operation) -> Response {
             wrong(StatusCode::BAD_REQUEST, &form.path(*index))
         }
         EngineError::OtherCard => wrong(StatusCode::BAD_REQUEST, "card.cardNumber"),
+        EngineError::Brought(_) => wrong(StatusCode::BAD_REQUEST, request::INLINE),
         EngineError::NotTheWhole { .. } => wrong(StatusCode::BAD_REQUEST, "amount"),
         EngineError::KeyReused => wrong(StatusCode::UNPROCESSABLE_ENTITY, IDEMPOTENCY_KEY),
         EngineError::NotFound

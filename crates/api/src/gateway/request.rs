@@ -1,13 +1,13 @@
 //! The Gateway API's request bodies, read into what the engine takes. Every error names its field.
 
 use baton_connect::{Payer, ThreeDs, TokenScheme};
-use baton_engine::PaidWith;
+use baton_engine::{Brought, InlineAccount, PaidWith};
 use baton_flow::{DoubtMode, OrderKind};
 use baton_types::{Card, CardNumber, Currency, Cvv, Expiry, MaskedCard, Money, Secret, Timestamp};
 use serde::Serialize;
 
 use super::shape;
-use crate::accounts::{NO_ACCOUNT_NAME, is_account_name};
+use crate::accounts::{NO_ACCOUNT_NAME, is_account_name, read_credentials};
 use crate::fields::{FieldError, Fields, sentence};
 
 /// Most accounts that one request may name.
@@ -36,6 +36,9 @@ pub(crate) enum Changing {
     Refund,
 }
 
+/// Credentials that come with a request, instead of an account's name.
+pub(crate) const INLINE: &str = "paymentGatewayAccount";
+
 /// How the accounts were given, for errors that name one of them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum AccountsForm {
@@ -43,6 +46,8 @@ pub(crate) enum AccountsForm {
     Single,
     /// `paymentGatewayAccountNames`.
     List,
+    /// `paymentGatewayAccount`, and `fallbackUpgs` behind it.
+    Inline,
 }
 
 impl AccountsForm {
@@ -50,6 +55,7 @@ impl AccountsForm {
     pub(crate) fn path(&self, index: usize) -> String {
         match (self, index.checked_sub(1)) {
             (Self::List, _) => format!("paymentGatewayAccountNames[{index}]"),
+            (Self::Inline, _) => format!("fallbackUpgs[{index}].paymentGatewayAccountName"),
             (Self::Single, None) => "paymentGatewayAccountName".to_owned(),
             (Self::Single, Some(backup)) => {
                 format!("fallbackUpgs[{backup}].paymentGatewayAccountName")
@@ -61,6 +67,7 @@ impl AccountsForm {
 /// A charge, authorization or tokenization, read and checked.
 pub(crate) struct MakeRequest {
     pub(crate) purchase: baton_engine::Purchase,
+    pub(crate) inline: Option<InlineAccount>,
     pub(crate) form: AccountsForm,
 }
 
@@ -75,13 +82,17 @@ impl MakeRequest {
         });
         let texts = (&asked.provider_token, &asked.merchant_ref, &asked.description);
         let context = (&asked.payer, asked.digital);
-        (asked.kind, card, texts, context, &asked.accounts, asked.doubt)
+        // Values of credentials may not be kept, not even hashed.
+        let gateway = self.inline.as_ref().map(|inline| format!("({})", inline.gateway));
+        let accounts: Vec<String> = gateway.into_iter().chain(asked.accounts.clone()).collect();
+        (asked.kind, card, texts, context, accounts, asked.doubt)
     }
 }
 
 /// A capture, void or refund, read and checked.
 pub(crate) struct ChangeRequest {
     pub(crate) target: baton_engine::Target,
+    pub(crate) inline: Option<InlineAccount>,
     pub(crate) amount: Money,
 }
 
@@ -115,7 +126,8 @@ pub(crate) fn make(
     };
     let network_token = network_token(&mut body)?;
     let card = card.map(|(card, three_ds)| PaidWith { card, network_token, three_ds });
-    let (accounts, form) = accounts(&mut body)?;
+    let inline = inline(&mut body)?;
+    let (accounts, form) = accounts(&mut body, inline.is_some())?;
     let purchase = baton_engine::Purchase {
         kind,
         card,
@@ -127,8 +139,9 @@ pub(crate) fn make(
         digital: body.boolean("isDigital")?,
         challenge: None,
         doubt: doubt(&mut body)?,
+        brought: Brought::default(),
     };
-    Ok(MakeRequest { purchase, form })
+    Ok(MakeRequest { purchase, inline, form })
 }
 
 /// Reads a capture, void or refund.
@@ -143,19 +156,24 @@ pub(crate) fn change(mut body: Fields, changing: Changing) -> Result<ChangeReque
     // The contract sends the card again; here it only has to be the same one, and its CVV is dropped.
     let card = body.object("card")?.map(shown_card).transpose()?;
     body.plain_text("myRef", TEXT_MAX)?;
+    let inline = inline(&mut body)?;
     Ok(ChangeRequest {
         target: baton_engine::Target {
-            account: account(&mut body)?,
+            account: account(&mut body)?.filter(|_| inline.is_none()),
             reference: Some(reference.trim().to_owned()),
             merchant_ref: None,
             card,
+            brought: Brought::default(),
         },
+        inline,
         amount,
     })
 }
 
 /// Reads a status request.
-pub(crate) fn status(mut body: Fields) -> Result<baton_engine::Target, FieldError> {
+pub(crate) fn status(
+    mut body: Fields,
+) -> Result<(baton_engine::Target, Option<InlineAccount>), FieldError> {
     refuse_what_is_absent(&body)?;
     network_token(&mut body)?;
     let reference = body.plain_text("refTransId", TEXT_MAX)?;
@@ -163,22 +181,29 @@ pub(crate) fn status(mut body: Fields) -> Result<baton_engine::Target, FieldErro
     if reference.is_none() && merchant_ref.is_none() {
         return Err(body.error("refTransId", "Either refTransId or myRef is required."));
     }
-    Ok(baton_engine::Target { account: account(&mut body)?, reference, merchant_ref, card: None })
+    let inline = inline(&mut body)?;
+    let account = account(&mut body)?.filter(|_| inline.is_none());
+    let (card, brought) = (None, Brought::default());
+    Ok((baton_engine::Target { account, reference, merchant_ref, card, brought }, inline))
 }
 
 /// Parts of the contract that this version does not have. To ignore them would be to lie about them.
 fn refuse_what_is_absent(body: &Fields) -> Result<(), FieldError> {
-    let absent = [
-        (
-            "paymentGatewayAccount",
-            "Inline credentials are not available in this version; name a stored account.",
-        ),
-        ("certificateName", "Client certificates are not available in this version."),
-    ];
-    match absent.into_iter().find(|(name, _)| body.has(name)) {
-        Some((name, message)) => Err(body.error(name, message)),
-        None => Ok(()),
+    const CERTIFICATE: &str = "certificateName";
+    if body.has(CERTIFICATE) {
+        let message = "Client certificates are not available in this version.";
+        return Err(body.error(CERTIFICATE, message));
     }
+    Ok(())
+}
+
+/// Credentials that come with the request. What of them does not fit the gateway, the engine finds out.
+fn inline(body: &mut Fields) -> Result<Option<InlineAccount>, FieldError> {
+    let Some(mut given) = body.object(INLINE)? else { return Ok(None) };
+    let gateway = given.required_text("paymentGatewayName", 64)?.trim().to_owned();
+    // None of them is kept in clear, whatever the gateway says of them.
+    let credentials = read_credentials(&[], &mut given, &gateway)?;
+    Ok(Some(InlineAccount { gateway, credentials }))
 }
 
 fn money(body: &mut Fields) -> Result<Money, FieldError> {
@@ -314,11 +339,15 @@ fn payer(body: &mut Fields) -> Result<Option<Payer>, FieldError> {
 }
 
 /// The accounts to try, in either syntax; never a mixture.
-fn accounts(body: &mut Fields) -> Result<(Vec<String>, AccountsForm), FieldError> {
+fn accounts(body: &mut Fields, inline: bool) -> Result<(Vec<String>, AccountsForm), FieldError> {
     const LIST: &str = "paymentGatewayAccountNames";
     if let Some(names) = body.texts(LIST)? {
-        for other in ["paymentGatewayAccountName", "fallbackUpgs"] {
-            if body.has(other) {
+        for (other, there) in [
+            ("paymentGatewayAccountName", body.has("paymentGatewayAccountName")),
+            ("fallbackUpgs", body.has("fallbackUpgs")),
+            (INLINE, inline),
+        ] {
+            if there {
                 let message = format!("It cannot be combined with {LIST}.");
                 return Err(body.error(other, message));
             }
@@ -331,10 +360,12 @@ fn accounts(body: &mut Fields) -> Result<(Vec<String>, AccountsForm), FieldError
         }
         return within_limit(names, LIST).map(|names| (names, AccountsForm::List));
     }
-    let Some(first) = account(body)? else {
-        return Err(body.error("paymentGatewayAccountName", "It is required."));
+    // Credentials win over a name beside them, as the contract has it.
+    let mut names = match account(body)? {
+        _ if inline => Vec::new(),
+        Some(first) => vec![first],
+        None => return Err(body.error("paymentGatewayAccountName", "It is required.")),
     };
-    let mut names = vec![first];
     for mut backup in body.objects("fallbackUpgs")?.unwrap_or_default() {
         if backup.has("paymentGatewayCertName") {
             let message = "Client certificates are not available in this version.";
@@ -344,7 +375,8 @@ fn accounts(body: &mut Fields) -> Result<(Vec<String>, AccountsForm), FieldError
         check_name(&name, || backup.path("paymentGatewayAccountName"))?;
         names.push(name.as_str().to_owned());
     }
-    within_limit(names, "fallbackUpgs").map(|names| (names, AccountsForm::Single))
+    let form = if inline { AccountsForm::Inline } else { AccountsForm::Single };
+    within_limit(names, "fallbackUpgs").map(|names| (names, form))
 }
 
 fn within_limit(names: Vec<String>, field: &str) -> Result<Vec<String>, FieldError> {

@@ -170,6 +170,7 @@ impl OperationResult {
             | EngineError::WrongMode { .. }
             | EngineError::OtherCard
             | EngineError::NotTheWhole { .. }
+            | EngineError::Brought(_)
             | EngineError::KeyReused => (ResultCode::Rejected, ErrorCode::NotAllowed),
         };
         Self {

@@ -7,6 +7,7 @@
 
 use schemars::{JsonSchema, json_schema};
 
+use crate::accounts::CredentialInput;
 use crate::openapi::types::{self, described};
 
 /// A charge that works on a new server.
@@ -78,8 +79,9 @@ pub(crate) struct AuthRequest {
     /// Whether digital goods are bought.
     is_digital: Option<bool>,
     payer_details: Option<PayerDetails>,
-    /// The account to try first; either this or `paymentGatewayAccountNames` is required.
+    /// The account to try first; this, `paymentGatewayAccount` or `paymentGatewayAccountNames` is required.
     payment_gateway_account_name: Option<types::AccountName>,
+    payment_gateway_account: Option<InlineAccount>,
     /// The accounts to try after `paymentGatewayAccountName`.
     #[schemars(length(max = 9))]
     fallback_upgs: Option<Vec<FallbackUpg>>,
@@ -104,8 +106,9 @@ pub(crate) struct TokenizeRequest {
     /// Whether digital goods are bought.
     is_digital: Option<bool>,
     payer_details: Option<PayerDetails>,
-    /// The account to try first; either this or `paymentGatewayAccountNames` is required.
+    /// The account to try first; this, `paymentGatewayAccount` or `paymentGatewayAccountNames` is required.
     payment_gateway_account_name: Option<types::AccountName>,
+    payment_gateway_account: Option<InlineAccount>,
     /// The accounts to try after `paymentGatewayAccountName`.
     #[schemars(length(max = 9))]
     fallback_upgs: Option<Vec<FallbackUpg>>,
@@ -132,6 +135,7 @@ pub(crate) struct CaptureVoidRequest {
     my_ref: Option<String>,
     /// The account that made the payment; it has to fit if it is there.
     payment_gateway_account_name: Option<types::AccountName>,
+    payment_gateway_account: Option<InlineAccount>,
     network_token_brand: Option<NetworkTokenSchemes>,
 }
 
@@ -152,6 +156,7 @@ pub(crate) struct RefundRequest {
     payer_details: Option<PayerDetails>,
     /// The account that made the payment; it has to fit if it is there.
     payment_gateway_account_name: Option<types::AccountName>,
+    payment_gateway_account: Option<InlineAccount>,
     network_token_brand: Option<NetworkTokenSchemes>,
 }
 
@@ -168,7 +173,21 @@ pub(crate) struct StatusRequest {
     my_ref: Option<String>,
     /// The account that made the payment; it has to fit if it is there.
     payment_gateway_account_name: Option<types::AccountName>,
+    payment_gateway_account: Option<InlineAccount>,
     network_token_brand: Option<NetworkTokenSchemes>,
+}
+
+/// Credentials that come with the request. They win over a `paymentGatewayAccountName` beside them, and are
+/// kept only as long as the payment may need them.
+#[derive(JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct InlineAccount {
+    /// The gateway, as `GET /PaymentGateway` names it.
+    #[schemars(length(min = 1, max = 64))]
+    payment_gateway_name: String,
+    /// All credentials that the gateway needs; none for a mock gateway.
+    #[schemars(length(max = 32))]
+    credentials: Option<Vec<CredentialInput>>,
 }
 
 /// A card.
@@ -292,6 +311,9 @@ mod tests {
         "authenticationValue": "AA", "eci": "05", "xid": "x", "version": "2.2.0", "merchantName": "m"}},
         "payerDetails": {"clientIPAddress": "203.0.113.7", "countryCode": "GB"}"#;
 
+    const INLINE: &str = r#""paymentGatewayAccount": {"paymentGatewayName": "Sandbox",
+        "credentials": [{"key": "ApiKey", "value": "x"}]}"#;
+
     const MONEY: &str = r#""amount": 1, "currency": "USD", "refTransId": "x""#;
 
     fn fields(text: &str) -> Fields {
@@ -303,14 +325,16 @@ mod tests {
         let list = r#""paymentGatewayAccountNames": ["test-success"]"#;
         let single = r#""paymentGatewayAccountName": "test-success",
             "fallbackUpgs": [{"paymentGatewayAccountName": "test-success"}]"#;
-        for accounts in [list, single] {
+        let inline = format!(r#"{INLINE}, "fallbackUpgs": []"#);
+        for accounts in [list, single, &inline] {
             let body = fields(&format!("{{{MONEY}, {CARD}, {accounts}}}"));
             assert!(request::make(body, making, Timestamp::from_millis(0)).is_ok());
         }
     }
 
     fn change(changing: Changing) {
-        assert!(request::change(fields(&format!("{{{MONEY}, {CARD}}}")), changing).is_ok());
+        let body = fields(&format!("{{{MONEY}, {CARD}, {INLINE}}}"));
+        assert!(request::change(body, changing).is_ok());
     }
 
     #[test]
@@ -322,7 +346,7 @@ mod tests {
         assert_described::<CaptureVoidRequest>(|| change(Changing::Void));
         assert_described::<RefundRequest>(|| change(Changing::Refund));
         assert_described::<StatusRequest>(|| {
-            assert!(request::status(fields(&format!("{{{MONEY}}}"))).is_ok());
+            assert!(request::status(fields(&format!("{{{MONEY}, {INLINE}}}"))).is_ok());
         });
     }
 

@@ -24,6 +24,8 @@ mod golden;
 #[cfg(test)]
 mod idempotency;
 #[cfg(test)]
+mod inline;
+#[cfg(test)]
 mod limits;
 #[cfg(test)]
 mod logs;

@@ -12,8 +12,8 @@ use baton_engine::merchants::{self, AccountSpec};
 use baton_engine::{Credentials, Engine, EngineConfig, LogSink, Parts, SystemClock};
 use baton_sandbox::{Books, Config, Running};
 use baton_store::{AccountRow, MemoryStore, Store};
-use baton_types::{MerchantId, Secret, Timestamp};
-use baton_vault::{FileRoot, Vault};
+use baton_types::{MerchantId, PaymentId, Secret, Timestamp};
+use baton_vault::{FileRoot, SealedKind, Vault};
 use baton_wire::{Wire, WireConfig};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
@@ -39,6 +39,7 @@ pub(crate) struct Server {
     pub(crate) merchant: MerchantId,
     /// A sandbox key with the gateway scope.
     pub(crate) key: String,
+    vault: Vault,
     sandbox: Running,
 }
 
@@ -105,12 +106,13 @@ impl Server {
             }
         }
         let folder = tempfile::tempdir().unwrap();
+        let vault = vault(folder.path()).await;
         let engine = Engine::new(Parts {
             config,
             store: store.clone(),
             wire: Arc::new(Wire::new(WireConfig::default()).unwrap()),
             clock: Arc::new(SystemClock),
-            vault: vault(folder.path()).await,
+            vault: vault.clone(),
             connectors: baton_connectors::all().unwrap(),
             credentials,
             test_urls: [("Sandbox".to_owned(), format!("http://{host}/sandbox/{{account}}"))]
@@ -121,7 +123,7 @@ impl Server {
         let app = App::new(engine.clone(), Some(Secret::new(OPERATOR.to_owned())), limits);
         let addr = serve(Arc::clone(&app)).await;
         let key = String::new();
-        let mut server = Self { addr, engine, store, app, merchant, key, sandbox };
+        let mut server = Self { addr, engine, store, app, merchant, key, vault, sandbox };
         server.key = server.make_key(&[Scope::Gateway], true, None).await;
         server
     }
@@ -199,6 +201,19 @@ impl Server {
     pub(crate) async fn at_provider(&self) -> usize {
         let seen = client::send(self.sandbox.addr(), "GET", "/admin/books/summary", &[], b"").await;
         usize::try_from(seen.json()["payments"].as_u64().unwrap()).unwrap()
+    }
+
+    /// How many payments' credentials are in the vault.
+    pub(crate) async fn inline_records(&self) -> usize {
+        let end = Timestamp::from_millis(i64::MAX);
+        let list = self.vault.list(SealedKind::InlineCredentials, end, 100).await;
+        list.unwrap().len()
+    }
+
+    /// A payment as it is stored.
+    pub(crate) async fn stored_text(&self, id: &str) -> String {
+        let id = PaymentId::parse(id).unwrap();
+        self.store.payment(self.merchant, id).await.unwrap().unwrap().snapshot
     }
 
     /// The merchant's accounts as they are stored, removed ones too.

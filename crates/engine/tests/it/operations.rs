@@ -179,6 +179,7 @@ async fn a_payment_is_found_by_every_reference_that_it_has() {
                 reference,
                 merchant_ref: merchant_ref.map(str::to_owned),
                 card: None,
+                brought: baton_engine::Brought::default(),
             };
         let (old, new) = (older.payment.id, newer.payment.id);
         let rows = [

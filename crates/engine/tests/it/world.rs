@@ -10,7 +10,7 @@ use std::time::Duration;
 use baton_engine::audit::{Actor, Audit};
 use baton_engine::merchants::{AccountSpec, ensure, put_account};
 use baton_engine::{
-    Answered, Caller, Clock, Credentials, Engine, EngineConfig, EngineError, EventSink,
+    Answered, Brought, Caller, Clock, Credentials, Engine, EngineConfig, EngineError, EventSink,
     Idempotency, LogSink, PaidWith, Parts, Purchase, SystemClock, Target,
 };
 use baton_flow::{DoubtMode, Failure, OrderKind, Payment, Standing, Verdict, amounts, snapshot};
@@ -294,11 +294,18 @@ pub(crate) fn purchase(kind: OrderKind, accounts: &[&str]) -> Purchase {
         digital: None,
         challenge: None,
         doubt: DoubtMode::ResolveFirst,
+        brought: Brought::default(),
     }
 }
 
 pub(crate) fn by_id(id: PaymentId) -> Target {
-    Target { account: None, reference: Some(id.to_string()), merchant_ref: None, card: None }
+    Target {
+        account: None,
+        reference: Some(id.to_string()),
+        merchant_ref: None,
+        card: None,
+        brought: Brought::default(),
+    }
 }
 
 pub(crate) fn key(key: &str, fingerprint: &[u8]) -> Option<Idempotency> {

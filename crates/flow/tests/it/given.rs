@@ -31,6 +31,8 @@ pub(crate) fn order(kind: OrderKind) -> Order {
         gateway: "Sandbox".to_owned(),
         quiet_ms: Some(QUIET_MS),
         replay_ms: Some(86_400_000),
+        inline: false,
+        certificate: None,
     };
     Order {
         kind,
