@@ -26,9 +26,21 @@ const MAY_DEPEND_ON: &[(&str, &[&str])] = &[
     ("engine", &["types", "flow", "connect", "store", "wire", "vault"]),
     ("api", &["types", "flow", "connect", "store", "engine", "vault"]),
     ("sandbox", &[]),
+    ("sim", &["types", "flow", "connect", "store", "wire", "vault", "engine"]),
     (
         "app",
-        &["types", "connect", "connectors", "store", "wire", "vault", "engine", "api", "sandbox"],
+        &[
+            "types",
+            "connect",
+            "connectors",
+            "store",
+            "wire",
+            "vault",
+            "engine",
+            "api",
+            "sandbox",
+            "sim",
+        ],
     ),
     ("tidy", &[]),
 ];

@@ -35,7 +35,8 @@ pub enum BreakerState {
     HalfOpen,
 }
 
-pub(crate) struct Guard {
+/// The limits and breakers of one process, by account.
+pub struct Guard {
     breaker: Breaker,
     max_in_flight: usize,
     /// One entry per account ever called: small, and what `health` lists.
@@ -62,17 +63,23 @@ enum State {
 }
 
 impl Guard {
-    pub(crate) fn new(breaker: Breaker, max_in_flight: usize) -> Self {
+    /// Nothing is open and nothing is in flight.
+    #[must_use]
+    pub fn new(breaker: Breaker, max_in_flight: usize) -> Self {
         Self { breaker, max_in_flight, accounts: Mutex::default() }
     }
 
     /// What `admit` would refuse now.
-    pub(crate) fn refuses(&self, account: AccountId, now: Instant) -> Option<NotSent> {
+    #[must_use]
+    pub fn refuses(&self, account: AccountId, now: Instant) -> Option<NotSent> {
         self.lock().get(&account)?.refuses(self.max_in_flight, true, now)
     }
 
     /// Counts the call in until the permit is dropped.
-    pub(crate) fn admit(
+    ///
+    /// # Errors
+    /// The breaker is open, or too many calls are in flight.
+    pub fn admit(
         &self,
         account: AccountId,
         breaker: bool,
@@ -97,7 +104,9 @@ impl Guard {
         Ok(Permit { guard: self, account, role })
     }
 
-    pub(crate) fn health(&self, now: Instant) -> Vec<AccountHealth> {
+    /// How each account stands that has been called, by id.
+    #[must_use]
+    pub fn health(&self, now: Instant) -> Vec<AccountHealth> {
         let mut all: Vec<_> = self
             .lock()
             .iter()
@@ -143,7 +152,7 @@ enum Role {
 }
 
 /// A call in flight.
-pub(crate) struct Permit<'a> {
+pub struct Permit<'a> {
     guard: &'a Guard,
     account: AccountId,
     role: Role,
@@ -151,7 +160,7 @@ pub(crate) struct Permit<'a> {
 
 impl Permit<'_> {
     /// Tells the breaker how the call went.
-    pub(crate) fn judge(mut self, exchange: &Exchange, now: Instant) {
+    pub fn judge(mut self, exchange: &Exchange, now: Instant) {
         let Some(healthy) = shows_health(exchange) else { return };
         let breaker = self.guard.breaker;
         let opened = State::Open { until: now + breaker.open_for };

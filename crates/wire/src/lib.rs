@@ -56,7 +56,7 @@ pub use base_url::{BaseUrl, BaseUrlError, Policy};
 pub use certificate::{CertifiedPair, IdentityError, Validity};
 pub use classify::{Failure, Stage, classify};
 pub use config::{Breaker, ConfigError, WireConfig};
-pub use guard::{AccountHealth, BreakerState};
+pub use guard::{AccountHealth, BreakerState, Guard, Permit};
 pub use identity::ClientIdentity;
 pub use rustls::pki_types::CertificateDer;
 pub use wire::Wire;

@@ -73,6 +73,18 @@ impl MemoryStore {
         state.faults.clear();
     }
 
+    /// When the next timer is due: a simulator need not ask before.
+    #[must_use]
+    pub fn next_timer(&self) -> Option<Timestamp> {
+        self.lock().tables.timers.rows.values().map(|row| row.due_at).min()
+    }
+
+    /// When the next message is due.
+    #[must_use]
+    pub fn next_message(&self) -> Option<Timestamp> {
+        self.lock().tables.outbox.rows.values().map(|row| row.due_at).min()
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         // A panic in another test thread cannot leave the tables half written: no step in between panics.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)

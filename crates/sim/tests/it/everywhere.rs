@@ -1,0 +1,39 @@
+//! A node is killed at every moment of short worlds, whatever happens at the provider meanwhile.
+
+use baton_sim::{Day, Faults, Kit, Mode, Setup, everywhere};
+
+#[test]
+fn a_crash_at_any_moment_breaks_no_rule() {
+    const ALWAYS: u32 = 1_000_000;
+    let kit = Kit::new(baton_connectors::all().unwrap()).unwrap();
+    let none = Faults::none();
+    let scenarios = [
+        ("nothing else", none.clone()),
+        ("the answer is lost", Faults { answer_lost: ALWAYS, ..none.clone() }),
+        ("the request is lost", Faults { request_lost: ALWAYS, ..none.clone() }),
+        ("it is executed late", Faults { late: ALWAYS, ..none.clone() }),
+        ("503", Faults { error_before: ALWAYS, ..none.clone() }),
+        ("less is approved", Faults { partial: ALWAYS, ..none.clone() }),
+        ("a challenge", Faults { challenge: ALWAYS, ..none.clone() }),
+        ("commits in doubt", Faults { commit_in_doubt: 300_000, ..none.clone() }),
+        ("a repeat", Faults { repeated: ALWAYS, ..none }),
+    ];
+    let mut moments = 0;
+    for (name, faults) in scenarios {
+        for seed in 0..2 {
+            let mut setup = Setup::standard(Mode::ResolveFirst, Day::Mild);
+            setup.faults = faults.clone();
+            let all = everywhere(&kit, &setup, seed, 1).unwrap();
+            let lines: Vec<_> = all.totals.timeline.iter().map(ToString::to_string).collect();
+            let broken = &all.totals.violations;
+            assert!(
+                broken.is_empty(),
+                "{name}, seed {seed}, moment {:?}: {broken:#?}\n{}",
+                all.first,
+                lines.join("\n")
+            );
+            moments += all.moments;
+        }
+    }
+    assert!(moments > 300, "{moments}");
+}

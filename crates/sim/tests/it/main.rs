@@ -1,0 +1,11 @@
+//! The simulator's own tests.
+
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::unwrap_used,
+    reason = "a test may fail"
+)]
+
+mod everywhere;
+mod worlds;
