@@ -15,7 +15,7 @@
 //!   reading side often still holds why (`GOAWAY`).
 //! - Counts are never below what left, as in `socket`.
 //! - `unprocessed` is the provider's own word: `RST_STREAM` with `REFUSED_STREAM`, or a `GOAWAY` whose last
-//!   stream is an earlier one, and no byte of an answer that would contradict it.
+//!   stream is an earlier one. Whether an answer contradicts it is judged where all is (`classify`).
 
 use std::collections::HashMap;
 use std::io;
@@ -108,7 +108,6 @@ impl Ledger {
         };
         // Streams above the last one are not processed, whenever their bytes leave.
         tally.unprocessed |= books.last_stream.is_some_and(|last| last < stream);
-        tally.unprocessed &= tally.read == 0;
         tally
     }
 

@@ -21,7 +21,7 @@ fn small() -> Wire {
 #[tokio::test]
 async fn a_whole_answer_is_read_as_it_was_sent() {
     let server = answers(
-        "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 402 Payment Required\r\nX-Id: 1\r\nset-cookie: a=b\r\n\
+        "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nlink: </a>\r\n\r\nHTTP/1.1 402 Payment Required\r\nX-Id: 1\r\nset-cookie: a=b\r\n\
          Set-Cookie: c=d\r\nx-odd: \u{e9}\r\ntransfer-encoding: chunked\r\n\r\n3\r\nno \r\n5\r\nmoney\r\n\
          0\r\nx-trailer: t\r\n\r\n",
     );
@@ -85,6 +85,66 @@ async fn an_answer_without_a_body_keeps_the_connection() {
         assert_eq!(report.evidence.reused_connection, round > 0);
     }
     assert_eq!(server.seen.connections(), 1);
+}
+
+/// What follows an answer, at once or a moment later, belongs to no call: the connection is given up before the
+/// next one writes a byte.
+#[tokio::test]
+async fn what_follows_an_answer_is_never_taken_for_the_next_one() {
+    type After = (&'static str, &'static [u8]);
+    let rows: [After; 4] = [
+        ("garbage", b"\x00\x01garbage"),
+        ("a body longer than announced", b"!"),
+        ("an empty line", b"\r\n"),
+        ("another answer", b"HTTP/1.1 201 Created\r\ncontent-length: 2\r\n\r\nno"),
+    ];
+    for (name, bytes) in rows {
+        for later in [false, true] {
+            let server = Server::run(move |p| {
+                while p.read_request().is_some() {
+                    if later {
+                        p.write(OK);
+                        pause(std::time::Duration::from_millis(5));
+                        p.write(bytes);
+                    } else {
+                        p.write(&[OK, bytes].concat());
+                    }
+                    p.done();
+                }
+            });
+            let wire = wire();
+            for round in 0..4 {
+                let report = exchange(&wire, &server.target(), "/p").await;
+                let Exchange::Reply(reply) = &report.exchange else { panic!("{name}: {report:?}") };
+                assert_eq!(
+                    (reply.status, reply.body.as_slice()),
+                    (200, b"ok".as_slice()),
+                    "{name}"
+                );
+                assert!(!report.evidence.reused_connection, "{name}, later: {later}");
+                assert_eq!(server.seen.requests().len(), round + 1, "{name}, later: {later}");
+                server.seen.wait_until_done(round + 1);
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_answer_that_comes_before_the_request_is_wholly_sent_is_an_answer() {
+    let server = Server::run(|p| {
+        p.read_some(1000);
+        p.write(b"HTTP/1.1 413 Too Large\r\ncontent-length: 2\r\n\r\nno");
+        pause(std::time::Duration::from_millis(200));
+    });
+    let (wire, target) = (wire(), server.target());
+    let report = wire.exchange(&target, call_with("/p", &[], vec![b'x'; 16 << 20]), soon()).await;
+    assert_eq!(status(&report.exchange), Some(413), "{report:?}");
+    assert!(report.evidence.request_bytes < 16 << 20, "{report:?}");
+    let next = wire.exchange(&target, call_with("/p", &[], vec![b'x'; 2000]), soon()).await;
+    assert!(
+        !next.evidence.reused_connection,
+        "the rest of a request would be read as the next one"
+    );
 }
 
 #[tokio::test]

@@ -11,8 +11,9 @@ use crate::server::*;
 type Script = fn(&mut Peer);
 
 #[tokio::test]
+#[allow(clippy::too_many_lines, reason = "it is a table")]
 async fn after_the_first_byte_every_failure_is_lost_and_nothing_is_sent_again() {
-    let rows: [(&str, Script, Doubt); 15] = [
+    let rows: [(&str, Script, Doubt); 18] = [
         ("read all, close", |p| drop(p.read_request()), Doubt::ConnectionLost),
         (
             "read all, reset",
@@ -66,6 +67,21 @@ async fn after_the_first_byte_every_failure_is_lost_and_nothing_is_sent_again() 
         (
             "ended by the connection",
             |p| say(p, b"HTTP/1.1 200 OK\r\n\r\namount=1000"),
+            Doubt::AnswerCutShort,
+        ),
+        (
+            "half a chunk",
+            |p| say(p, b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n9\r\nhalf"),
+            Doubt::AnswerCutShort,
+        ),
+        ("only 100", |p| say(p, b"HTTP/1.1 100 Continue\r\n\r\n"), Doubt::AnswerCutShort),
+        (
+            "103, then reset",
+            |p| {
+                say(p, b"HTTP/1.1 103 Early Hints\r\n\r\n");
+                pause(Duration::from_millis(20));
+                p.reset()
+            },
             Doubt::AnswerCutShort,
         ),
         ("slow trickle", trickle, Doubt::AnswerCutShort),
@@ -226,19 +242,21 @@ async fn a_provider_that_stops_reading_is_an_answer_timeout() {
 async fn a_redirect_is_an_answer_and_is_not_followed() {
     let elsewhere = Server::run(|p| say(p, OK));
     let location = format!("http://127.0.0.1:{}/p", elsewhere.port);
+    let codes = [301, 302, 303, 307, 308];
     let server = Server::run(move |p| {
-        let head = format!(
-            "HTTP/1.1 307 Temporary Redirect\r\nlocation: {location}\r\ncontent-length: 0\r\n\r\n"
-        );
-        while p.read_request().is_some() {
-            p.write(head.as_bytes());
+        for code in codes {
+            p.read_request();
+            let fields = format!("location: {location}\r\ncontent-length: 0\r\n\r\n");
+            p.write(format!("HTTP/1.1 {code} Elsewhere\r\n{fields}").as_bytes());
         }
     });
     let wire = wire();
-    let report = exchange(&wire, &server.target(), "/p").await;
-    assert_eq!(status(&report.exchange), Some(307));
+    for code in codes {
+        let report = exchange(&wire, &server.target(), "/p").await;
+        assert_eq!(status(&report.exchange), Some(code));
+    }
     pause(Duration::from_millis(30));
-    assert_eq!(server.seen.requests().len(), 1);
+    assert_eq!(server.seen.requests().len(), 5);
     assert_eq!(elsewhere.seen.connections(), 0, "the body went nowhere else");
 }
 

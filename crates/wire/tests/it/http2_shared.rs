@@ -64,13 +64,15 @@ async fn a_connection_made_by_one_call_is_shared_by_those_that_waited_for_it() {
         f.answer_one();
         if first {
             f.go_away(1, NO_ERROR);
+            f.peer.done();
             return;
         }
         f.answer_all();
     });
     let wire = Arc::new(authority.wire());
     warm(&wire, &server).await;
-    pause(Duration::from_millis(20));
+    server.seen.wait_until_done(1);
+    tokio::time::sleep(Duration::from_millis(20)).await;
     let reports = together(&wire, &server, 8).await;
     assert!(reports.iter().all(|report| status(&report.exchange) == Some(200)), "{reports:?}");
     assert_eq!(server.seen.connections(), 2, "one more, and not one for each");
@@ -134,6 +136,7 @@ async fn a_body_that_is_stuck_half_sent_is_an_answer_timeout_for_its_call_only()
     assert!((100..1000).contains(&stuck.evidence.request_bytes), "only what left: {stuck:?}");
     assert_eq!(status(&other.exchange), Some(200));
     warm(&wire, &server).await;
+    until(|| !resets.lock().unwrap().is_empty()).await;
     let resets = resets.lock().unwrap();
     assert_eq!(*resets, [(3, CANCEL.to_be_bytes().to_vec())], "its stream only");
     assert_eq!((server.seen.connections(), server.seen.requests().len()), (1, 4));
@@ -204,6 +207,59 @@ async fn a_request_whose_time_passes_in_the_queue_never_leaves() {
     assert_eq!(server.seen.connections(), 2);
 }
 
+/// The same for a call that is given up while it waits: the library would send its head, and a reset after it.
+#[tokio::test]
+async fn a_request_that_is_dropped_in_the_queue_never_leaves() {
+    let authority = Authority::new();
+    let server = speaks_http2(&authority, &[(INITIAL_WINDOW_SIZE, 64 << 20)], |f| {
+        if let Some(stream) = f.request() {
+            f.write(WINDOW_UPDATE, 0, 0, &(64_u32 << 20).to_be_bytes());
+            f.answer(stream);
+        }
+        f.until(HEADERS);
+        pause(Duration::from_millis(250));
+        f.answer_all();
+    });
+    let wire = authority.wire();
+    warm(&wire, &server).await;
+    pause(Duration::from_millis(20));
+    let target = secure(&server);
+    let large = wire.exchange(&target, call_with("/large", &[], vec![b'x'; 32 << 20]), soon());
+    let dropped = async {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        let exchange = wire.exchange(&target, call("/dropped"), soon());
+        tokio::time::timeout(Duration::from_millis(50), exchange).await
+    };
+    let (large, dropped) = tokio::join!(large, dropped);
+    assert!(dropped.is_err(), "{dropped:?}");
+    assert!(large.evidence.request_bytes > 1000, "{large:?}");
+    pause(Duration::from_millis(50));
+    assert_eq!(server.seen.requests().len(), 2, "warm and large");
+}
+
+/// The task sleeps between the handing over of the request and its first byte, as a suspended node would.
+#[tokio::test]
+async fn time_that_passes_before_the_first_byte_is_noticed() {
+    let authority = Authority::new();
+    let server = speaks_http2(&authority, &[], |f| f.answer_all());
+    let (wire, target) = (authority.wire(), secure(&server));
+    for _ in 0..10 {
+        warm(&wire, &server).await;
+        let send_by = Instant::now() + Duration::from_millis(3);
+        let mut future = std::pin::pin!(wire.exchange(&target, call("/late"), send_by));
+        let first =
+            std::future::poll_fn(|cx| std::task::Poll::Ready(future.as_mut().poll(cx))).await;
+        assert!(first.is_pending());
+        pause(Duration::from_millis(5));
+        let report = future.await;
+        assert_sound(&report);
+        assert_eq!(report.exchange, not_sent(NotSent::TooLate), "{report:?}");
+        assert!(report.evidence.reused_connection);
+    }
+    pause(Duration::from_millis(20));
+    assert_eq!(server.seen.requests().len(), 10, "only those that were in time");
+}
+
 /// The same queue, but the provider closes: nothing of the waiting request had left, so it goes by another
 /// connection, and arrives once.
 #[tokio::test]
@@ -246,23 +302,29 @@ async fn a_connection_that_ended_while_idle_is_replaced_and_the_request_arrives_
         ("goes away", |f| f.go_away(1, NO_ERROR)),
         ("goes away and lingers", |f| {
             f.go_away(1, NO_ERROR);
+            f.peer.done();
             f.read();
         }),
         ("closes", |f| f.peer.stream.end()),
         ("is cut", |f| f.peer.cut()),
-        ("resets", |f| f.peer.reset()),
+        ("goes away and is cut", |f| {
+            f.go_away(1, NO_ERROR);
+            f.peer.cut();
+        }),
     ];
     let authority = Authority::new();
     for (name, end) in ends {
         let server = speaks_http2(&authority, &[], move |f| {
             f.answer_one();
             end(f);
+            f.peer.done();
         });
         let wire = authority.wire();
         for round in 0..5 {
             let report = exchange(&wire, &secure(&server), "/p").await;
             assert_eq!(status(&report.exchange), Some(200), "{name} {round}: {report:?}");
             assert_eq!(server.seen.requests().len(), round + 1, "{name}: each arrives once");
+            server.seen.wait_until_done(round + 1);
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
         assert_eq!(server.seen.connections(), 5, "{name}");
@@ -285,17 +347,19 @@ async fn an_end_that_comes_as_we_send_never_sends_twice() {
             } else {
                 f.peer.cut();
             }
+            f.peer.done();
         });
         let wire = authority.wire();
         let mut times_refused = 0;
         for round in 0..20 {
-            let before = server.seen.requests().len();
+            let (before, earlier) = (server.seen.requests().len(), server.seen.connections());
             let target = secure(&server);
             let mut future = std::pin::pin!(wire.exchange(&target, call("/p"), soon()));
             let first =
                 std::future::poll_fn(|cx| std::task::Poll::Ready(future.as_mut().poll(cx))).await;
             assert!(first.is_pending());
-            pause(Duration::from_millis(10));
+            // The connections before this call's have all ended.
+            server.seen.wait_until_done(earlier);
             let report = future.await;
             assert_sound(&report);
             let arrived = server.seen.requests().len() - before;
@@ -349,14 +413,20 @@ async fn an_idle_connection_and_one_that_nobody_owns_are_closed() {
     });
     let wire = wire_for(&authority, |config| config.idle_timeout = Duration::from_millis(100));
     warm(&wire, &server).await;
-    tokio::time::sleep(Duration::from_millis(400)).await;
-    assert_eq!(*ended.lock().unwrap(), 1, "closed after its idle time");
+    until(|| *ended.lock().unwrap() == 1).await;
     warm(&wire, &server).await;
     assert_eq!(server.seen.connections(), 2);
     drop(wire);
     let wire = authority.wire();
     warm(&wire, &server).await;
     drop(wire);
-    tokio::time::sleep(Duration::from_millis(200)).await;
-    assert_eq!(*ended.lock().unwrap(), 3, "closed with the wire");
+    until(|| *ended.lock().unwrap() == 3).await;
+}
+
+async fn until(holds: impl Fn() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while !holds() {
+        assert!(Instant::now() < deadline, "it does not happen");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
 }

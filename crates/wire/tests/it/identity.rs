@@ -14,6 +14,7 @@ use rustls::{
     RootCertStore, ServerConfig, ServerConnection, StreamOwned, SupportedProtocolVersion,
 };
 
+use crate::frame_server::Frames;
 use crate::server::*;
 use crate::tls::{Authority, Secured, secure};
 
@@ -23,9 +24,21 @@ pub(crate) struct Strict {
     pub(crate) clients: Authority,
     version: &'static SupportedProtocolVersion,
     tickets: usize,
+    http2: bool,
     /// How long it thinks before it reads a client's certificate.
     thinks: Duration,
 }
+
+/// When a provider judges: TLS version and session tickets, in both protocols. One that speaks HTTP/2 greets
+/// before its verdict could be known.
+const VERDICTS: [((&SupportedProtocolVersion, usize), bool); 6] = [
+    ((&TLS12, 2), false),
+    ((&TLS13, 2), false),
+    ((&TLS13, 0), false),
+    ((&TLS12, 2), true),
+    ((&TLS13, 2), true),
+    ((&TLS13, 0), true),
+];
 
 /// The certificates that were shown, one per connection whose handshake ended well.
 type Shown = Arc<Mutex<Vec<Vec<u8>>>>;
@@ -33,7 +46,7 @@ type Shown = Arc<Mutex<Vec<Vec<u8>>>>;
 impl Strict {
     pub(crate) fn new(version: &'static SupportedProtocolVersion) -> Self {
         let (authority, clients) = (Authority::new(), Authority::new());
-        Self { authority, clients, version, tickets: 2, thinks: Duration::ZERO }
+        Self { authority, clients, version, tickets: 2, http2: false, thinks: Duration::ZERO }
     }
 
     pub(crate) fn run(&self) -> (Server, Shown) {
@@ -50,6 +63,10 @@ impl Strict {
             .with_single_cert(vec![certificate.der().clone()], key)
             .unwrap();
         config.send_tls13_tickets = self.tickets;
+        if self.http2 {
+            config.alpn_protocols = vec![b"h2".to_vec()];
+        }
+        let http2 = self.http2;
         let (config, shown) = (Arc::new(config), Shown::default());
         let (thinks, for_thread) = (self.thinks, shown.clone());
         let server = Server::run_on(
@@ -60,7 +77,14 @@ impl Strict {
                 for_thread.lock().unwrap().push(peer);
                 Ok(Box::new(Secured(StreamOwned::new(tls, socket))))
             },
-            answer_all,
+            move |peer| {
+                if !http2 {
+                    return answer_all(peer);
+                }
+                let mut frames = Frames::new(peer);
+                frames.greet(&[]);
+                frames.answer_all();
+            },
         );
         (server, shown)
     }
@@ -108,8 +132,8 @@ fn shows(server: &Server, identity: Option<&Arc<ClientIdentity>>) -> Target {
 
 #[tokio::test]
 async fn the_right_certificate_is_taken_and_its_connection_kept() {
-    for (version, tickets) in [(&TLS12, 2), (&TLS13, 2), (&TLS13, 0)] {
-        let strict = Strict { tickets, ..Strict::new(version) };
+    for ((version, tickets), http2) in VERDICTS {
+        let strict = Strict { tickets, http2, ..Strict::new(version) };
         let (server, shown) = strict.run();
         let (ours, bytes) = identity(&strict.clients, "acme");
         let wire = strict.authority.wire();
@@ -124,8 +148,8 @@ async fn the_right_certificate_is_taken_and_its_connection_kept() {
 
 #[tokio::test]
 async fn no_certificate_and_a_wrong_one_get_no_byte_of_the_request_across() {
-    for (version, tickets) in [(&TLS12, 2), (&TLS13, 2), (&TLS13, 0)] {
-        let strict = Strict { tickets, ..Strict::new(version) };
+    for ((version, tickets), http2) in VERDICTS {
+        let strict = Strict { tickets, http2, ..Strict::new(version) };
         let (server, shown) = strict.run();
         let wire = strict.authority.wire();
         let (wrong, _) = identity(&Authority::new(), "acme");
@@ -164,8 +188,8 @@ async fn a_refusal_that_comes_too_late_under_tls_1_3_is_doubt() {
 
 #[tokio::test]
 async fn a_connection_never_serves_another_certificate() {
-    for version in [&TLS12, &TLS13] {
-        let strict = Strict::new(version);
+    for (version, http2) in [(&TLS12, false), (&TLS13, false), (&TLS12, true), (&TLS13, true)] {
+        let strict = Strict { http2, ..Strict::new(version) };
         let (server, shown) = strict.run();
         let wire = strict.authority.wire();
         let (first, first_bytes) = identity(&strict.clients, "first");

@@ -9,6 +9,8 @@
 )]
 
 mod bounds;
+mod counting;
+mod documented;
 mod faults;
 mod frame_server;
 mod http2;

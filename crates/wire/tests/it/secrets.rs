@@ -5,11 +5,12 @@ use std::sync::{Arc, Mutex};
 
 use tracing_subscriber::fmt::MakeWriter;
 
-use baton_wire::Target;
+use baton_wire::{Target, Wire, WireConfig};
 
+use crate::frame_server::{REFUSED_STREAM, speaks_http2};
 use crate::identity::{Strict, identity};
 use crate::server::*;
-use crate::tls::secure;
+use crate::tls::{Authority, secure};
 
 #[derive(Clone, Default)]
 struct Log(Arc<Mutex<Vec<u8>>>);
@@ -50,6 +51,7 @@ async fn no_header_body_or_path_reaches_the_log() {
         p.write(format!("echo {request}").as_bytes());
     });
     let closes = Server::run(|p| drop(p.read_request()));
+    let http2_authority = Authority::new();
     let dead = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let targets = [
         answers.target(),
@@ -58,6 +60,12 @@ async fn no_header_body_or_path_reaches_the_log() {
         target(&format!("http://127.0.0.1:{dead}")),
         target(&format!("https://127.0.0.1:{}", answers.port)),
     ];
+    let over_http2 = speaks_http2(&http2_authority, &[], |f| f.answer_all());
+    let refuses = speaks_http2(&http2_authority, &[], |f| {
+        while let Some(stream) = f.request() {
+            f.reset_stream(stream, REFUSED_STREAM);
+        }
+    });
     let strict = Strict::new(&rustls::version::TLS13);
     let (asks, _) = strict.run();
     let (certificate, key) = strict.clients.issue("us.example", |_| {});
@@ -71,9 +79,15 @@ async fn no_header_body_or_path_reaches_the_log() {
     let with = |identity| Target { identity: Some(identity), ..secure(&asks) };
     let targets = targets
         .into_iter()
-        .chain([with(Arc::new(ours.unwrap())), with(stranger)])
+        .chain([
+            with(Arc::new(ours.unwrap())),
+            with(stranger),
+            secure(&over_http2),
+            secure(&refuses),
+        ])
         .collect::<Vec<_>>();
-    let wire = strict.authority.wire();
+    let extra_roots = vec![strict.authority.root.clone(), http2_authority.root.clone()];
+    let wire = Wire::new(WireConfig { extra_roots, ..config() }).unwrap();
     for target in &targets {
         tracing::info!(target: "it", call = ?target);
         for path in ["/secret-path", "secret-path without a slash"] {
@@ -85,7 +99,9 @@ async fn no_header_body_or_path_reaches_the_log() {
         }
     }
     let text = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
-    for word in ["answered", "answer lost", "not sent", "no connection"] {
+    for word in
+        ["answered", "answer lost", "not sent", "no connection", "stream_refused", "send frame"]
+    {
         assert!(text.contains(word), "logged {word}: {text}");
     }
     let lines_of_key = key.lines().filter(|line| !line.starts_with('-'));

@@ -5,6 +5,7 @@
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -21,11 +22,18 @@ pub(crate) const OK: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
 
 /// What arrived at a provider.
 #[derive(Clone, Default)]
-pub(crate) struct Seen(Arc<Mutex<(usize, Vec<String>)>>);
+pub(crate) struct Seen(Arc<Mutex<(usize, Vec<String>)>>, Arc<AtomicUsize>);
 
 impl Seen {
     pub(crate) fn connections(&self) -> usize {
         self.0.lock().unwrap().0
+    }
+
+    /// Blocks until scripts have said [`Peer::done`] so many times in all: what they wrote is with us then.
+    pub(crate) fn wait_until_done(&self, times: usize) {
+        while self.1.load(Ordering::SeqCst) < times {
+            pause(Duration::from_millis(1));
+        }
     }
 
     /// Head and body of every request of which a byte was read, in order.
@@ -126,6 +134,10 @@ impl Peer {
                 return Some(text);
             }
         }
+    }
+
+    pub(crate) fn done(&self) {
+        self.seen.1.fetch_add(1, Ordering::SeqCst);
     }
 
     /// Records the beginning of a request, and returns its place for [`Peer::record_more`].

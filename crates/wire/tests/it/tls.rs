@@ -142,10 +142,32 @@ async fn a_provider_that_is_not_who_it_should_be_gets_no_byte_of_the_request() {
         params.not_before = date_time_ymd(2020, 1, 1);
         params.not_after = date_time_ymd(2021, 1, 1);
     };
+    let early = |params: &mut CertificateParams| {
+        params.not_before = date_time_ymd(2120, 1, 1);
+        params.not_after = date_time_ymd(2121, 1, 1);
+    };
     let rows = [
         ("unknown authority", stranger.server("localhost", |_| {}, answer_all)),
         ("other host", authority.server("other.example", |_| {}, answer_all)),
         ("expired", authority.server("localhost", expired, answer_all)),
+        ("not begun", authority.server("localhost", early, answer_all)),
+        (
+            "cut in the handshake",
+            Server::run(|p| {
+                p.read_some(50);
+                // The head of a record with the server's hello, and a part of it.
+                p.write(&[22, 3, 3, 0, 122, 2, 0, 0]);
+                p.cut();
+            }),
+        ),
+        (
+            "an alert",
+            Server::run(|p| {
+                p.read_some(50);
+                p.write(&[21, 3, 3, 0, 2, 2, 40]);
+                while p.read_request().is_some() {}
+            }),
+        ),
         ("no TLS", Server::run(|p| p.write(b"220 welcome, this is another protocol\r\n"))),
         ("closes", Server::run(|_| {})),
         ("resets", Server::run(|p| p.reset())),
@@ -157,7 +179,7 @@ async fn a_provider_that_is_not_who_it_should_be_gets_no_byte_of_the_request() {
         // A reset can come before the connection is seen to be made.
         let early = name == "resets" && report.exchange == not_sent(NotSent::ConnectFailed);
         assert!(early || report.exchange == not_sent(NotSent::TlsFailed), "{name}: {report:?}");
-        assert_eq!(server.seen.requests().len(), 0, "{name}");
+        assert!(!server.seen.requests().iter().any(|text| text.contains("POST")), "{name}");
     }
 }
 
