@@ -155,6 +155,9 @@ struct AccountRequest {
     /// All credentials that the gateway needs; none for a mock gateway.
     #[schemars(length(max = CREDENTIALS_MAX))]
     credentials: Option<Vec<CredentialInput>>,
+    /// The client certificate that is shown to the gateway, if it wants one.
+    #[schemars(length(max = 128))]
+    certificate_name: Option<String>,
 }
 
 /// A credential by its name.
@@ -190,6 +193,9 @@ struct AccountFull {
     creation_time: String,
     payment_gateway_name: String,
     credentials: Vec<ShownCredential>,
+    /// Absent where the account shows none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    certificate_name: Option<String>,
 }
 
 /// A credential as it may be seen.
@@ -223,6 +229,7 @@ impl From<AccountView> for AccountFull {
             name: view.row.name,
             creation_time: view.row.created_at.to_rfc3339(),
             payment_gateway_name: view.row.gateway,
+            certificate_name: view.certificate,
         }
     }
 }
@@ -335,7 +342,8 @@ fn read_account(
     let mut fields = Fields::of_body(Json::parse(body)?)?;
     let gateway = fields.required_text("paymentGatewayName", 64)?.trim().to_owned();
     let credentials = read_credentials(connectors, &mut fields, &gateway)?;
-    Ok(AccountInput { name, gateway, credentials, place: Place::AsBefore })
+    let certificate = fields.kept_text("certificateName", 128)?;
+    Ok(AccountInput { name, gateway, credentials, place: Place::AsBefore, certificate })
 }
 
 /// Credentials as a list of names and values. What the gateway does not keep secret must not hold a card
@@ -372,10 +380,15 @@ pub(crate) struct FieldNames {
     pub(crate) gateway: &'static str,
     pub(crate) credentials: &'static str,
     pub(crate) base_url: &'static str,
+    pub(crate) certificate: &'static str,
 }
 
-const FIELDS: FieldNames =
-    FieldNames { gateway: "paymentGatewayName", credentials: "credentials", base_url: "base_url" };
+const FIELDS: FieldNames = FieldNames {
+    gateway: "paymentGatewayName",
+    credentials: "credentials",
+    base_url: "base_url",
+    certificate: "certificateName",
+};
 
 /// Why an account was not put, shown, verified or removed.
 pub(crate) fn explain(fault: &AccountFault, names: &FieldNames) -> Response {
@@ -402,6 +415,10 @@ pub(crate) fn explain(fault: &AccountFault, names: &FieldNames) -> Response {
         AccountFault::MissingCredential { name } => {
             bad(names.credentials, format!("{name} is required."))
         }
+        AccountFault::UnknownCertificate => bad(
+            names.certificate,
+            "There is no client certificate of this name that holds now.".to_owned(),
+        ),
         AccountFault::BaseUrl(why) => bad(names.base_url, format!("It cannot be used: {why}.")),
         AccountFault::MockIsForTests => {
             bad(names.gateway, "A mock gateway is for sandbox accounts only.".to_owned())

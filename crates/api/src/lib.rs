@@ -9,6 +9,7 @@ mod admin;
 mod audit;
 mod auth;
 mod body;
+mod certificates;
 mod codes;
 mod connectors;
 mod error;
@@ -94,6 +95,7 @@ pub fn routes() -> Vec<Route> {
         accounts::routes(),
         admin::routes(),
         audit::routes(),
+        certificates::routes(),
         connectors::routes(),
         tokens::routes(),
         webhooks::routes(),

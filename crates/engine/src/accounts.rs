@@ -16,9 +16,11 @@ use baton_flow::{Candidate, Payment};
 use baton_store::{AccountRow, Store, StoreError};
 use baton_types::{AccountId, Card, Cvv, MerchantId, Secret, Timestamp};
 use baton_vault::{SealedKind, Tenant, Vault, VaultError};
-use baton_wire::{BaseUrl, Policy, Target};
+use baton_wire::{BaseUrl, ClientIdentity, Policy, Target};
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
+
+use crate::certificates::{self, PemPair};
 
 /// Secrets of the accounts that the node's configuration declares. They stay in its memory.
 pub type Credentials = HashMap<AccountId, Secrets>;
@@ -48,6 +50,9 @@ pub(crate) struct AccountConfig {
     /// What the connector may see.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub(crate) settings: BTreeMap<String, String>,
+    /// The client certificate that is shown to the provider unless a request names another.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) certificate: Option<String>,
 }
 
 impl AccountConfig {
@@ -64,6 +69,7 @@ impl AccountConfig {
 }
 
 /// One account, ready to be called.
+#[derive(Clone)]
 pub struct Account {
     /// What is stored of it.
     pub row: AccountRow,
@@ -80,6 +86,15 @@ impl Account {
     #[must_use]
     pub fn is_mock(&self) -> bool {
         self.connector.as_ref().is_some_and(|connector| connector.manifest().mock)
+    }
+
+    /// The same account, with a certificate for its provider.
+    pub(crate) fn showing(&self, identity: Arc<ClientIdentity>) -> Self {
+        let mut account = self.clone();
+        if let Some(target) = &mut account.target {
+            target.identity = Some(identity);
+        }
+        account
     }
 
     /// What a webhook to this account says, once its signature is verified.
@@ -162,6 +177,7 @@ pub(crate) struct Accounts {
     kept: Mutex<HashMap<MerchantId, Listed>>,
     /// By record of the vault, whose content never changes.
     opened: Mutex<HashMap<String, Arc<Secrets>>>,
+    identities: Mutex<HashMap<String, Arc<ClientIdentity>>>,
 }
 
 impl Accounts {
@@ -181,6 +197,7 @@ impl Accounts {
             test_urls,
             kept: Mutex::default(),
             opened: Mutex::default(),
+            identities: Mutex::default(),
         }
     }
 
@@ -249,14 +266,65 @@ impl Accounts {
         candidate: &Candidate,
         held: Option<&Arc<Secrets>>,
     ) -> Result<Option<Arc<Account>>, StoreError> {
-        if !candidate.inline {
-            return self.get(payment.merchant, candidate.account).await;
-        }
-        let secrets = match held {
-            Some(secrets) => Some(Arc::clone(secrets)),
-            None => self.inline_secrets(payment).await,
+        let account = if candidate.inline {
+            let secrets = match held {
+                Some(secrets) => Some(Arc::clone(secrets)),
+                None => self.inline_secrets(payment).await,
+            };
+            secrets.map(|secrets| Arc::new(self.inline_account(payment, candidate, secrets)))
+        } else {
+            self.get(payment.merchant, candidate.account).await?
         };
-        Ok(secrets.map(|secrets| Arc::new(self.inline_account(payment, candidate, secrets))))
+        let (Some(name), Some(account)) = (&candidate.certificate, &account) else {
+            return Ok(account);
+        };
+        let tenant = Tenant { merchant: payment.merchant, sandbox: payment.order.test };
+        // Without the certificate that was asked for the provider is not called.
+        let identity = self.identity(tenant, name).await?;
+        Ok(identity.map(|identity| Arc::new(account.showing(identity))))
+    }
+
+    /// A certificate by its name, ready to be shown; none if there is none or it cannot be used.
+    pub(crate) async fn identity(
+        &self,
+        tenant: Tenant,
+        name: &str,
+    ) -> Result<Option<Arc<ClientIdentity>>, StoreError> {
+        let found = certificates::find(self.store.as_ref(), tenant, name).await?;
+        let Some((_, stored)) = found else { return Ok(None) };
+        if let Some(identity) = lock(&self.identities).get(&stored.record) {
+            return Ok(Some(Arc::clone(identity)));
+        }
+        let sealed = self.vault.get(tenant, SealedKind::ClientCertificate, &stored.record).await;
+        let sealed = sealed.map_err(|error| StoreError::Unavailable(error.to_string()))?;
+        let pair = sealed.and_then(|text| serde_json::from_str::<PemPair>(text.expose()).ok());
+        let Some(pair) = pair else { return Ok(None) };
+        match ClientIdentity::from_pem(&stored.record, &pair.chain, &pair.key) {
+            Ok(identity) => {
+                let identity = Arc::new(identity);
+                remember(&self.identities, &stored.record, Arc::clone(&identity));
+                Ok(Some(identity))
+            }
+            Err(error) => {
+                tracing::warn!(certificate = name, %error, "a client certificate cannot be used");
+                Ok(None)
+            }
+        }
+    }
+
+    /// The names of a tenant's accounts that show a certificate.
+    pub(crate) async fn showing(
+        &self,
+        tenant: Tenant,
+        name: &str,
+    ) -> Result<Vec<String>, StoreError> {
+        let rows = self.store.accounts(tenant.merchant).await?;
+        let live = rows.into_iter().filter(|row| row.removed_at.is_none());
+        let showing = live.filter(|row| {
+            row.test == tenant.sandbox
+                && AccountConfig::of(row).certificate.as_deref() == Some(name)
+        });
+        Ok(showing.map(|row| row.name).collect())
     }
 
     fn inline_account(
@@ -333,7 +401,20 @@ impl Accounts {
             }
             (None, None) => Arc::default(),
         };
-        self.assemble(row, config, secrets)
+        let certificate = config.certificate.clone();
+        let account = self.assemble(row, config, secrets);
+        match certificate {
+            None => account,
+            Some(name) => match self.identity(tenant, &name).await {
+                Ok(Some(identity)) => account.showing(identity),
+                // Rather not called than called without it.
+                Ok(None) => Account { target: None, ..account },
+                Err(error) => {
+                    tracing::warn!(certificate = name, %error, "a certificate cannot be read");
+                    Account { target: None, ..account }
+                }
+            },
+        }
     }
 
     /// The secrets of a record, from memory or from the vault; nothing if they are gone or the vault does not

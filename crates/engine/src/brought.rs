@@ -26,6 +26,8 @@ const LABEL: &str = "(inline)";
 pub struct Brought {
     /// Credentials that are used before any account that is named.
     pub inline: Option<Inline>,
+    /// Names of client certificates, in the order of the accounts: what came with the request first.
+    pub certificates: Vec<Option<String>>,
 }
 
 /// Credentials that come with a request, not checked yet.
@@ -58,16 +60,39 @@ pub enum BroughtFault {
     CredentialsNeeded,
     /// The payment was made at another gateway.
     OtherGateway,
+    /// There is no client certificate of this name that could be used now.
+    UnknownCertificate {
+        /// The place of the account that should show it.
+        index: usize,
+    },
+    /// A certificate that has ended.
+    EndedCertificate {
+        /// The place of the account that should show it.
+        index: usize,
+        /// Its last moment.
+        not_after: Timestamp,
+    },
+    /// The payment was made under another certificate, or under none.
+    OtherCertificate,
 }
 
 impl fmt::Display for BroughtFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::CredentialsNeeded => {
-                "the transaction was made with credentials that came with its request; send them again"
+        match self {
+            Self::CredentialsNeeded => f.write_str(
+                "the transaction was made with credentials that came with its request; send them again",
+            ),
+            Self::OtherGateway => f.write_str("the transaction was made at another gateway"),
+            Self::UnknownCertificate { .. } => {
+                f.write_str("there is no client certificate of this name")
             }
-            Self::OtherGateway => "the transaction was made at another gateway",
-        })
+            Self::EndedCertificate { not_after, .. } => {
+                write!(f, "the client certificate ended at {not_after}")
+            }
+            Self::OtherCertificate => {
+                f.write_str("the transaction was made with another client certificate")
+            }
+        }
     }
 }
 
@@ -118,19 +143,66 @@ impl Engine {
         if candidates.is_empty() {
             return Err(EngineError::UnknownAccount { index: 0 });
         }
+        for (index, certificate) in purchase.brought.certificates.iter().enumerate() {
+            if let (Some(name), Some(candidate)) = (certificate, candidates.get_mut(index)) {
+                self.certificate_to_show(caller, name, index).await?;
+                candidate.certificate = Some(name.clone());
+            }
+        }
         Ok(candidates)
+    }
+
+    async fn certificate_to_show(
+        &self,
+        caller: Caller,
+        name: &str,
+        index: usize,
+    ) -> Result<(), EngineError> {
+        let identity = self.inner.accounts.identity(caller.tenant(), name).await?;
+        let not_after = match identity {
+            Some(identity) => identity.not_after(),
+            // One that has ended can still be told from one that was never there.
+            None => match self.certificate(caller, name).await {
+                Ok(view) => view.not_after,
+                Err(EngineError::NotFound) => {
+                    return Err(BroughtFault::UnknownCertificate { index }.into());
+                }
+                Err(error) => return Err(error),
+            },
+        };
+        if not_after < self.inner.clock.now() {
+            return Err(BroughtFault::EndedCertificate { index, not_after }.into());
+        }
+        Ok(())
+    }
+
+    /// What a capture, void or refund is made with. A payment of a stored account keeps using that account's
+    /// credentials, and each payment the certificate that it was made with.
+    pub(crate) async fn for_change(
+        &self,
+        payment: &Payment,
+        brought: &Brought,
+    ) -> Result<Option<Arc<Secrets>>, EngineError> {
+        let deciding = payment.deciding_account();
+        let candidates = &payment.order.candidates;
+        let made_at = candidates.iter().find(|candidate| Some(candidate.account) == deciding);
+        let Some(made_at) = made_at.or(candidates.first()) else { return Ok(None) };
+        if let Some(Some(name)) = brought.certificates.first() {
+            let account = self.inner.accounts.get(payment.merchant, made_at.account).await?;
+            let own = account.and_then(|account| account.config.certificate.clone());
+            if made_at.certificate.as_ref().or(own.as_ref()) != Some(name) {
+                return Err(BroughtFault::OtherCertificate.into());
+            }
+        }
+        Ok(credentials_for_change(candidates, made_at, brought)?)
     }
 }
 
-/// The credentials for a capture, void or refund: a payment of a stored account keeps using that account's.
-pub(crate) fn for_change(
-    payment: &Payment,
+fn credentials_for_change(
+    candidates: &[Candidate],
+    made_at: &Candidate,
     brought: &Brought,
 ) -> Result<Option<Arc<Secrets>>, BroughtFault> {
-    let deciding = payment.deciding_account();
-    let candidates = &payment.order.candidates;
-    let made_at = candidates.iter().find(|candidate| Some(candidate.account) == deciding);
-    let Some(made_at) = made_at.or(candidates.first()) else { return Ok(None) };
     match &brought.inline {
         // It may have been tried at the gateway, and made at another one.
         Some(inline)

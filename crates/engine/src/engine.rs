@@ -19,7 +19,7 @@ use tracing::Instrument as _;
 
 use crate::accounts::{Account, Accounts, CardSecrets, Credentials, Secrets};
 use crate::audit::{Actor, Audit, current_request, in_request};
-use crate::brought::{self, Brought};
+use crate::brought::Brought;
 use crate::calls::PurchaseFacts;
 use crate::error::EngineError;
 use crate::inner::{Inner, Running};
@@ -426,7 +426,7 @@ impl Engine {
         {
             return Err(EngineError::OtherCard);
         }
-        let inline = brought::for_change(&payment, &target.brought)?;
+        let inline = self.for_change(&payment, &target.brought).await?;
         self.carry_out(payment, None, inline, input, idempotency).await
     }
 

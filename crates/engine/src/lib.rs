@@ -15,6 +15,7 @@ mod accounts;
 pub mod audit;
 mod brought;
 mod calls;
+mod certificates;
 mod clock;
 mod commit;
 mod engine;
@@ -34,8 +35,9 @@ mod task;
 mod tokens;
 
 pub use accounts::{Account, Credentials, Hmac, Secrets};
-pub use baton_wire::{AccountHealth, BreakerState};
+pub use baton_wire::{AccountHealth, BreakerState, IdentityError};
 pub use brought::{Brought, BroughtFault, Inline, InlineAccount};
+pub use certificates::{CertificateFault, CertificateView};
 pub use clock::{Clock, SystemClock, new_id};
 pub use engine::{
     Answered, Caller, Engine, EngineConfig, Idempotency, PaidWith, Parts, Purchase, Target,

@@ -41,6 +41,8 @@ pub struct AccountInput {
     pub credentials: Vec<(String, Secret)>,
     /// Where the provider is.
     pub place: Place,
+    /// The client certificate that is shown to the provider.
+    pub certificate: Option<String>,
 }
 
 /// Where an account's provider is.
@@ -79,6 +81,8 @@ pub enum AccountFault {
         /// Its name.
         name: String,
     },
+    /// There is no client certificate of this name that could be used now.
+    UnknownCertificate,
     /// The base URL cannot be used: why.
     BaseUrl(String),
     /// A mock gateway, and a live account.
@@ -124,6 +128,8 @@ pub struct AccountView {
     pub credentials: Vec<(String, String)>,
     /// Whether the node's configuration declares it.
     pub declared: bool,
+    /// The client certificate that is shown to the provider.
+    pub certificate: Option<String>,
 }
 
 impl Engine {
@@ -166,8 +172,12 @@ impl Engine {
             return Err(AccountFault::MockIsForTests);
         }
         let given = sort(connector.manifest(), input.credentials)?;
-        let config =
-            AccountConfig { hints: given.hints, settings: given.settings, ..Default::default() };
+        let config = AccountConfig {
+            credentials: None,
+            hints: given.hints,
+            settings: given.settings,
+            certificate: input.certificate,
+        };
         let now = self.inner.clock.now();
         let mut row = AccountRow {
             merchant: caller.merchant,
@@ -185,7 +195,17 @@ impl Engine {
         let known = self.inner.store.accounts(caller.merchant).await?;
         let before = self.replaceable(&known, &row)?;
         row.base_url = base_url(&input.place, &row, before)?;
-        let account = self.inner.accounts.assemble(row, config, given.secrets);
+        let identity = match &config.certificate {
+            Some(name) => self.inner.accounts.identity(caller.tenant(), name).await?,
+            None => None,
+        };
+        if config.certificate.is_some() && identity.is_none() {
+            return Err(AccountFault::UnknownCertificate);
+        }
+        let mut account = self.inner.accounts.assemble(row, config, given.secrets);
+        if let Some(identity) = identity {
+            account = account.showing(identity);
+        }
         if verify {
             self.verify(&account).await?;
         }
@@ -350,6 +370,7 @@ impl Engine {
         AccountView {
             credentials: shown.collect(),
             declared: self.inner.accounts.is_declared(account.row.id),
+            certificate: account.config.certificate.clone(),
             row: account.row.clone(),
         }
     }
@@ -400,6 +421,7 @@ fn entry(caller: Caller, action: Action, row: &AccountRow) -> Entry {
             "base_url": row.base_url,
             "test": row.test,
             "hints": AccountConfig::of(row).hints,
+            "certificate": AccountConfig::of(row).certificate,
         }),
         request_id: None,
     }
@@ -471,6 +493,7 @@ pub(crate) async fn sweep(inner: &Inner) -> Result<(), EngineError> {
     let before = inner.clock.now().plus_millis(-KEPT_MS);
     let records = inner.vault.list(SealedKind::AccountCredentials, before, u32::MAX).await?;
     crate::brought::sweep(inner, before).await?;
+    crate::certificates::sweep(inner, before).await?;
     let mut used: HashMap<MerchantId, HashSet<String>> = HashMap::new();
     for record in records {
         let merchant = record.tenant.merchant;

@@ -17,7 +17,7 @@ use axum::Extension;
 use axum::extract::State;
 use axum::response::Response;
 use baton_engine::keys::Scope;
-use baton_engine::{AccountFault, Answered, Caller, EngineError, Idempotency};
+use baton_engine::{AccountFault, Answered, BroughtFault, Caller, EngineError, Idempotency};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use serde::Serialize;
 
@@ -36,6 +36,7 @@ const INLINE_FIELDS: FieldNames = FieldNames {
     gateway: "paymentGatewayAccount.paymentGatewayName",
     credentials: "paymentGatewayAccount.credentials",
     base_url: request::INLINE,
+    certificate: request::CERTIFICATE,
 };
 
 /// The header of an idempotency key.
@@ -245,6 +246,15 @@ fn render(result: &OperationResult) -> Response {
     response
 }
 
+fn brought_field(fault: &BroughtFault, form: &AccountsForm) -> String {
+    match fault {
+        BroughtFault::CredentialsNeeded | BroughtFault::OtherGateway => request::INLINE.to_owned(),
+        BroughtFault::OtherCertificate => request::CERTIFICATE.to_owned(),
+        BroughtFault::UnknownCertificate { index }
+        | BroughtFault::EndedCertificate { index, .. } => form.certificate_path(*index),
+    }
+}
+
 fn explain(fault: &Fault, operation: Operation) -> Response {
     let (error, form) = match fault {
         Fault::Field(error) => return validation(StatusCode::BAD_REQUEST, error),
@@ -257,7 +267,7 @@ fn explain(fault: &Fault, operation: Operation) -> Response {
             wrong(StatusCode::BAD_REQUEST, &form.path(*index))
         }
         EngineError::OtherCard => wrong(StatusCode::BAD_REQUEST, "card.cardNumber"),
-        EngineError::Brought(_) => wrong(StatusCode::BAD_REQUEST, request::INLINE),
+        EngineError::Brought(fault) => wrong(StatusCode::BAD_REQUEST, &brought_field(fault, form)),
         EngineError::NotTheWhole { .. } => wrong(StatusCode::BAD_REQUEST, "amount"),
         EngineError::KeyReused => wrong(StatusCode::UNPROCESSABLE_ENTITY, IDEMPOTENCY_KEY),
         EngineError::NotFound

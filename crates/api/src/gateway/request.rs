@@ -39,6 +39,15 @@ pub(crate) enum Changing {
 /// Credentials that come with a request, instead of an account's name.
 pub(crate) const INLINE: &str = "paymentGatewayAccount";
 
+/// The client certificate that is shown to the provider.
+pub(crate) const CERTIFICATE: &str = "certificateName";
+
+/// The same, for a fallback account.
+const FALLBACK_CERTIFICATE: &str = "paymentGatewayCertName";
+
+/// Longest name of a certificate, in characters.
+const CERTIFICATE_MAX: usize = 128;
+
 /// How the accounts were given, for errors that name one of them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum AccountsForm {
@@ -64,6 +73,25 @@ impl AccountsForm {
     }
 }
 
+impl AccountsForm {
+    /// The path of the certificate for the account at this place, with what came with the request first.
+    pub(crate) fn certificate_path(&self, index: usize) -> String {
+        match (self, index.checked_sub(1)) {
+            (Self::List, _) | (Self::Single | Self::Inline, None) => CERTIFICATE.to_owned(),
+            (Self::Single | Self::Inline, Some(backup)) => {
+                format!("fallbackUpgs[{backup}].{FALLBACK_CERTIFICATE}")
+            }
+        }
+    }
+}
+
+/// The accounts that a request names.
+struct Named {
+    names: Vec<String>,
+    certificates: Vec<Option<String>>,
+    form: AccountsForm,
+}
+
 /// A charge, authorization or tokenization, read and checked.
 pub(crate) struct MakeRequest {
     pub(crate) purchase: baton_engine::Purchase,
@@ -85,7 +113,8 @@ impl MakeRequest {
         // Values of credentials may not be kept, not even hashed.
         let gateway = self.inline.as_ref().map(|inline| format!("({})", inline.gateway));
         let accounts: Vec<String> = gateway.into_iter().chain(asked.accounts.clone()).collect();
-        (asked.kind, card, texts, context, accounts, asked.doubt)
+        let means = (accounts, &asked.brought.certificates);
+        (asked.kind, card, texts, context, means, asked.doubt)
     }
 }
 
@@ -99,7 +128,9 @@ pub(crate) struct ChangeRequest {
 impl ChangeRequest {
     /// What is asked for, to be compared with a repeat.
     pub(crate) fn asked(&self) -> impl Serialize {
-        (&self.target.account, &self.target.reference, &self.target.card, self.amount)
+        let target = &self.target;
+        let named = (&target.account, &target.brought.certificates);
+        (named, &target.reference, &target.card, self.amount)
     }
 }
 
@@ -109,7 +140,6 @@ pub(crate) fn make(
     making: Making,
     now: Timestamp,
 ) -> Result<MakeRequest, FieldError> {
-    refuse_what_is_absent(&body)?;
     let kind = match making {
         Making::Charge => OrderKind::Charge(money(&mut body)?),
         Making::Authorize => OrderKind::Authorize(money(&mut body)?),
@@ -127,7 +157,7 @@ pub(crate) fn make(
     let network_token = network_token(&mut body)?;
     let card = card.map(|(card, three_ds)| PaidWith { card, network_token, three_ds });
     let inline = inline(&mut body)?;
-    let (accounts, form) = accounts(&mut body, inline.is_some())?;
+    let Named { names: accounts, certificates, form } = accounts(&mut body, inline.is_some())?;
     let purchase = baton_engine::Purchase {
         kind,
         card,
@@ -139,14 +169,13 @@ pub(crate) fn make(
         digital: body.boolean("isDigital")?,
         challenge: None,
         doubt: doubt(&mut body)?,
-        brought: Brought::default(),
+        brought: Brought { inline: None, certificates },
     };
     Ok(MakeRequest { purchase, inline, form })
 }
 
 /// Reads a capture, void or refund.
 pub(crate) fn change(mut body: Fields, changing: Changing) -> Result<ChangeRequest, FieldError> {
-    refuse_what_is_absent(&body)?;
     let reference = body.required_text("refTransId", TEXT_MAX)?;
     let amount = money(&mut body)?;
     if changing == Changing::Refund {
@@ -163,7 +192,7 @@ pub(crate) fn change(mut body: Fields, changing: Changing) -> Result<ChangeReque
             reference: Some(reference.trim().to_owned()),
             merchant_ref: None,
             card,
-            brought: Brought::default(),
+            brought: Brought { inline: None, certificates: vec![certificate(&mut body)?] },
         },
         inline,
         amount,
@@ -174,7 +203,6 @@ pub(crate) fn change(mut body: Fields, changing: Changing) -> Result<ChangeReque
 pub(crate) fn status(
     mut body: Fields,
 ) -> Result<(baton_engine::Target, Option<InlineAccount>), FieldError> {
-    refuse_what_is_absent(&body)?;
     network_token(&mut body)?;
     let reference = body.plain_text("refTransId", TEXT_MAX)?;
     let merchant_ref = body.plain_text("myRef", TEXT_MAX)?;
@@ -183,18 +211,9 @@ pub(crate) fn status(
     }
     let inline = inline(&mut body)?;
     let account = account(&mut body)?.filter(|_| inline.is_none());
+    certificate(&mut body)?;
     let (card, brought) = (None, Brought::default());
     Ok((baton_engine::Target { account, reference, merchant_ref, card, brought }, inline))
-}
-
-/// Parts of the contract that this version does not have. To ignore them would be to lie about them.
-fn refuse_what_is_absent(body: &Fields) -> Result<(), FieldError> {
-    const CERTIFICATE: &str = "certificateName";
-    if body.has(CERTIFICATE) {
-        let message = "Client certificates are not available in this version.";
-        return Err(body.error(CERTIFICATE, message));
-    }
-    Ok(())
 }
 
 /// Credentials that come with the request. What of them does not fit the gateway, the engine finds out.
@@ -339,8 +358,9 @@ fn payer(body: &mut Fields) -> Result<Option<Payer>, FieldError> {
 }
 
 /// The accounts to try, in either syntax; never a mixture.
-fn accounts(body: &mut Fields, inline: bool) -> Result<(Vec<String>, AccountsForm), FieldError> {
+fn accounts(body: &mut Fields, inline: bool) -> Result<Named, FieldError> {
     const LIST: &str = "paymentGatewayAccountNames";
+    let first_certificate = certificate(body)?;
     if let Some(names) = body.texts(LIST)? {
         for (other, there) in [
             ("paymentGatewayAccountName", body.has("paymentGatewayAccountName")),
@@ -358,7 +378,9 @@ fn accounts(body: &mut Fields, inline: bool) -> Result<(Vec<String>, AccountsFor
         for (index, name) in names.iter().enumerate() {
             check_name(name, || body.path(&format!("{LIST}[{index}]")))?;
         }
-        return within_limit(names, LIST).map(|names| (names, AccountsForm::List));
+        let names = within_limit(names, LIST)?;
+        let certificates = vec![first_certificate; names.len()];
+        return Ok(Named { names, certificates, form: AccountsForm::List });
     }
     // Credentials win over a name beside them, as the contract has it.
     let mut names = match account(body)? {
@@ -366,17 +388,20 @@ fn accounts(body: &mut Fields, inline: bool) -> Result<(Vec<String>, AccountsFor
         Some(first) => vec![first],
         None => return Err(body.error("paymentGatewayAccountName", "It is required.")),
     };
+    let mut certificates = vec![first_certificate];
     for mut backup in body.objects("fallbackUpgs")?.unwrap_or_default() {
-        if backup.has("paymentGatewayCertName") {
-            let message = "Client certificates are not available in this version.";
-            return Err(backup.error("paymentGatewayCertName", message));
-        }
+        certificates.push(backup.kept_text(FALLBACK_CERTIFICATE, CERTIFICATE_MAX)?);
         let name = backup.required_text("paymentGatewayAccountName", TEXT_MAX)?;
         check_name(&name, || backup.path("paymentGatewayAccountName"))?;
         names.push(name.as_str().to_owned());
     }
     let form = if inline { AccountsForm::Inline } else { AccountsForm::Single };
-    within_limit(names, "fallbackUpgs").map(|names| (names, form))
+    let names = within_limit(names, "fallbackUpgs")?;
+    Ok(Named { names, certificates, form })
+}
+
+fn certificate(body: &mut Fields) -> Result<Option<String>, FieldError> {
+    body.kept_text(CERTIFICATE, CERTIFICATE_MAX)
 }
 
 fn within_limit(names: Vec<String>, field: &str) -> Result<Vec<String>, FieldError> {

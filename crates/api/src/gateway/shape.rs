@@ -82,6 +82,9 @@ pub(crate) struct AuthRequest {
     /// The account to try first; this, `paymentGatewayAccount` or `paymentGatewayAccountNames` is required.
     payment_gateway_account_name: Option<types::AccountName>,
     payment_gateway_account: Option<InlineAccount>,
+    /// The client certificate that is shown to the gateway.
+    #[schemars(length(max = 128))]
+    certificate_name: Option<String>,
     /// The accounts to try after `paymentGatewayAccountName`.
     #[schemars(length(max = 9))]
     fallback_upgs: Option<Vec<FallbackUpg>>,
@@ -109,6 +112,9 @@ pub(crate) struct TokenizeRequest {
     /// The account to try first; this, `paymentGatewayAccount` or `paymentGatewayAccountNames` is required.
     payment_gateway_account_name: Option<types::AccountName>,
     payment_gateway_account: Option<InlineAccount>,
+    /// The client certificate that is shown to the gateway.
+    #[schemars(length(max = 128))]
+    certificate_name: Option<String>,
     /// The accounts to try after `paymentGatewayAccountName`.
     #[schemars(length(max = 9))]
     fallback_upgs: Option<Vec<FallbackUpg>>,
@@ -136,6 +142,9 @@ pub(crate) struct CaptureVoidRequest {
     /// The account that made the payment; it has to fit if it is there.
     payment_gateway_account_name: Option<types::AccountName>,
     payment_gateway_account: Option<InlineAccount>,
+    /// The client certificate that is shown to the gateway.
+    #[schemars(length(max = 128))]
+    certificate_name: Option<String>,
     network_token_brand: Option<NetworkTokenSchemes>,
 }
 
@@ -157,6 +166,9 @@ pub(crate) struct RefundRequest {
     /// The account that made the payment; it has to fit if it is there.
     payment_gateway_account_name: Option<types::AccountName>,
     payment_gateway_account: Option<InlineAccount>,
+    /// The client certificate that is shown to the gateway.
+    #[schemars(length(max = 128))]
+    certificate_name: Option<String>,
     network_token_brand: Option<NetworkTokenSchemes>,
 }
 
@@ -174,6 +186,9 @@ pub(crate) struct StatusRequest {
     /// The account that made the payment; it has to fit if it is there.
     payment_gateway_account_name: Option<types::AccountName>,
     payment_gateway_account: Option<InlineAccount>,
+    /// The client certificate that is shown to the gateway.
+    #[schemars(length(max = 128))]
+    certificate_name: Option<String>,
     network_token_brand: Option<NetworkTokenSchemes>,
 }
 
@@ -278,6 +293,9 @@ pub(crate) struct PayerDetails {
 #[serde(rename_all = "camelCase")]
 pub(crate) struct FallbackUpg {
     payment_gateway_account_name: types::AccountName,
+    /// The client certificate that is shown to its gateway.
+    #[schemars(length(max = 128))]
+    payment_gateway_cert_name: Option<String>,
 }
 
 /// The card number is a network token of this scheme.

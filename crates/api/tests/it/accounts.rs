@@ -150,6 +150,7 @@ async fn credentials_are_verified_at_the_provider_and_new_ones_used_at_once() {
         gateway: "Sandbox".to_owned(),
         credentials: vec![("ApiKey".to_owned(), Secret::new(FIRST.to_owned()))],
         place: Place::Url(format!("http://{}", provider.addr)),
+        certificate: None,
     };
     server.engine.put_account(caller, input, false).await.unwrap();
     let verify = async || at(&server, "POST", "shop", "/verify").await;
@@ -179,6 +180,7 @@ async fn credentials_are_verified_at_the_provider_and_new_ones_used_at_once() {
         gateway: "Sandbox".to_owned(),
         credentials: vec![("ApiKey".to_owned(), Secret::new(FIRST.to_owned()))],
         place: Place::Url(format!("http://{closed}")),
+        certificate: None,
     };
     server.engine.put_account(caller, input, false).await.unwrap();
     assert_eq!(at(&server, "POST", "closed", "/verify").await.status, 503);

@@ -54,6 +54,14 @@ async fn make(server: &Server, of: &str, parameter: &str) -> Object {
             let secrets = [name, "Zq7x"].map(str::to_owned).to_vec();
             Object { name: name.to_owned(), secrets }
         }
+        ("certificates", "name") => {
+            let path = "/admin/v1/certificates/swept.pem?sandbox=true";
+            let body = include_bytes!("../../src/certificate_example.json");
+            let made = client::send(server.addr, "PUT", path, &operator, body).await;
+            assert_eq!(made.status, 200, "{made:?}");
+            let print = made.json()["fingerprint"].as_str().unwrap().to_owned();
+            Object { name: "swept.pem".to_owned(), secrets: vec!["swept.pem".to_owned(), print] }
+        }
         other => panic!("say here how to make what {other:?} names"),
     }
 }

@@ -21,17 +21,21 @@ use crate::world::{Ahead, purchase, usd};
 const DAY_MS: i64 = 24 * 3_600_000;
 
 /// Two nodes on one database and one vault.
-struct Nodes {
-    engines: [Engine; 2],
-    store: Arc<MemoryStore>,
-    vault: Vault,
-    clock: Arc<Ahead>,
-    caller: Caller,
+pub(crate) struct Nodes {
+    pub(crate) engines: [Engine; 2],
+    pub(crate) store: Arc<MemoryStore>,
+    pub(crate) vault: Vault,
+    pub(crate) clock: Arc<Ahead>,
+    pub(crate) caller: Caller,
     provider: Provider,
 }
 
 impl Nodes {
-    async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
+        Self::with(WireConfig::default).await
+    }
+
+    pub(crate) async fn with(wire: impl Fn() -> WireConfig) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let options = OpenOptions { migrate: true, ..Default::default() };
         let sealed = baton_store::open_vault("memory:", options).await.unwrap();
@@ -45,7 +49,7 @@ impl Nodes {
             Engine::new(Parts {
                 config: EngineConfig { node: node.to_owned(), ..EngineConfig::default() },
                 store: Arc::clone(&shared),
-                wire: Arc::new(Wire::new(WireConfig::default()).unwrap()),
+                wire: Arc::new(Wire::new(wire()).unwrap()),
                 clock: Arc::clone(&clock) as Arc<dyn Clock>,
                 connectors: baton_connectors::all().unwrap(),
                 vault: vault.clone(),
@@ -70,6 +74,7 @@ impl Nodes {
             gateway: gateway.to_owned(),
             credentials: credentials.into_iter().filter(|_| gateway == "Sandbox").collect(),
             place,
+            certificate: None,
         };
         self.engines[0].put_account(self.caller, input, false).await.unwrap();
     }
@@ -145,6 +150,7 @@ async fn a_fault_changes_nothing() {
         gateway: "Sandbox".to_owned(),
         credentials: vec![("ApiKey".to_owned(), Secret::new("the-other-key-3333".to_owned()))],
         place: Place::Url(url.to_owned()),
+        certificate: None,
     };
     let live = Caller { sandbox: false, ..nodes.caller };
     for (caller, url) in

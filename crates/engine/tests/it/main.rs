@@ -15,6 +15,7 @@
 mod accounts;
 mod audit;
 mod canary;
+mod certificates;
 mod concurrency;
 mod crash;
 mod failover;
