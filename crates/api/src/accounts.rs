@@ -42,7 +42,7 @@ pub(crate) fn is_account_name(name: &str) -> bool {
 
 const NAME: Param = Param::of::<types::AccountName>("name", "The account's name.");
 
-const VERIFY: Param = Param::of::<bool>(
+pub(crate) const VERIFY: Param = Param::of::<bool>(
     "verify",
     "Ask the gateway first, by a call that does nothing, whether it takes the credentials.",
 );
@@ -133,7 +133,7 @@ fn unavailable(doc: Doc) -> Doc {
 }
 
 /// What comes of asking the gateway.
-fn verified(doc: Doc) -> Doc {
+pub(crate) fn verified(doc: Doc) -> Doc {
     doc.gives::<ValidationErrorMessage<'_>>(
         StatusCode::CONFLICT,
         "The gateway has no such call, or the account is declared by the server's configuration.",

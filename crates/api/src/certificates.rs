@@ -16,12 +16,13 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::App;
+use crate::behalf::{Fault, MERCHANT, SANDBOX, plainly, refuse};
 use crate::body::{Json, JsonBody};
 use crate::error::{ValidationErrorMessage, failure, json, validation};
 use crate::fields::{FieldError, Fields, HOLDS_CARD_NUMBER, sentence};
 use crate::openapi::{Doc, Draft, Param, Tag, types};
 use crate::pan::holds_card_number;
-use crate::query::{Pairs, pairs, truth};
+use crate::query::Pairs;
 use crate::route::{Access, Route};
 
 /// Longest chain or key, in characters.
@@ -31,11 +32,6 @@ const PEM_MAX: usize = 32_768;
 const NO_NAME: &str = "A certificate's name is 1 to 128 letters, digits, -, _ and dots.";
 
 const NAME: Param = Param::of::<CertificateName>("name", "The certificate's name.");
-
-const SANDBOX: Param = Param::of::<bool>(
-    "sandbox",
-    "Of the sandbox or of the live side; if absent, as the key is. A sandbox key has the sandbox's only.",
-);
 
 types::described!(
     /// The name of a client certificate.
@@ -47,8 +43,9 @@ types::described!(
 
 pub(crate) fn routes() -> Vec<Route> {
     let access = Access::Key(Scope::Admin);
-    let doc =
-        |id, summary, about| -> Draft { Doc::new(id, Tag::Admin, summary, about).query(SANDBOX) };
+    let doc = |id, summary, about| -> Draft {
+        Doc::new(id, Tag::Admin, summary, about).query(SANDBOX).query(MERCHANT)
+    };
     let failing = |doc: Doc| {
         doc.gives::<ValidationErrorMessage<'_>>(
             StatusCode::SERVICE_UNAVAILABLE,
@@ -169,33 +166,16 @@ fn explain(fault: &CertificateFault) -> Response {
     }
 }
 
-/// The caller, on the side that the query names.
-fn on_side(caller: Caller, query: Pairs) -> Result<Caller, FieldError> {
-    let mut sandbox = caller.sandbox;
-    for (name, text) in pairs(query)? {
-        match name.as_str() {
-            "sandbox" => sandbox = truth(&name, &text)?,
-            _ => return Err(FieldError::new(&name, "There is no such parameter.")),
-        }
-    }
-    if caller.sandbox && !sandbox {
-        return Err(FieldError::new(
-            "sandbox",
-            "A sandbox key has the sandbox's certificates only.",
-        ));
-    }
-    Ok(Caller { sandbox, ..caller })
-}
-
-fn named(caller: Caller, name: &str, query: Pairs) -> Result<Caller, FieldError> {
+/// The caller whom a request about a certificate means.
+async fn named(app: &App, caller: Caller, name: &str, query: Pairs) -> Result<Caller, Fault> {
     let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.');
     if !(1..=128).contains(&name.len()) || !name.bytes().all(plain) {
-        return Err(FieldError::new("name", NO_NAME));
+        return Err(FieldError::new("name", NO_NAME).into());
     }
     if holds_card_number(name) {
-        return Err(FieldError::new("name", HOLDS_CARD_NUMBER));
+        return Err(FieldError::new("name", HOLDS_CARD_NUMBER).into());
     }
-    on_side(caller, query)
+    plainly(app, caller, query).await
 }
 
 async fn list(
@@ -203,9 +183,9 @@ async fn list(
     Extension(caller): Extension<Caller>,
     query: Pairs,
 ) -> Response {
-    let caller = match on_side(caller, query) {
+    let caller = match plainly(&app, caller, query).await {
         Ok(caller) => caller,
-        Err(error) => return validation(StatusCode::BAD_REQUEST, &error),
+        Err(fault) => return refuse(&fault),
     };
     match app.engine.certificates(caller).await {
         Ok(views) => {
@@ -222,9 +202,9 @@ async fn show(
     Path(name): Path<String>,
     query: Pairs,
 ) -> Response {
-    let caller = match named(caller, &name, query) {
+    let caller = match named(&app, caller, &name, query).await {
         Ok(caller) => caller,
-        Err(error) => return validation(StatusCode::BAD_REQUEST, &error),
+        Err(fault) => return refuse(&fault),
     };
     match app.engine.certificate(caller, &name).await {
         Ok(view) => json(StatusCode::OK, &CertificateShown::from(view)),
@@ -239,9 +219,12 @@ async fn put(
     query: Pairs,
     JsonBody(body): JsonBody,
 ) -> Response {
-    let read = || Ok((named(caller, &name, query)?, read_pair(&body)?));
-    let (caller, (chain, key)) = match read() {
-        Ok(read) => read,
+    let caller = match named(&app, caller, &name, query).await {
+        Ok(caller) => caller,
+        Err(fault) => return refuse(&fault),
+    };
+    let (chain, key) = match read_pair(&body) {
+        Ok(pair) => pair,
         Err(error) => return validation(StatusCode::BAD_REQUEST, &error),
     };
     match app.engine.put_certificate(caller, &name, &chain, &key).await {
@@ -256,9 +239,9 @@ async fn remove(
     Path(name): Path<String>,
     query: Pairs,
 ) -> Response {
-    let caller = match named(caller, &name, query) {
+    let caller = match named(&app, caller, &name, query).await {
         Ok(caller) => caller,
-        Err(error) => return validation(StatusCode::BAD_REQUEST, &error),
+        Err(fault) => return refuse(&fault),
     };
     match app.engine.remove_certificate(caller, &name).await {
         Ok(()) => StatusCode::NO_CONTENT.into_response(),

@@ -6,8 +6,10 @@
 
 mod accounts;
 mod admin;
+mod admin_accounts;
 mod audit;
 mod auth;
+mod behalf;
 mod body;
 mod certificates;
 mod codes;
@@ -95,6 +97,7 @@ pub fn routes() -> Vec<Route> {
         accounts::routes(),
         admin::routes(),
         audit::routes(),
+        admin_accounts::routes(),
         certificates::routes(),
         connectors::routes(),
         tokens::routes(),

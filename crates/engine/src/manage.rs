@@ -52,7 +52,7 @@ pub enum Place {
     AsBefore,
     /// Where the gateway is.
     Gateway,
-    /// At this URL; test accounts only.
+    /// At this URL: of a test account, or by https of a live one whose gateway has no address of its own.
     Url(String),
 }
 
@@ -194,7 +194,8 @@ impl Engine {
         };
         let known = self.inner.store.accounts(caller.merchant).await?;
         let before = self.replaceable(&known, &row)?;
-        row.base_url = base_url(&input.place, &row, before)?;
+        let has_address = connector.manifest().base_url.is_some();
+        row.base_url = base_url(&input.place, &row, before, has_address)?;
         let identity = match &config.certificate {
             Some(name) => self.inner.accounts.identity(caller.tenant(), name).await?,
             None => None,
@@ -311,7 +312,8 @@ impl Engine {
         place: &Place,
     ) -> Result<AccountView, AccountFault> {
         let inner = &self.inner;
-        let Account { mut row, mut config, secrets, .. } = account;
+        let Account { mut row, mut config, secrets, connector, .. } = account;
+        let has_address = connector.is_some_and(|c| c.manifest().base_url.is_some());
         if !secrets.is_empty() {
             // One record per version: what a node remembers of a record is never out of date.
             let record = row.id.to_string();
@@ -325,7 +327,7 @@ impl Engine {
             let known = inner.store.accounts(row.merchant).await?;
             let before = self.replaceable(&known, &row)?;
             let next = known.iter().map(|row| row.number).max().unwrap_or(0).saturating_add(1);
-            let base_url = base_url(place, &row, before)?;
+            let base_url = base_url(place, &row, before, has_address)?;
             let mut put = AccountRow { number: next, base_url, ..row.clone() };
             let (mut set, mut replaced) = (WriteSet::new(), None);
             match before {
@@ -391,6 +393,7 @@ fn base_url(
     place: &Place,
     row: &AccountRow,
     before: Option<&AccountRow>,
+    has_address: bool,
 ) -> Result<Option<String>, AccountFault> {
     let url = match place {
         Place::Gateway => return Ok(None),
@@ -400,11 +403,12 @@ fn base_url(
         }
         Place::Url(url) => url,
     };
-    if !row.test {
-        let why = "a live account uses the provider's own address";
+    if !row.test && has_address {
+        let why = "a live account uses the gateway's own address";
         return Err(AccountFault::BaseUrl(why.to_owned()));
     }
-    let parsed = BaseUrl::parse(url, Policy::PlainHttpAllowed);
+    let policy = if row.test { Policy::PlainHttpAllowed } else { Policy::HttpsOnly };
+    let parsed = BaseUrl::parse(url, policy);
     parsed.map_err(|error| AccountFault::BaseUrl(error.to_string()))?;
     Ok(Some(url.clone()))
 }

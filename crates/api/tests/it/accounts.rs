@@ -1,7 +1,9 @@
 //! Gateway accounts: put, shown without their secrets, used at once, verified, removed; and whose they are.
 
+use baton_engine::audit::Actor;
 use baton_engine::keys::Scope;
-use baton_engine::{AccountInput, Caller, Place};
+use baton_engine::{AccountInput, Caller, Place, merchants};
+use baton_store::Store as _;
 use baton_types::Secret;
 use serde_json::{Value, json};
 
@@ -227,4 +229,73 @@ async fn no_credential_is_stored_logged_or_shown() {
     assert!(configs.concat().contains("****5kq1"), "{configs:?}");
     assert!(!format!("{:?}", audited(&server).await).contains(CANARY));
     assert!(!logs::text().contains(CANARY));
+}
+
+#[tokio::test]
+async fn the_operator_says_where_a_provider_is_and_acts_for_any_merchant() {
+    let server = Server::start().await;
+    let stranger =
+        merchants::ensure(server.engine.audit(), Actor::System, "stranger").await.unwrap();
+    let provider = Recorder::start("the-key-of-the-shop").await;
+    let admin = async |method: &str, path: &str, body: &str| {
+        let operator = [("x-api-key", OPERATOR)];
+        let path = format!("/admin/v1/{path}");
+        client::send(server.addr, method, &path, &operator, body.as_bytes()).await
+    };
+    let body = |base_url: &str, gateway: &str| {
+        let mut credentials = vec![json!({"key": "ApiKey", "value": "the-key-of-the-shop"})];
+        if gateway == "Adyen" {
+            credentials.push(json!({"key": "MerchantAccount", "value": "Shop"}));
+        }
+        json!({"gateway": gateway, "base_url": base_url, "credentials": credentials}).to_string()
+    };
+    let url = format!("http://{}", provider.addr);
+    let made = admin("PUT", "accounts/shop?sandbox=true&verify=true", &body(&url, "Sandbox")).await;
+    assert_eq!((made.status, &made.json()["base_url"]), (200, &json!(url)), "{made:?}");
+    assert_eq!(made.json()["credentials"][0]["value"], "****shop");
+    assert_eq!(provider.keys(), ["the-key-of-the-shop"]);
+    // The merchant's own change leaves the address as it is, and cannot say another.
+    let own = r#"{"paymentGatewayName": "Sandbox", "baseUrl": "http://127.0.0.1:1",
+        "credentials": [{"key": "ApiKey", "value": "another-key-of-it"}]}"#;
+    assert_eq!(put(&server, "shop", own).await.status, 200);
+    let shown = admin("GET", "accounts/shop?sandbox=true", "").await.json();
+    assert_eq!(shown["base_url"], json!(url));
+    #[rustfmt::skip]
+    let rows = [
+        ("accounts/shop?sandbox=true", body("ftp://x", "Sandbox"), "base_url"),
+        ("accounts/shop?sandbox=maybe", body(&url, "Sandbox"), "sandbox"),
+        ("accounts/shop?color=red", body(&url, "Sandbox"), "color"),
+        ("accounts/shop?merchant=nobody", body(&url, "Sandbox"), "merchant"),
+        ("accounts/sh?sandbox=true", body(&url, "Sandbox"), "name"),
+        ("accounts/other", body("http://adyen.example", "Adyen"), "base_url"),
+        ("accounts/other", body("https://other.example", "Stripe"), "credentials[0].key"),
+    ];
+    for (path, body, field) in rows {
+        let seen = admin("PUT", path, &body).await;
+        assert_eq!((seen.status, seen.fault().0.as_str()), (400, field), "{path} {seen:?}");
+    }
+    // Adyen's live addresses differ by merchant.
+    let live = admin("PUT", "accounts/live-adyen", &body("https://a.example", "Adyen")).await;
+    assert_eq!((live.status, &live.json()["sandbox"]), (200, &json!(false)), "{live:?}");
+
+    let at = "accounts/theirs?sandbox=true&merchant=stranger";
+    assert_eq!(admin("PUT", at, &body(&url, "Sandbox")).await.status, 200);
+    assert_eq!(admin("GET", "accounts/theirs?sandbox=true", "").await.status, 404);
+    let listed = admin("GET", "accounts?sandbox=true&merchant=stranger", "").await.json();
+    let names: Vec<&Value> =
+        listed["data"].as_array().unwrap().iter().map(|row| &row["name"]).collect();
+    assert_eq!(names, ["test-success", "test-failure", "theirs"]);
+    assert_eq!(server.store.accounts(stranger).await.unwrap().len(), 3);
+    assert_eq!(admin("DELETE", at, "").await.status, 204);
+    assert_eq!(admin("DELETE", at, "").await.status, 404);
+    // A key acts for its own merchant, a sandbox key for the sandbox.
+    let key = server.make_key(&[Scope::Admin], true, None).await;
+    let headers = [("x-api-key", key.as_str())];
+    for (query, field) in [("merchant=stranger", "merchant"), ("sandbox=false", "sandbox")] {
+        for path in ["accounts", "certificates"] {
+            let path = format!("/admin/v1/{path}?{query}");
+            let seen = client::send(server.addr, "GET", &path, &headers, b"").await;
+            assert_eq!((seen.status, seen.fault().0.as_str()), (400, field), "{path} {seen:?}");
+        }
+    }
 }

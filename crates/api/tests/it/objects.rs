@@ -54,6 +54,15 @@ async fn make(server: &Server, of: &str, parameter: &str) -> Object {
             let secrets = [name, "Zq7x"].map(str::to_owned).to_vec();
             Object { name: name.to_owned(), secrets }
         }
+        ("accounts", "name") => {
+            let path = "/admin/v1/accounts/swept-by-admin?sandbox=true";
+            let body = br#"{"gateway": "Sandbox",
+                "credentials": [{"key": "ApiKey", "value": "swept-credential-Yw8p"}]}"#;
+            let made = client::send(server.addr, "PUT", path, &operator, body).await;
+            assert_eq!(made.status, 200, "{made:?}");
+            let name = "swept-by-admin".to_owned();
+            Object { secrets: vec![name.clone(), "Yw8p".to_owned()], name }
+        }
         ("certificates", "name") => {
             let path = "/admin/v1/certificates/swept.pem?sandbox=true";
             let body = include_bytes!("../../src/certificate_example.json");
