@@ -51,12 +51,14 @@ pub(crate) struct Trip {
     pub(crate) reply_bytes: u64,
     /// The connection, if it can carry another request.
     pub(crate) conn: Option<Conn>,
+    /// Whether this is told of already: the call failed with a connection that another had failed with.
+    pub(crate) told: bool,
 }
 
 impl Trip {
     /// Nothing was written and nothing came.
     pub(crate) fn failed(failure: Failure) -> Self {
-        Self { result: Err(failure), request_bytes: 0, reply_bytes: 0, conn: None }
+        Self { result: Err(failure), request_bytes: 0, reply_bytes: 0, conn: None, told: false }
     }
 }
 
@@ -89,7 +91,7 @@ impl Conn {
             None
         };
         let (request_bytes, reply_bytes) = meter.counts();
-        Trip { result, request_bytes, reply_bytes, conn }
+        Trip { result, request_bytes, reply_bytes, conn, told: false }
     }
 
     /// The connection, unless either side has closed it or has more to say. Waits for nothing.

@@ -11,7 +11,7 @@
 //! connection that has said nothing for a while does not answer a ping either.
 //!
 //! What is shared is also lost together: a connection that breaks leaves every call on it in doubt. That is
-//! why the number of streams is small.
+//! why the number of streams is small, and why the breaker is told once per connection.
 
 use std::future::Future;
 use std::pin::{Pin, pin};
@@ -72,6 +72,8 @@ struct State {
     idle_since: Instant,
     /// No further call begins here.
     retired: bool,
+    /// A call has failed with the whole connection.
+    blamed: bool,
 }
 
 /// The right to one stream.
@@ -110,7 +112,7 @@ impl Shared {
             }
         })
         .await?;
-        let state = State { active: 0, idle_since: now(), retired: false };
+        let state = State { active: 0, idle_since: now(), retired: false, blamed: false };
         let life = Arc::new(Life(Mutex::new(state)));
         spawn(drive(connection, Arc::clone(&life), Arc::clone(&ledger), terms));
         let opener = Mutex::new(Opener { sender, next: 1 });
@@ -181,24 +183,29 @@ impl Slot {
             let mut answer = pin!(answer(response, &shared.ledger, stream, bounds.max_reply_bytes));
             match timeout_at(bounds.send_by.min(deadline), answer.as_mut()).await {
                 Ok(result) => result,
-                Err(_) if shared.ledger.close_unless_begun(stream) => Err(Failure::Late),
-                Err(_) => timeout_at(deadline, answer).await.unwrap_or(Err(Failure::TimedOut)),
+                Err(_) if shared.ledger.close_unless_begun(stream) => {
+                    Err(Fault::ours(Failure::Late))
+                }
+                Err(_) => timeout_at(deadline, answer)
+                    .await
+                    .unwrap_or(Err(Fault::ours(Failure::TimedOut))),
             }
         };
         let tally = shared.ledger.close(stream);
         // What is still open is reset here.
         drop(sending);
-        let result = result.map_err(|failure| match tally.refused {
+        let told = matches!(&result, Err(fault) if fault.of_connection) && shared.life.blame();
+        let result = result.map_err(|fault| match tally.refused {
             Some(why) => why,
             None if tally.begun && tally.unprocessed => Failure::Unprocessed,
-            None => failure,
+            None => fault.failure,
         });
         if result.is_err() && !tally.begun {
             shared.life.retire();
         }
         // A byte of the request has left even if its frame's head has not left whole.
         let request_bytes = tally.written.max(u64::from(tally.begun));
-        Trip { result, request_bytes, reply_bytes: tally.read, conn: None }
+        Trip { result, request_bytes, reply_bytes: tally.read, conn: None, told }
     }
 }
 
@@ -216,6 +223,11 @@ impl Drop for Slot {
 }
 
 impl Life {
+    /// Notes a failure of the connection, and says whether it was noted before.
+    fn blame(&self) -> bool {
+        std::mem::replace(&mut self.lock().blamed, true)
+    }
+
     fn retire(&self) {
         self.lock().retired = true;
     }
@@ -230,46 +242,54 @@ async fn answer(
     ledger: &Ledger,
     stream: u32,
     max_reply_bytes: usize,
-) -> Result<HttpReply, Failure> {
-    let (head, mut body) = response.await.map_err(|error| failure(&error))?.into_parts();
+) -> Result<HttpReply, Fault> {
+    let (head, mut body) = response.await.map_err(|error| Fault::of(&error))?.into_parts();
     let announced = head
         .headers
         .get(header::CONTENT_LENGTH)
         .and_then(|value| value.to_str().ok()?.parse::<usize>().ok())
         .unwrap_or(0);
     if announced > max_reply_bytes {
-        return Err(Failure::TooLarge);
+        return Err(Fault::ours(Failure::TooLarge));
     }
     let mut bytes = Vec::with_capacity(announced);
     while let Some(data) = body.data().await {
-        let data = match data {
-            Ok(data) => data,
-            // The whole answer has come, and the provider does not want the rest of the request (RFC 9113,
-            // section 8.1).
-            Err(error) if error.reason() == Some(Reason::NO_ERROR) && ledger.ended(stream) => break,
-            Err(error) => return Err(failure(&error)),
-        };
+        let data = data.map_err(|error| Fault::of(&error))?;
         if bytes.len().saturating_add(data.len()) > max_reply_bytes {
-            return Err(Failure::TooLarge);
+            return Err(Fault::ours(Failure::TooLarge));
         }
         bytes.extend_from_slice(&data);
         // Refused only when the stream has ended: then there is nobody to tell.
         let _ended = body.flow_control().release_capacity(data.len());
     }
-    // A trailer is read and left, as in HTTP/1.1. What ended without the frame that says so is cut short.
+    // A trailer is read and left, as in HTTP/1.1.
+    body.trailers().await.map_err(|error| Fault::of(&error))?;
+    // The library agrees, or the answer would have failed above: whole is what both say is whole.
     if !ledger.ended(stream) {
-        body.trailers().await.map_err(|error| failure(&error))?;
-    }
-    if !ledger.ended(stream) {
-        return Err(Failure::Broken);
+        return Err(Fault::ours(Failure::Broken));
     }
     Ok(HttpReply { status: head.status.as_u16(), headers: readable(&head.headers), body: bytes })
 }
 
-/// What the library found wrong itself is not HTTP/2; the rest is the connection's or the provider's doing.
-fn failure(error: &h2::Error) -> Failure {
-    let found_wrong = error.is_library() && error.reason() != Some(Reason::NO_ERROR);
-    if found_wrong { Failure::NotHttp } else { Failure::Broken }
+/// What ended an exchange.
+struct Fault {
+    failure: Failure,
+    /// Whether every call on the connection ends with it.
+    of_connection: bool,
+}
+
+impl Fault {
+    fn ours(failure: Failure) -> Self {
+        Self { failure, of_connection: false }
+    }
+
+    /// What the library found wrong itself is not HTTP/2; the rest is the connection's or the provider's
+    /// doing.
+    fn of(error: &h2::Error) -> Self {
+        let found_wrong = error.is_library() && error.reason() != Some(Reason::NO_ERROR);
+        let failure = if found_wrong { Failure::NotHttp } else { Failure::Broken };
+        Self { failure, of_connection: !error.is_reset() }
+    }
 }
 
 #[allow(

@@ -85,18 +85,24 @@ impl Wire {
         if now() >= send_by {
             return Exchange::NotSent(NotSent::TooLate);
         }
-        let exchange = self.attempt(target, &request, send_by, evidence).await;
-        permit.judge(&exchange, now());
+        let mut told = false;
+        let exchange = self.attempt(target, &request, send_by, evidence, &mut told).await;
+        if !told {
+            permit.judge(&exchange, now());
+        }
         exchange
     }
 
     /// Tries kept connections until one takes a byte, then a fresh one. No byte is ever written twice.
+    ///
+    /// `told`: the breaker knows already, from another call that failed with the same connection.
     async fn attempt(
         &self,
         target: &Target,
         request: &Prepared,
         send_by: Instant,
         evidence: &mut Evidence,
+        told: &mut bool,
     ) -> Exchange {
         let bounds = Bounds {
             send_by,
@@ -110,7 +116,7 @@ impl Wire {
                     kept
                 }
                 None => {
-                    *evidence = Evidence::default();
+                    (*evidence, *told) = (Evidence::default(), false);
                     match Box::pin(self.connect(target, evidence)).await {
                         Ok(link) => link,
                         Err((stage, failure)) => return classify(stage, evidence, failure),
@@ -122,6 +128,7 @@ impl Wire {
                 Link::Many(slot) => Box::pin(slot.round_trip(request, bounds)).await,
             };
             (evidence.request_bytes, evidence.reply_bytes) = (trip.request_bytes, trip.reply_bytes);
+            *told = trip.told;
             match trip.result {
                 // It had died while idle, and the counter proves that it took nothing.
                 Err(Failure::Broken | Failure::NotHttp | Failure::TooLarge)

@@ -110,6 +110,16 @@ impl<'a> Frames<'a> {
         Some(())
     }
 
+    /// Reads until the client has made room on this stream.
+    pub(crate) fn room(&mut self, stream: u32) -> Option<()> {
+        loop {
+            let frame = self.read_any()?;
+            if frame.kind == WINDOW_UPDATE && frame.stream == stream {
+                return Some(());
+            }
+        }
+    }
+
     /// The next frame; records requests, and answers what is about the connection.
     fn read_any(&mut self) -> Option<Frame> {
         let mut head = [0; 9];
@@ -127,6 +137,9 @@ impl<'a> Frames<'a> {
             DATA => {
                 let text = String::from_utf8_lossy(&payload).into_owned();
                 self.peer.record_more(self.places[&stream], &text);
+            }
+            RST_STREAM if !self.places.contains_key(&stream) => {
+                self.peer.record("the end of a stream that never began");
             }
             SETTINGS if got.flags & ACK == 0 => self.write(SETTINGS, ACK, 0, &[]),
             PING if got.flags & ACK == 0 && self.alive => self.write(PING, ACK, 0, &payload),

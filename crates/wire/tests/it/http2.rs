@@ -364,8 +364,13 @@ async fn a_whole_answer_is_read_as_it_was_sent() {
             "before the request is wholly sent, and the rest is not wanted",
             |f| {
                 let stream = f.until(HEADERS).unwrap().stream;
-                f.answer(stream);
-                resets(f, stream, NO_ERROR);
+                let answer = [
+                    frame(HEADERS, 4, stream, &code("200")),
+                    frame(DATA, END_STREAM, stream, b"ok"),
+                    frame(RST_STREAM, 0, stream, &NO_ERROR.to_be_bytes()),
+                ];
+                f.peer.write(&answer.concat());
+                f.read();
             },
             200,
             "ok",
@@ -438,10 +443,35 @@ async fn an_answer_over_the_bound_resets_its_stream_only() {
         let wire = wire_for(&authority, |config| config.max_reply_bytes = 1000);
         let report = exchange(&wire, &secure(&server), "/p").await;
         assert_eq!(report.exchange, lost(Doubt::AnswerCutShort), "{name}");
+        assert!(report.evidence.total_us < 350_000, "{name}: at once, and not at the time limit");
         let next = exchange(&wire, &secure(&server), "/p").await;
         assert_eq!(status(&next.exchange), Some(200), "{name}");
         assert_eq!((server.seen.connections(), server.seen.requests().len()), (1, 2), "{name}");
     }
+}
+
+#[tokio::test]
+async fn an_answer_longer_than_the_window_is_read_as_room_is_made() {
+    let authority = Authority::new();
+    let server = speaks_http2(&authority, &[], |f| {
+        let Some(stream) = f.request() else { return };
+        f.head(stream, 0, &code("200"));
+        for _ in 0..5 {
+            for _ in 0..40 {
+                f.write(DATA, 0, stream, &[b'x'; 16 << 10]);
+            }
+            f.room(stream);
+        }
+        f.write(DATA, END_STREAM, stream, b"");
+        f.read();
+    });
+    let wire = wire_for(&authority, |config| {
+        config.max_reply_bytes = 4 << 20;
+        config.answer_timeout = Duration::from_secs(5);
+    });
+    let report = exchange(&wire, &secure(&server), "/p").await;
+    let Exchange::Reply(reply) = report.exchange else { panic!("{report:?}") };
+    assert_eq!(reply.body.len(), 5 * 40 * (16 << 10));
 }
 
 /// Before a request may be sent the provider has to greet: then it speaks the protocol, and its limits are

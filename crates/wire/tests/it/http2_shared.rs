@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use baton_types::AccountId;
 use baton_types::outcome::{Doubt, NotSent};
-use baton_wire::{Report, Wire, WireConfig};
+use baton_wire::{Breaker, BreakerState, Report, Target, Wire, WireConfig};
 use tokio::time::Instant;
 
 use crate::frame_server::*;
@@ -110,6 +110,52 @@ async fn accounts_share_no_connection() {
     warm(&wire, &server).await;
     assert!(!exchange(&wire, &other, "/p").await.evidence.reused_connection);
     assert_eq!(server.seen.connections(), 2);
+}
+
+/// A breaker that took each of them for a failure of its own would open on one reset.
+#[tokio::test]
+async fn calls_that_are_lost_with_one_connection_are_one_failure_to_the_breaker() {
+    let authority = Authority::new();
+    let server = speaks_http2(&authority, &[], |f| {
+        f.answer_one();
+        for _ in 0..8 {
+            f.request();
+        }
+        f.peer.reset();
+    });
+    let breaker = Breaker { failures: 3, open_for: Duration::from_secs(10) };
+    let wire = Arc::new(wire_for(&authority, |config| config.breaker = breaker));
+    let target = Target { breaker: true, ..secure(&server) };
+    let state = || wire.health()[0].breaker;
+    for round in 1..=3 {
+        if round < 3 {
+            let mut tasks = tokio::task::JoinSet::new();
+            assert_eq!(state_after_one(&wire, &target).await, BreakerState::Closed);
+            for _ in 0..8 {
+                let (wire, target) = (Arc::clone(&wire), target.clone());
+                tasks.spawn(async move { exchange(&wire, &target, "/p").await.exchange });
+            }
+            let lost_all = tasks.join_all().await;
+            assert!(lost_all.iter().all(|x| *x == lost(Doubt::ConnectionLost)), "{lost_all:?}");
+        }
+        assert_eq!(state(), BreakerState::Closed, "after {round}");
+    }
+    // Streams that are refused one by one are failures one by one.
+    let refuses = speaks_http2(&authority, &[], |f| {
+        while let Some(stream) = f.request() {
+            f.reset_stream(stream, REFUSED_STREAM);
+        }
+    });
+    let target = Target { breaker: true, ..secure(&refuses) };
+    for _ in 0..3 {
+        exchange(&wire, &target, "/p").await;
+    }
+    assert_eq!(state(), BreakerState::Open);
+}
+
+async fn state_after_one(wire: &Wire, target: &Target) -> BreakerState {
+    assert_eq!(status(&exchange(wire, target, "/warm").await.exchange), Some(200));
+    wire.health()[0].breaker
 }
 
 /// One call is stuck half sent behind its window; it times out, is reset, and the others never notice.
@@ -337,13 +383,18 @@ async fn a_connection_that_ended_while_idle_is_replaced_and_the_request_arrives_
 #[tokio::test]
 async fn an_end_that_comes_as_we_send_never_sends_twice() {
     let authority = Authority::new();
-    for goes_away in [true, false] {
+    for (goes_away, resets) in [(true, false), (true, true), (false, false)] {
         let server = speaks_http2(&authority, &[], move |f| {
             f.answer_one();
             pause(Duration::from_millis(5));
             if goes_away {
                 f.go_away(1, NO_ERROR);
-                f.peer.stream.end();
+                if resets {
+                    // Our write fails, and the frame is still there to be read.
+                    f.peer.reset();
+                } else {
+                    f.peer.stream.end();
+                }
             } else {
                 f.peer.cut();
             }
@@ -360,13 +411,14 @@ async fn an_end_that_comes_as_we_send_never_sends_twice() {
             assert!(first.is_pending());
             // The connections before this call's have all ended.
             server.seen.wait_until_done(earlier);
+            pause(Duration::from_millis(3));
             let report = future.await;
             assert_sound(&report);
             let arrived = server.seen.requests().len() - before;
             let refused = report.exchange == not_sent(NotSent::StreamRefused);
             let answered = status(&report.exchange) == Some(200);
-            assert!(answered || (goes_away && refused), "{goes_away} {round}: {report:?}");
-            assert_eq!(arrived, usize::from(answered), "{goes_away} {round}: {report:?}");
+            assert!(answered || (goes_away && refused), "{goes_away} {resets} {round}: {report:?}");
+            assert_eq!(arrived, usize::from(answered), "{goes_away} {resets} {round}: {report:?}");
             times_refused += usize::from(refused);
         }
         assert_eq!(times_refused > 0, goes_away, "{times_refused} were refused");
