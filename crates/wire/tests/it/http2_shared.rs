@@ -12,14 +12,14 @@ use crate::frame_server::*;
 use crate::server::*;
 use crate::tls::{Authority, secure};
 
-fn wire_for(authority: &Authority, change: impl FnOnce(&mut WireConfig)) -> Wire {
+pub(crate) fn wire_for(authority: &Authority, change: impl FnOnce(&mut WireConfig)) -> Wire {
     let mut config = WireConfig { extra_roots: vec![authority.root.clone()], ..config() };
     change(&mut config);
     Wire::new(config).unwrap()
 }
 
 /// Makes the connection that the calls of a test share.
-async fn warm(wire: &Wire, server: &Server) {
+pub(crate) async fn warm(wire: &Wire, server: &Server) {
     let report = exchange(wire, &secure(server), "/warm").await;
     assert_eq!(status(&report.exchange), Some(200), "{report:?}");
 }
@@ -213,76 +213,6 @@ async fn a_dropped_exchange_resets_its_stream_and_no_other() {
     assert_eq!((server.seen.connections(), server.seen.requests().len()), (1, 4));
 }
 
-/// A request waits in the library behind one that fills the socket. Its time passes: it is not sent, and
-/// never will be, although the library still holds it and the provider reads again.
-#[tokio::test]
-async fn a_request_whose_time_passes_in_the_queue_never_leaves() {
-    let authority = Authority::new();
-    let server = speaks_http2(&authority, &[(INITIAL_WINDOW_SIZE, 64 << 20)], |f| {
-        if let Some(stream) = f.request() {
-            f.write(WINDOW_UPDATE, 0, 0, &(64_u32 << 20).to_be_bytes());
-            f.answer(stream);
-        }
-        // The large request is read slowly enough for the time of the other to pass.
-        f.until(HEADERS);
-        pause(Duration::from_millis(250));
-        f.answer_all();
-    });
-    let wire = authority.wire();
-    warm(&wire, &server).await;
-    pause(Duration::from_millis(20));
-    let target = secure(&server);
-    let large = wire.exchange(&target, call_with("/large", &[], vec![b'x'; 32 << 20]), soon());
-    let late = async {
-        // The large one first.
-        tokio::time::sleep(Duration::from_millis(50)).await;
-        let send_by = Instant::now() + Duration::from_millis(50);
-        wire.exchange(&target, call("/late"), send_by).await
-    };
-    let (large, late) = tokio::join!(large, late);
-    assert_eq!(late.exchange, not_sent(NotSent::TooLate), "{late:?}");
-    assert!(late.evidence.reused_connection && late.evidence.request_bytes == 0, "{late:?}");
-    assert!(large.evidence.request_bytes > 1000, "{large:?}");
-    pause(Duration::from_millis(50));
-    let requests = server.seen.requests();
-    assert_eq!(requests.len(), 2, "warm and large");
-    assert!(!requests[1].contains("amount"), "the late one is nowhere");
-
-    let next = exchange(&wire, &target, "/next").await;
-    assert_eq!(status(&next.exchange), Some(200), "another connection serves: {next:?}");
-    assert_eq!(server.seen.connections(), 2);
-}
-
-/// The same for a call that is given up while it waits: the library would send its head, and a reset after it.
-#[tokio::test]
-async fn a_request_that_is_dropped_in_the_queue_never_leaves() {
-    let authority = Authority::new();
-    let server = speaks_http2(&authority, &[(INITIAL_WINDOW_SIZE, 64 << 20)], |f| {
-        if let Some(stream) = f.request() {
-            f.write(WINDOW_UPDATE, 0, 0, &(64_u32 << 20).to_be_bytes());
-            f.answer(stream);
-        }
-        f.until(HEADERS);
-        pause(Duration::from_millis(250));
-        f.answer_all();
-    });
-    let wire = authority.wire();
-    warm(&wire, &server).await;
-    pause(Duration::from_millis(20));
-    let target = secure(&server);
-    let large = wire.exchange(&target, call_with("/large", &[], vec![b'x'; 32 << 20]), soon());
-    let dropped = async {
-        tokio::time::sleep(Duration::from_millis(50)).await;
-        let exchange = wire.exchange(&target, call("/dropped"), soon());
-        tokio::time::timeout(Duration::from_millis(50), exchange).await
-    };
-    let (large, dropped) = tokio::join!(large, dropped);
-    assert!(dropped.is_err(), "{dropped:?}");
-    assert!(large.evidence.request_bytes > 1000, "{large:?}");
-    pause(Duration::from_millis(50));
-    assert_eq!(server.seen.requests().len(), 2, "warm and large");
-}
-
 /// The task sleeps between the handing over of the request and its first byte, as a suspended node would.
 #[tokio::test]
 async fn time_that_passes_before_the_first_byte_is_noticed() {
@@ -304,41 +234,6 @@ async fn time_that_passes_before_the_first_byte_is_noticed() {
     }
     pause(Duration::from_millis(20));
     assert_eq!(server.seen.requests().len(), 10, "only those that were in time");
-}
-
-/// The same queue, but the provider closes: nothing of the waiting request had left, so it goes by another
-/// connection, and arrives once.
-#[tokio::test]
-async fn a_request_in_the_queue_of_a_connection_that_closes_is_sent_elsewhere_once() {
-    let authority = Authority::new();
-    let server = speaks_http2(&authority, &[(INITIAL_WINDOW_SIZE, 64 << 20)], |f| {
-        if let Some(stream) = f.request() {
-            f.write(WINDOW_UPDATE, 0, 0, &(64_u32 << 20).to_be_bytes());
-            f.answer(stream);
-        }
-        if f.peer.index == 0 {
-            f.until(HEADERS);
-            pause(Duration::from_millis(150));
-            f.peer.reset();
-            return;
-        }
-        f.answer_all();
-    });
-    let wire = authority.wire();
-    warm(&wire, &server).await;
-    pause(Duration::from_millis(20));
-    let target = secure(&server);
-    let large = wire.exchange(&target, call_with("/large", &[], vec![b'x'; 32 << 20]), soon());
-    let waiting = async {
-        tokio::time::sleep(Duration::from_millis(50)).await;
-        exchange(&wire, &target, "/waiting").await
-    };
-    let (large, waiting) = tokio::join!(large, waiting);
-    assert_eq!(large.exchange, lost(Doubt::ConnectionLost), "{large:?}");
-    assert_eq!(status(&waiting.exchange), Some(200), "{waiting:?}");
-    let with_its_body = |text: &&String| text.contains("amount");
-    let arrived = server.seen.requests().iter().skip(1).filter(with_its_body).count();
-    assert_eq!((arrived, server.seen.connections()), (1, 2));
 }
 
 #[tokio::test]

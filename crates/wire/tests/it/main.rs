@@ -14,6 +14,7 @@ mod documented;
 mod faults;
 mod frame_server;
 mod http2;
+mod http2_queue;
 mod http2_shared;
 mod identity;
 mod keep_alive;
