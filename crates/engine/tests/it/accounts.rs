@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use baton_engine::audit::{Actor, Audit};
 use baton_engine::{
-    AccountFault, AccountInput, Caller, Clock, Credentials, Engine, EngineConfig, LogSink, Parts,
-    Place, merchants,
+    AccountFault, AccountInput, Caller, Clock, Credentials, Engine, EngineConfig, InlineAccount,
+    LogSink, Parts, Place, merchants,
 };
 use baton_flow::OrderKind;
 use baton_store::{MemoryStore, OpenOptions, Store};
@@ -16,7 +16,7 @@ use baton_vault::{FileRoot, SealedKind, Vault};
 use baton_wire::{Wire, WireConfig};
 
 use crate::provider::Provider;
-use crate::world::{Ahead, purchase, usd};
+use crate::world::{Ahead, Setup, World, purchase, usd};
 
 const DAY_MS: i64 = 24 * 3_600_000;
 
@@ -162,4 +162,36 @@ async fn a_fault_changes_nothing() {
     }
     assert_eq!(nodes.store.accounts(nodes.caller.merchant).await.unwrap(), before);
     assert_eq!(nodes.records().await, 1);
+}
+
+#[tokio::test]
+async fn no_credential_is_in_any_byte_of_the_database() {
+    const CANARY: &str = "canary-in-bytes-6fm2";
+    let directory = tempfile::tempdir().unwrap();
+    let world = World::on_sqlite(directory.path(), Setup::default()).await;
+    let credentials = || vec![("ApiKey".to_owned(), Secret::new(CANARY.to_owned()))];
+    let input = AccountInput {
+        name: "canary".to_owned(),
+        gateway: "Sandbox".to_owned(),
+        credentials: credentials(),
+        place: Place::Url(world.provider.url("canary")),
+        certificate: None,
+    };
+    world.engine.put_account(world.caller, input, true).await.unwrap();
+    let paid = world.charge(1000, &["canary"]).await;
+    assert_eq!(crate::world::verdict(&paid.payment), "approved at 1");
+    let given = InlineAccount { gateway: "Sandbox".to_owned(), credentials: credentials() };
+    let mut order = purchase(OrderKind::Charge(usd(1000)), &["canary"]);
+    order.brought.inline = Some(world.engine.inline(world.caller, given).unwrap());
+    // Nobody says where its provider is, so the account behind it pays.
+    let paid = world.engine.purchase(world.caller, order, None).await.unwrap();
+    assert_eq!(crate::world::verdict(&paid.payment), "approved at 2");
+
+    let mut kept = Vec::new();
+    for entry in std::fs::read_dir(directory.path()).unwrap() {
+        kept.extend(std::fs::read(entry.unwrap().path()).unwrap());
+    }
+    let holds = |text: &str| kept.windows(text.len()).any(|bytes| bytes == text.as_bytes());
+    assert!(holds("****6fm2") && holds("(inline)"), "the scan sees what is stored");
+    assert!(!holds(CANARY));
 }
