@@ -30,7 +30,8 @@ pub(crate) struct Prepared {
     operation: Operation,
     call: Call,
     key: String,
-    /// The monotonic form of the plan's `send_by`: the wall clock may jump between plan and send.
+    /// The monotonic form of the plan's `send_by`, never later than it: the wall clock may jump between plan
+    /// and send.
     send_by: Instant,
 }
 
@@ -68,7 +69,7 @@ pub(crate) fn prepare(
     account: Arc<Account>,
     facts: Option<&PurchaseFacts>,
     wire: &dyn Network,
-    send_window: Duration,
+    send_by: Instant,
 ) -> Result<Prepared, NotSent> {
     let planned = payment.call(id).ok_or(NotSent::NotConfigured)?;
     let connector = account.connector.clone().ok_or(NotSent::NotConfigured)?;
@@ -94,13 +95,7 @@ pub(crate) fn prepare(
         }
         number(http, manifest.idempotency.as_ref(), &planned.key, 1);
     }
-    Ok(Prepared {
-        operation,
-        call,
-        key: planned.key.clone(),
-        send_by: Instant::now().checked_add(send_window).unwrap_or_else(Instant::now),
-        account,
-    })
+    Ok(Prepared { operation, call, key: planned.key.clone(), send_by, account })
 }
 
 /// Puts the idempotency key of this call of the sequence where the provider wants it.

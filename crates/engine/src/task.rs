@@ -335,6 +335,9 @@ impl Task {
     }
 
     async fn decide(&self, input: Input) -> Result<Draft, Stopped> {
+        // Before the wall clock is read: were it after, a pause between the two would let a call leave when
+        // others already count on its `send_by`.
+        let started = Instant::now();
         let facts = self.engine.facts(self.live);
         let mut draft = Draft {
             payment: Arc::clone(&self.payment),
@@ -356,7 +359,7 @@ impl Task {
             for effect in step.effects {
                 if let Effect::Call(id) = effect {
                     draft.planned.push(id);
-                    match self.prepare(&draft.payment, id, &facts).await {
+                    match self.prepare(&draft.payment, id, &facts, started).await {
                         Ok(prepared) => {
                             if let Some(template) = prepared.template() {
                                 Arc::make_mut(&mut draft.payment).attach_template(id, template);
@@ -381,6 +384,7 @@ impl Task {
         payment: &Payment,
         id: CallId,
         facts: &Facts,
+        started: Instant,
     ) -> Result<Prepared, NotSent> {
         let candidate = payment.attempt_of(id).and_then(|attempt| payment.candidate(attempt));
         let candidate = candidate.ok_or(NotSent::NotConfigured)?;
@@ -388,8 +392,9 @@ impl Task {
             self.engine.accounts.of_candidate(payment, candidate, self.inline.as_ref()).await;
         let account = account.ok().flatten().ok_or(NotSent::NotConfigured)?;
         let window = Duration::from_millis(u64::try_from(facts.send_window_ms).unwrap_or(0));
+        let send_by = started.checked_add(window).unwrap_or(started);
         let known = self.purchase.as_ref().map(|purchase| &purchase.facts);
-        calls::prepare(payment, id, account, known, self.engine.wire.as_ref(), window)
+        calls::prepare(payment, id, account, known, self.engine.wire.as_ref(), send_by)
     }
 
     async fn account_of(&self, id: CallId) -> Option<Arc<crate::Account>> {

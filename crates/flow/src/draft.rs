@@ -27,7 +27,8 @@ pub(crate) struct Draft<'a> {
 impl<'a> Draft<'a> {
     pub(crate) fn new(payment: &Payment, facts: &'a Facts) -> Self {
         let mut next = payment.clone();
-        next.updated_at = facts.now;
+        // Clocks differ: what one node has called too late is not early again for another.
+        next.updated_at = facts.now.max(payment.updated_at);
         let step = Step { next, events: Vec::new(), timers: Vec::new(), effects: Vec::new() };
         Self { step, facts }
     }
@@ -160,8 +161,12 @@ impl<'a> Draft<'a> {
     fn follow_up(&mut self) {
         if let Some((attempt, why)) = self.step.next.owed_void() {
             self.plan_owed_void(attempt, why);
-        } else if self.facts.live
-            && let Next::Try(candidate) = failover::next(&self.step.next, self.facts.now)
+            return;
+        }
+        let payment = &self.step.next;
+        let Next::Try(candidate) = failover::next(payment, payment.updated_at) else { return };
+        self.wait_for_owner(self.facts.live);
+        if self.facts.live
             && let Some(candidate) = self.step.next.order.candidates.get(candidate).cloned()
         {
             let no = count(self.step.next.attempts.len());
@@ -169,6 +174,16 @@ impl<'a> Draft<'a> {
                 self.plan(CallId::Attempt(no), &candidate, self.step.next.order.kind.amount());
             self.step.next.attempts.push(call);
         }
+    }
+
+    /// Only the request's own task can try the next candidate, and it may be gone. The payment has failed once
+    /// it is too late for that, and somebody has to say so then.
+    fn wait_for_owner(&mut self, is_over: bool) {
+        let payment = &self.step.next;
+        let Some(last) = payment.attempts.len().checked_sub(1) else { return };
+        let (call, at) = (CallId::Attempt(count(last)), payment.order.failover_until);
+        let change = if is_over { Timer::Clear { call } } else { Timer::Set { call, at } };
+        self.step.timers.push(change);
     }
 
     /// Plans a void that is owed, unless one is on its way. After one that did not succeed the next waits

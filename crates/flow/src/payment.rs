@@ -7,6 +7,7 @@ use baton_types::{AccountId, MaskedCard, MerchantId, Money, PaymentId, Timestamp
 use serde::{Deserialize, Serialize};
 
 use crate::call::{Call, CallId, CallState, Closure};
+use crate::failover::Next;
 
 /// One payment and its whole history.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -212,13 +213,13 @@ pub enum Standing<'a> {
 /// How a payment stands for whoever asked for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict<'a> {
-    /// An attempt is on its way.
+    /// An attempt is on its way, or the next one may be.
     Running,
     /// This attempt's outcome is not known, or it is being voided, or has to be, and that is not done.
     InDoubt(u16),
     /// This attempt was approved. If the merchant has voided it since, it stands closed.
     Approved(u16),
-    /// No attempt was approved and none can be any more.
+    /// No attempt was approved, none can be any more, and no other one is tried.
     Failed(Failure<'a>),
 }
 
@@ -408,7 +409,11 @@ impl Payment {
                 },
             }
         }
-        last
+        // Somebody else concluded the last attempt, and its request's own task may still try the next one.
+        match crate::failover::next(self, self.updated_at) {
+            Next::Try(_) if !self.attempts.is_empty() => Verdict::Running,
+            Next::Try(_) | Next::Wait | Next::Stop(_) => last,
+        }
     }
 
     /// The account that gave, or is to give, the final answer.

@@ -132,7 +132,8 @@ pub enum Event {
 }
 
 /// A change to the payment's timers. A call that is not concluded has one timer, and a concluded one has
-/// none, but for an approved attempt that is still to be voided: its timer tries the void again.
+/// none, but for an approved attempt that is still to be voided: its timer tries the void again; and for a
+/// failed one behind which the request's own task may still try another: its timer says when that is over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Timer {
     /// Feed [`Input::Due`] at this time.

@@ -42,6 +42,8 @@ const MAY_DEPEND_ON: &[(&str, &[&str])] = &[
             "sim",
         ],
     ),
+    // For tests only: nobody may depend on it.
+    ("model", &["types", "flow"]),
     ("tidy", &[]),
 ];
 

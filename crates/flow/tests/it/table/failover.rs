@@ -2,7 +2,8 @@
 
 use baton_flow::failover::{Next, Stop, next};
 use baton_flow::{
-    CallId, CallState, Closure, DoubtMode, Event, Input, OrderKind, Payment, RetryDeclines,
+    CallId, CallState, Closure, DoubtMode, Event, Input, OrderKind, Payment, RetryDeclines, Timer,
+    Verdict,
 };
 use baton_types::DeclinedBy;
 use baton_types::outcome::{Finding, Outcome};
@@ -237,4 +238,30 @@ fn happened(payment: &Payment, word: &str, is_live: bool) -> Payment {
         other => panic!("nothing is called {other}"),
     };
     take(payment, input, &if is_live { live(now) } else { later(now) }).next
+}
+
+/// What a resolver concludes, the request's own task may still follow up: nobody is told "failed" before
+/// that is over, and then it is over for all.
+#[test]
+fn failed_is_told_when_nobody_can_try_another() {
+    let first = CallId::Attempt(1);
+    let doubt = Input::Outcome { call: first, outcome: unknown() };
+    let payment = take(&begun(order(OrderKind::Charge(usd(100)))), doubt, &live(T0)).next;
+    let found = Finding::Found { outcome: declined(DeclinedBy::ProviderOther) };
+    let heard = Input::Finding { call: first, finding: found };
+    let step = take(&payment, heard, &later(T0.plus_millis(1)));
+    assert_eq!(step.next.verdict(), Verdict::Running);
+    let until = T0.plus_millis(FAILOVER_MS);
+    assert_eq!(step.timers.last(), Some(&Timer::Set { call: first, at: until }));
+
+    // Its own task is there: the next one.
+    let due = Input::Due { call: first };
+    let tried = take(&step.next, due.clone(), &live(T0.plus_millis(2))).next;
+    assert_eq!(tried.attempts.len(), 2);
+    // It is not: the payment has failed, also for a task whose clock is behind.
+    let failed = take(&step.next, due.clone(), &later(until)).next;
+    assert!(matches!(failed.verdict(), Verdict::Failed(_)));
+    let late = take(&failed, due, &live(T0.plus_millis(2))).next;
+    assert!(matches!(late.verdict(), Verdict::Failed(_)));
+    assert_eq!(late.attempts.len(), 1);
 }

@@ -1,0 +1,130 @@
+//! What must hold, what must be reachable, and the exploration that looks.
+
+use std::collections::BTreeMap;
+
+use baton_flow::{CallId, Verdict};
+use stateright::{Checker, HasDiscoveries, Model, Property};
+
+use crate::provider::Money;
+use crate::scope::{Kind, Scope};
+use crate::world::{State, World};
+
+/// At most one attempt holds or takes the payer's money.
+pub const ONE_MOVES: &str = "one attempt moves money";
+/// Once a client could have been told "failed", no attempt holds or takes money, then or later.
+pub const NOT_AFTER_FAILED: &str = "no money moves after failed was told";
+/// What is told as approved is so at the provider.
+pub const TRUE_APPROVAL: &str = "an approval that is told is true";
+/// When faults have ended and every timer has been served, no call is open.
+pub const CONCLUDED: &str = "everything is concluded in the end";
+/// The first byte of a request leaves before its plan's `send_by`.
+pub const IN_TIME: &str = "nothing leaves after send_by";
+/// It leaves from the process that planned it.
+pub const BY_OWNER: &str = "nothing leaves from another process";
+/// It leaves when its plan is durable.
+pub const DURABLE: &str = "nothing leaves before its plan is durable";
+
+/// What an exploration found.
+#[derive(Clone, Debug)]
+pub struct Report {
+    /// Different states.
+    pub states: usize,
+    /// Steps between them.
+    pub steps: usize,
+    /// The longest way from the beginning.
+    pub depth: usize,
+    /// Promises that are broken, each with a shortest way there.
+    pub broken: BTreeMap<&'static str, Vec<String>>,
+    /// Interesting places that are not reached.
+    pub missed: Vec<&'static str>,
+}
+
+/// Explores a world completely, or until one of these promises is broken.
+#[must_use]
+pub fn explore(scope: Scope, until: &[&'static str]) -> Report {
+    let world = World::new(scope);
+    let properties = world.properties();
+    let wanted = if until.is_empty() {
+        HasDiscoveries::All
+    } else {
+        HasDiscoveries::AnyOf(until.iter().copied().collect())
+    };
+    // One thread: then the first way that is found is a shortest one.
+    let checker = world.checker().threads(1).finish_when(wanted).spawn_bfs().join();
+    let found = checker.discoveries();
+    let is_promise = |name: &str| {
+        properties.iter().any(|p| p.name == name && p.expectation.discovery_is_failure())
+    };
+    let missed = properties
+        .iter()
+        .filter(|p| !p.expectation.discovery_is_failure() && !found.contains_key(p.name))
+        .map(|p| p.name);
+    let broken = found.iter().filter(|(name, _)| is_promise(name)).map(|(name, path)| {
+        let steps = path.clone().into_actions().into_iter().map(|action| format!("{action:?}"));
+        (*name, steps.collect())
+    });
+    Report {
+        states: checker.unique_state_count(),
+        steps: checker.state_count(),
+        depth: checker.max_depth(),
+        missed: missed.collect(),
+        broken: broken.collect(),
+    }
+}
+
+pub(crate) fn properties(_scope: &Scope) -> Vec<Property<World>> {
+    vec![
+        Property::always(ONE_MOVES, |_, s: &State| {
+            s.providers.moved() <= 1 && !s.providers.moved_twice
+        }),
+        Property::always(NOT_AFTER_FAILED, |_, s: &State| {
+            !(s.seen.told_failed && s.providers.moved() > 0)
+        }),
+        Property::always(TRUE_APPROVAL, |world, s: &State| {
+            let Some(row) = &s.row else { return true };
+            let Verdict::Approved(no) = row.payment().verdict() else { return true };
+            s.providers.money(no)
+                == match world.scope.kind {
+                    Kind::Sale => Money::Taken,
+                    Kind::Hold => Money::Held,
+                }
+        }),
+        Property::always(IN_TIME, |_, s: &State| !s.seen.sent_late),
+        Property::always(BY_OWNER, |_, s: &State| !s.seen.sent_by_another),
+        Property::always(DURABLE, |_, s: &State| !s.seen.sent_undurable),
+        Property::always(CONCLUDED, |world, s: &State| {
+            s.now < world.scope.horizon
+                || s.processes.iter().any(|process| !process.is_resting())
+                || s.row.as_ref().is_none_or(|row| !row.payment().has_open_calls())
+        }),
+        Property::sometimes("the second account is tried", |_, s: &State| {
+            s.providers.legs.contains_key(&CallId::Attempt(2))
+        }),
+        Property::sometimes("and approves", |_, s: &State| s.providers.money(2).is_moved()),
+        Property::sometimes("a plan is taken over", |_, s: &State| s.seen.taken_over),
+        Property::sometimes("failed is told", |_, s: &State| s.seen.told_failed),
+        Property::sometimes("an attempt is found absent", |_, s: &State| s.is_absent(1)),
+        Property::sometimes(
+            "the second is tried because the first is absent",
+            |world, s: &State| {
+                world.scope.kind == Kind::Sale
+                    || s.is_absent(1) && s.providers.legs.contains_key(&CallId::Attempt(2))
+            },
+        ),
+        Property::sometimes("money moves when nobody waits any more", |_, s: &State| {
+            s.providers.moved() > 0
+                && s.row
+                    .as_ref()
+                    .is_some_and(|row| matches!(row.payment().verdict(), Verdict::InDoubt(_)))
+        }),
+    ]
+}
+
+impl State {
+    fn is_absent(&self, attempt: u16) -> bool {
+        use baton_flow::{CallState, Closure};
+        self.row.as_ref().and_then(|row| row.payment().call(CallId::Attempt(attempt))).is_some_and(
+            |call| matches!(call.state, CallState::Closed { how: Closure::Absent, .. }),
+        )
+    }
+}
