@@ -1,8 +1,10 @@
 //! Counts and times of requests, and the page that shows all metrics.
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use baton_engine::{BreakerState, Engine};
+use baton_store::Counts;
 use baton_types::Timestamp;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
@@ -145,6 +147,41 @@ pub(crate) struct HttpMetrics {
     added: Family<RouteLabels, Histogram>,
     breakers: Family<AccountLabels, Gauge>,
     account_calls: Family<AccountLabels, Gauge>,
+    store: StoreMetrics,
+}
+
+/// What the store counts itself, as it was when the page was last shown.
+#[derive(Clone, Default)]
+struct StoreMetrics {
+    sets: Counter,
+    transactions: Counter,
+    syncs: Counter,
+}
+
+impl StoreMetrics {
+    fn register(&self, registry: &mut Registry) {
+        registry.register(
+            "store_commits",
+            "Write sets and leases committed by this process",
+            self.sets.clone(),
+        );
+        registry.register(
+            "store_transactions",
+            "Transactions that held them; sets that wait together share one",
+            self.transactions.clone(),
+        );
+        registry.register(
+            "store_syncs",
+            "Syncs of SQLite's files by this process; PostgreSQL counts its own",
+            self.syncs.clone(),
+        );
+    }
+
+    fn set(&self, counts: Counts) {
+        self.sets.inner().store(counts.sets, Ordering::Relaxed);
+        self.transactions.inner().store(counts.transactions, Ordering::Relaxed);
+        self.syncs.inner().store(counts.syncs, Ordering::Relaxed);
+    }
 }
 
 impl HttpMetrics {
@@ -188,7 +225,9 @@ impl HttpMetrics {
         engine.metrics().register(&mut registry);
         let edge = EdgeMetrics::default();
         edge.register(&mut registry);
-        Self { edge, registry, requests, limited, total, added, breakers, account_calls }
+        let store = StoreMetrics::default();
+        store.register(&mut registry);
+        Self { edge, registry, requests, limited, total, added, breakers, account_calls, store }
     }
 
     pub(crate) fn request(
@@ -227,6 +266,7 @@ impl HttpMetrics {
             let in_flight = i64::try_from(health.in_flight).unwrap_or(i64::MAX);
             self.account_calls.get_or_create(&labels).set(in_flight);
         }
+        self.store.set(engine.store().counts());
         let mut page = String::new();
         if encode(&mut page, &self.registry).is_err() {
             tracing::error!("the metrics cannot be written");

@@ -42,7 +42,7 @@ enum Command {
     Doctor(doctor::Doctor),
     /// Say what a code means, whether money was moved, and what to do.
     Explain(explain::Explain),
-    /// Measure this machine.
+    /// Measure what a payment costs on this machine: a server, a sandbox and a load, and what the server adds.
     Bench(bench::Bench),
 }
 

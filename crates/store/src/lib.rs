@@ -8,6 +8,7 @@
 //! Left out: the domain. Snapshots, events and messages are opaque text with a schema number.
 
 mod compile;
+mod counts;
 mod decode;
 pub mod memory;
 mod migrations;
@@ -21,8 +22,10 @@ mod store;
 mod vault;
 
 pub use compile::MAX_KEY_BYTES;
+pub use counts::Counts;
 pub use memory::MemoryStore;
 pub use open::{OpenError, OpenOptions, open, open_vault};
+pub use postgres::syncs as postgres_syncs;
 pub use rows::{
     AccountRow, ApiKeyRow, AuditQuery, AuditRow, DocumentQuery, DocumentRow, EventRow,
     IdempotencyRow, MerchantRow, OutboxRow, PaymentQuery, PaymentRow, ReferenceKind, ReferenceRow,

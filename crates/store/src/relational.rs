@@ -6,6 +6,7 @@ use async_trait::async_trait;
 use baton_types::{AccountId, BootId, EventId, MerchantId, PaymentId, Timestamp};
 
 use crate::compile::{Statement, Value, compile, kind_name};
+use crate::counts::Counts;
 use crate::decode::{self, Decode};
 use crate::migrations;
 use crate::rows::{
@@ -36,6 +37,9 @@ pub(crate) trait Backend: Send + Sync {
 
     /// The database's version, and settings that an operator should see.
     async fn settings(&self) -> Result<(String, Vec<(String, String)>), StoreError>;
+
+    /// What has been done since it was opened.
+    fn counts(&self) -> Counts;
 }
 
 /// A [`Store`] on a [`Backend`].
@@ -333,5 +337,9 @@ impl<B: Backend> Store for Relational<B> {
             outbox: self.count(&sql::OUTBOX_COUNT).await?,
             settings,
         })
+    }
+
+    fn counts(&self) -> Counts {
+        self.backend.counts()
     }
 }

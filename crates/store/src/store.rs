@@ -9,6 +9,7 @@ use std::fmt;
 use async_trait::async_trait;
 use baton_types::{AccountId, BootId, EventId, MerchantId, PaymentId, Timestamp};
 
+use crate::counts::Counts;
 use crate::rows::{
     AccountRow, ApiKeyRow, AuditQuery, AuditRow, DocumentQuery, DocumentRow, EventRow,
     IdempotencyRow, MerchantRow, OutboxRow, PaymentQuery, PaymentRow, ReferenceKind, ReferenceRow,
@@ -143,6 +144,11 @@ pub trait Store: Send + Sync {
 
     /// What the store is and how much it holds. Counts rows: for an operator, not for each request.
     async fn describe(&self) -> Result<StoreInfo, StoreError>;
+
+    /// What this process has had the store do. Nothing where nobody counts.
+    fn counts(&self) -> Counts {
+        Counts::default()
+    }
 }
 
 /// What an operator sees of the store.

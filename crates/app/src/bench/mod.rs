@@ -1,5 +1,6 @@
 //! `baton bench`: what this machine can do, measured by the program itself.
 
+mod payments;
 mod vault;
 
 use std::process::ExitCode;
@@ -8,9 +9,12 @@ use std::time::Duration;
 use clap::{Args, Subcommand};
 
 #[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct Bench {
     #[command(subcommand)]
-    command: Command,
+    command: Option<Command>,
+    #[command(flatten)]
+    payments: payments::Payments,
 }
 
 #[derive(Debug, Subcommand)]
@@ -25,7 +29,8 @@ enum Command {
 /// What is in the way, in a sentence.
 pub(crate) async fn run(command: Bench) -> Result<ExitCode, String> {
     match command.command {
-        Command::Vault(command) => vault::run(command).await,
+        Some(Command::Vault(command)) => vault::run(command).await,
+        None => payments::run(command.payments).await,
     }
 }
 
@@ -34,6 +39,12 @@ fn quantile(sorted: &[Duration], permille: usize) -> Duration {
     let last = sorted.len().saturating_sub(1);
     let place = last.saturating_mul(permille) / 1000;
     sorted.get(place).copied().unwrap_or_default()
+}
+
+/// In milliseconds, to a hundredth.
+fn millis(time: Duration) -> String {
+    let hundredths = time.as_micros() / 10;
+    format!("{}.{:02}", hundredths / 100, hundredths % 100)
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use super::quantile;
+use super::{millis, quantile};
 use crate::cli::Report;
 
 /// How many records are used in turn.
@@ -173,12 +173,6 @@ fn per_second(count: usize, time: Duration) -> u64 {
     let micros = time.as_micros().max(1);
     let rate = (count as u128).saturating_mul(1_000_000) / micros;
     u64::try_from(rate).unwrap_or(u64::MAX)
-}
-
-/// In milliseconds, to a hundredth.
-fn millis(time: Duration) -> String {
-    let hundredths = time.as_micros() / 10;
-    format!("{}.{:02}", hundredths / 100, hundredths % 100)
 }
 
 struct Durable {

@@ -22,6 +22,7 @@
 )]
 
 mod audit;
+mod bench;
 mod canary;
 mod commands;
 mod counterparts;

@@ -113,6 +113,20 @@ impl Link {
         rows.iter().map(|row| (0..row.len()).map(|i| column(row, i)).collect()).collect()
     }
 
+    /// See [`super::syncs`]. The statistic moved in PostgreSQL 18.
+    pub(super) async fn syncs(&self) -> Result<Option<u64>, OpenError> {
+        let version = "select current_setting('server_version_num')::bigint >= 180000";
+        let late = self.client.query_one(version, &[]).await.map_err(unavailable)?;
+        let text = if late.try_get::<_, bool>(0).map_err(unavailable)? {
+            "select sum(fsyncs)::bigint from pg_stat_io where object = 'wal'"
+        } else {
+            "select wal_sync from pg_stat_wal"
+        };
+        let row = self.client.query_one(text, &[]).await.map_err(unavailable)?;
+        let syncs: Option<i64> = row.try_get(0).map_err(unavailable)?;
+        Ok(syncs.and_then(|syncs| u64::try_from(syncs).ok()))
+    }
+
     /// Versions and checksums of the migrations that have run.
     pub(super) async fn history(&self, schema: &Schema) -> Result<Vec<(i64, String)>, OpenError> {
         let exists = "select to_regclass($1) is not null";

@@ -20,6 +20,7 @@ use tokio::time::Instant;
 
 use self::link::{Failure, Link, Target};
 use crate::compile::Statement;
+use crate::counts::{Counter, Counts};
 use crate::migrations::Schema;
 use crate::open::{OpenError, OpenOptions};
 use crate::relational::{Backend, Row};
@@ -37,6 +38,7 @@ pub(crate) struct Postgres {
     writes: mpsc::Sender<writer::Job>,
     readers: Vec<Reader>,
     next: AtomicUsize,
+    counter: Arc<Counter>,
 }
 
 /// Connects and checks the server and its schema.
@@ -54,12 +56,13 @@ pub(crate) async fn open(
 
     let (writes, jobs) = mpsc::channel(QUEUE);
     let jobs = Arc::new(Mutex::new(jobs));
+    let counter = Arc::new(Counter::default());
     for _ in 0..options.writers.max(1) {
-        link::spawn(writer::run(Arc::clone(&target), Arc::clone(&jobs)));
+        link::spawn(writer::run(Arc::clone(&target), Arc::clone(&jobs), Arc::clone(&counter)));
     }
     let mut readers = Vec::new();
     readers.resize_with(options.readers.max(1), || Reader::new(Arc::clone(&target)));
-    Ok(Postgres { writes, readers, next: AtomicUsize::new(0) })
+    Ok(Postgres { writes, readers, next: AtomicUsize::new(0), counter })
 }
 
 /// A connection that many questions share: they travel in one pipeline.
@@ -142,7 +145,9 @@ impl Backend for Postgres {
     }
 
     async fn update(&self, statement: Statement) -> Result<Vec<Row>, StoreError> {
-        self.run(&statement).await
+        let rows = self.run(&statement).await?;
+        self.counter.transaction(1);
+        Ok(rows)
     }
 
     async fn query(&self, statement: Statement) -> Result<Vec<Row>, StoreError> {
@@ -156,4 +161,18 @@ impl Backend for Postgres {
         let version = version.map(|place| settings.remove(place).1);
         Ok((version.unwrap_or_default(), settings))
     }
+
+    fn counts(&self) -> Counts {
+        self.counter.get()
+    }
+}
+
+/// How often a server has synced its write-ahead log, for all of its clients, as its statistics tell; they
+/// are up to a second late. `None` if it does not tell.
+///
+/// # Errors
+/// The server is out of reach.
+pub async fn syncs(url: &str) -> Result<Option<u64>, OpenError> {
+    let link = Link::connect(&Target::new(url, &OpenOptions::default())?).await?;
+    link.syncs().await
 }

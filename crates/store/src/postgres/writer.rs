@@ -18,6 +18,7 @@ use tokio_postgres::Error;
 use super::TRIES;
 use super::link::{self, Failure, Link, Target};
 use crate::compile::{Statement, Value};
+use crate::counts::Counter;
 use crate::store::CommitError;
 
 /// How many sets share a transaction at most. Measured with 64 clients and four writers on two cores: 6,500
@@ -42,7 +43,11 @@ impl Job {
 }
 
 /// Commits until the queue is closed.
-pub(super) async fn run(target: Arc<Target>, jobs: Arc<Mutex<mpsc::Receiver<Job>>>) {
+pub(super) async fn run(
+    target: Arc<Target>,
+    jobs: Arc<Mutex<mpsc::Receiver<Job>>>,
+    counter: Arc<Counter>,
+) {
     let mut link: Option<Link> = None;
     let mut backoff = MIN_BACKOFF;
     let mut waiting = Vec::with_capacity(BATCH);
@@ -57,7 +62,7 @@ pub(super) async fn run(target: Arc<Target>, jobs: Arc<Mutex<mpsc::Receiver<Job>
         match connected {
             Ok(ready) => {
                 backoff = MIN_BACKOFF;
-                if commit(&ready, batch(&mut waiting)).await {
+                if commit(&ready, batch(&mut waiting), &counter).await {
                     link = Some(ready);
                 }
             }
@@ -114,7 +119,7 @@ enum Outcome {
 }
 
 /// Commits the jobs, without those that are refused; says whether the connection can be used again.
-async fn commit(link: &Link, mut jobs: Vec<Job>) -> bool {
+async fn commit(link: &Link, mut jobs: Vec<Job>, counter: &Counter) -> bool {
     let mut tries = 0;
     while !jobs.is_empty() {
         let outcome = match timeout(TIMEOUT, transaction(link, &jobs)).await {
@@ -123,6 +128,7 @@ async fn commit(link: &Link, mut jobs: Vec<Job>) -> bool {
         };
         match outcome {
             Outcome::Committed => {
+                counter.transaction(jobs.len());
                 for job in jobs {
                     job.answer(Ok(()));
                 }

@@ -20,6 +20,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use self::connection::Connection;
 use crate::compile::Statement;
+use crate::counts::{Counter, Counts};
 use crate::migrations::Schema;
 use crate::open::{OpenError, OpenOptions};
 use crate::relational::{Backend, Row};
@@ -38,6 +39,7 @@ struct Job<E> {
 pub(crate) struct Sqlite {
     writes: mpsc::Sender<Job<CommitError>>,
     reads: mpsc::Sender<Job<StoreError>>,
+    counter: Arc<Counter>,
 }
 
 /// Opens a database file, and creates it if it may be migrated.
@@ -62,13 +64,15 @@ pub(crate) fn open(
     let (writes, jobs) = mpsc::channel(QUEUE);
     let (reads, questions) = mpsc::channel(QUEUE);
     let questions = Arc::new(Mutex::new(questions));
-    start("store-writer", move || writer::run(&mut writer, jobs)).map_err(unavailable)?;
+    let counter = Arc::new(Counter::default());
+    let counts = Arc::clone(&counter);
+    start("store-writer", move || writer::run(&mut writer, jobs, &counts)).map_err(unavailable)?;
     for _ in 0..options.readers.max(1) {
         let mut reader = Connection::open(path, connection::Role::Reader)?;
         let questions = Arc::clone(&questions);
         start("store-reader", move || read(&mut reader, &questions)).map_err(unavailable)?;
     }
-    Ok(Sqlite { writes, reads })
+    Ok(Sqlite { writes, reads, counter })
 }
 
 fn start(name: &str, work: impl FnOnce() + Send + 'static) -> io::Result<()> {
@@ -145,5 +149,9 @@ impl Backend for Sqlite {
         let names = connection::SETTINGS.iter().map(|query| query.text.replace("pragma ", ""));
         let settings = names.zip(values).collect();
         Ok((rusqlite::version().to_owned(), settings))
+    }
+
+    fn counts(&self) -> Counts {
+        self.counter.get()
     }
 }
