@@ -156,6 +156,7 @@ pub(crate) fn failure(error: &EngineError) -> Response {
         | EngineError::Refused(_)
         | EngineError::KeyReused
         | EngineError::StillRunning
+        | EngineError::Overtaken
         | EngineError::Internal => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
     }
 }

@@ -98,13 +98,13 @@ fn is_operator(app: &App, text: &str) -> bool {
 }
 
 /// The key that came with the request. Both headers are equal.
-fn presented(headers: &HeaderMap) -> Option<&str> {
+pub(crate) fn presented(headers: &HeaderMap) -> Option<&str> {
     let value = headers.get("x-api-key").or_else(|| headers.get("api-key"))?;
     value.to_str().ok().map(str::trim).filter(|text| !text.is_empty())
 }
 
 /// Whose connection it is. Whoever serves the routes without saying so has one peer.
-fn peer(request: &Request) -> IpAddr {
+pub(crate) fn peer(request: &Request) -> IpAddr {
     let info = request.extensions().get::<ConnectInfo<SocketAddr>>();
     info.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |info| info.0.ip())
 }
@@ -117,7 +117,7 @@ fn too_many(many: TooMany, message: &str) -> Response {
 }
 
 /// The headers of the IETF's draft on rate limits.
-fn tell(response: &mut Response, left: Left) {
+pub(crate) fn tell(response: &mut Response, left: Left) {
     let headers = response.headers_mut();
     headers.insert("ratelimit-limit", HeaderValue::from(left.limit));
     headers.insert("ratelimit-remaining", HeaderValue::from(left.remaining));

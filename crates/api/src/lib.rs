@@ -22,6 +22,7 @@ mod limits;
 mod metrics;
 mod openapi;
 mod pan;
+mod payments;
 mod query;
 mod respond;
 mod route;
@@ -37,6 +38,7 @@ use axum::middleware::from_fn_with_state;
 use axum::response::Response;
 use baton_engine::Engine;
 use baton_engine::keys::Keyring;
+use baton_payments::Payments;
 use baton_types::Secret;
 use http::StatusCode;
 
@@ -47,6 +49,7 @@ pub use connectors::ConnectorView;
 pub use error::error_body;
 pub use limits::{Limits, RATE_MAX};
 pub use metrics::EdgeMetrics;
+pub use payments::{PaymentsRoute, routes as payments_routes};
 pub use route::{Access, Route};
 
 /// Largest body of a request, in bytes.
@@ -55,6 +58,7 @@ const BODY_MAX: usize = 64 * 1024;
 /// What the handlers share.
 pub struct App {
     engine: Engine,
+    payments: Payments,
     keyring: Keyring,
     limiter: limits::Limiter,
     metrics: metrics::HttpMetrics,
@@ -65,12 +69,13 @@ pub struct App {
 impl App {
     /// Puts the parts together; without an admin key, only keys with the admin scope administrate.
     #[must_use]
-    pub fn new(engine: Engine, admin_key: Option<Secret>, limits: Limits) -> Arc<Self> {
+    pub fn new(payments: Payments, admin_key: Option<Secret>, limits: Limits) -> Arc<Self> {
+        let engine = payments.engine().clone();
         let metrics = metrics::HttpMetrics::new(&engine);
         let stopping = AtomicBool::new(false);
         let limiter = limits::Limiter::new(limits);
         let keyring = Keyring::default();
-        Arc::new(Self { engine, keyring, limiter, metrics, admin_key, stopping })
+        Arc::new(Self { engine, payments, keyring, limiter, metrics, admin_key, stopping })
     }
 
     /// From now on `/health/ready` says no, so that a load balancer sends nothing more.
@@ -118,9 +123,8 @@ pub fn description() -> String {
 pub fn router(app: Arc<App>) -> Router {
     openapi::prepare();
     let add = |router: Router<Arc<App>>, route: Route| route.add_to(router, &app);
-    routes()
-        .into_iter()
-        .fold(Router::new(), add)
+    let gateway = routes().into_iter().fold(Router::new(), add);
+    payments::add_to(gateway, &app)
         .fallback(unknown_route)
         .method_not_allowed_fallback(wrong_method)
         .layer(from_fn_with_state(Arc::clone(&app), respond::observe))

@@ -12,6 +12,7 @@ use baton_api::{App, ErrorCode};
 use baton_engine::audit::{Actor, Audit};
 use baton_engine::merchants::{self, AccountSpec};
 use baton_engine::{Credentials, Engine, LogSink, Parts, SystemClock};
+use baton_payments::Payments;
 use baton_sandbox::{Books, Sync};
 use baton_types::Secret;
 use baton_wire::Wire;
@@ -207,7 +208,11 @@ pub(crate) async fn start(mut config: Config, dev: Option<Dev>) -> Result<Runnin
     });
     engine.start();
 
-    let app = App::new(engine.clone(), config.admin_api_key.take(), config.limits());
+    let app = App::new(
+        Payments::new(engine.clone(), is_dev),
+        config.admin_api_key.take(),
+        config.limits(),
+    );
     let stop = CancellationToken::new();
     let router = baton_api::router(Arc::clone(&app));
     let secure = tls.is_some();

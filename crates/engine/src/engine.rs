@@ -18,6 +18,7 @@ use tokio_util::task::TaskTracker;
 use tracing::Instrument as _;
 
 use crate::accounts::{Account, Accounts, CardSecrets, Credentials, Secrets};
+use crate::alongside::Alongside;
 use crate::audit::{Actor, Audit, current_request, in_request};
 use crate::brought::Brought;
 use crate::calls::PurchaseFacts;
@@ -255,6 +256,12 @@ impl Engine {
         &self.inner.store
     }
 
+    /// The vault, for what the Payments API keeps in it.
+    #[must_use]
+    pub fn vault(&self) -> &Vault {
+        &self.inner.vault
+    }
+
     /// The audit log.
     #[must_use]
     pub fn audit(&self) -> &Audit {
@@ -305,6 +312,17 @@ impl Engine {
         purchase: Purchase,
         idempotency: Option<Idempotency>,
     ) -> Result<Answered, EngineError> {
+        self.buy(caller, self.new_payment_id(), purchase, idempotency, None).await
+    }
+
+    pub(crate) async fn buy(
+        &self,
+        caller: Caller,
+        id: PaymentId,
+        purchase: Purchase,
+        idempotency: Option<Idempotency>,
+        alongside: Option<Alongside>,
+    ) -> Result<Answered, EngineError> {
         let candidates = self.candidates(caller, &purchase).await?;
         let now = self.inner.clock.now();
         let card_facts = purchase.card.as_ref().map(PaidWith::facts);
@@ -337,10 +355,10 @@ impl Engine {
                 authentication: paid.three_ds.map(|(_, value)| value),
             }),
         };
-        let id: PaymentId = new_id(self.inner.clock.as_ref());
         let payment = Payment::new(id, caller.merchant, order, now);
         let inline = purchase.brought.inline.map(|inline| inline.secrets);
-        self.carry_out(payment, Some(secrets), inline, Input::Begin, idempotency).await
+        let secrets = Some(secrets);
+        self.carry_out(payment, secrets, inline, Input::Begin, idempotency, alongside).await
     }
 
     /// Captures all or part of an authorization.
@@ -427,18 +445,19 @@ impl Engine {
             return Err(EngineError::OtherCard);
         }
         let inline = self.for_change(&payment, &target.brought).await?;
-        self.carry_out(payment, None, inline, input, idempotency).await
+        self.carry_out(payment, None, inline, input, idempotency, None).await
     }
 
     /// Plans durably, hands the rest to a task of its own, and waits for the answer as long as a caller
     /// may wait. A caller that goes away changes nothing.
-    async fn carry_out(
+    pub(crate) async fn carry_out(
         &self,
         payment: Payment,
         secrets: Option<PurchaseSecrets>,
         inline: Option<Arc<Secrets>>,
         input: Input,
         idempotency: Option<Idempotency>,
+        alongside: Option<Alongside>,
     ) -> Result<Answered, EngineError> {
         let inner = &self.inner;
         let merchant = payment.merchant;
@@ -448,6 +467,7 @@ impl Engine {
             expires_at: inner.clock.now().plus_millis(inner.config.idempotency_ms),
         });
         let (mut task, seen) = Task::live(Arc::clone(inner), payment, secrets, claim);
+        task.alongside = alongside;
         // From the first commit on the work must go on even if the caller hangs up: it is one task.
         let (ready, began) = tokio::sync::oneshot::channel();
         let in_flight = inner.metrics.request();
@@ -481,6 +501,7 @@ impl Engine {
             Ok(Ok(Err(Stopped::KeyTaken))) => {
                 self.replay_or(merchant, idempotency, EngineError::Unavailable).await
             }
+            Ok(Ok(Err(Stopped::Overtaken))) => Err(EngineError::Overtaken),
             Ok(Ok(Err(Stopped::Store(error)))) => Err(error),
             Ok(Err(_)) => Err(EngineError::Internal),
             // The database has not said whether the plan is durable.

@@ -39,6 +39,8 @@ pub enum EngineError {
     KeyReused,
     /// The request, or an earlier one with this idempotency key, is still running; it may yet succeed.
     StillRunning,
+    /// What was to be changed alongside has changed meanwhile; nothing was done.
+    Overtaken,
     /// The database cannot be reached; nothing was done, and trying again is safe.
     Unavailable,
     /// A stored payment cannot be read. An operator has to look; the log says more.
@@ -66,6 +68,7 @@ impl std::fmt::Display for EngineError {
             Self::StillRunning => {
                 f.write_str("the request is still running; ask for its status later")
             }
+            Self::Overtaken => f.write_str("it has been changed meanwhile; try again"),
             Self::Unavailable => f.write_str("the database cannot be reached; try again"),
             Self::Internal => f.write_str("an internal error; the log says more"),
         }

@@ -63,7 +63,9 @@ impl Engine {
                         tracing::warn!(payment = %id, %call, %refusal, "a webhook does not fit");
                         Heard::Known
                     }
-                    Err(Stopped::KeyTaken) => return Err(EngineError::Internal),
+                    Err(Stopped::KeyTaken | Stopped::Overtaken) => {
+                        return Err(EngineError::Internal);
+                    }
                     Err(Stopped::Store(error)) => return Err(error),
                 }
             }

@@ -27,11 +27,18 @@ pub enum Scope {
     Gateway,
     /// What is under `/admin/v1`.
     Admin,
+    /// The Payments API, for a merchant's server.
+    Payments,
+    /// The Payments API, for browsers: with the secret of an intent only.
+    Publishable,
+    /// The Payments API, for one customer's browser and a short time.
+    Ephemeral,
 }
 
 impl Scope {
     /// Every scope.
-    pub const ALL: [Self; 2] = [Self::Gateway, Self::Admin];
+    pub const ALL: [Self; 5] =
+        [Self::Gateway, Self::Admin, Self::Payments, Self::Publishable, Self::Ephemeral];
 
     /// The word that is stored and shown.
     #[must_use]
@@ -39,6 +46,9 @@ impl Scope {
         match self {
             Self::Gateway => "gateway",
             Self::Admin => "admin",
+            Self::Payments => "payments",
+            Self::Publishable => "publishable",
+            Self::Ephemeral => "ephemeral",
         }
     }
 
@@ -76,7 +86,7 @@ pub async fn create(
     new: NewKey,
 ) -> Result<(ApiKeyRow, Secret), EngineError> {
     let clock = audit.clock();
-    let key = generate(clock, if new.sandbox { "sk_sandbox_" } else { "sk_live_" });
+    let key = generate(clock, prefix(&new));
     let row = ApiKeyRow {
         id: new_id(clock),
         merchant: new.merchant,
@@ -103,6 +113,16 @@ pub async fn create(
     Ok((row, key))
 }
 
+/// How a key begins tells what it is for, so that nobody puts a secret one into a page.
+fn prefix(new: &NewKey) -> &'static str {
+    match (new.scopes.contains(&Scope::Publishable), new.scopes.contains(&Scope::Ephemeral)) {
+        (true, _) => "pk_",
+        (_, true) => "epk_",
+        (false, false) if new.sandbox => "sk_sandbox_",
+        (false, false) => "sk_live_",
+    }
+}
+
 /// A merchant's key by its id.
 ///
 /// # Errors
@@ -114,6 +134,32 @@ pub async fn get(
 ) -> Result<ApiKeyRow, EngineError> {
     let rows = store.api_keys(merchant).await?;
     rows.into_iter().find(|row| row.id == id).ok_or(EngineError::NotFound)
+}
+
+/// Changes a key's name and end.
+///
+/// # Errors
+/// The store does not answer.
+pub async fn rename(
+    audit: &Audit,
+    actor: Actor,
+    row: ApiKeyRow,
+    name: String,
+    expires_at: Option<Timestamp>,
+) -> Result<ApiKeyRow, EngineError> {
+    let row = ApiKeyRow { name, expires_at, ..row };
+    let detail = json!({
+        "name": row.name,
+        "expires_at": row.expires_at.map(Timestamp::to_rfc3339),
+    });
+    let entry = entry(actor, Action::KeyChanged, row.merchant, row.id, detail);
+    let set = WriteSet::from(vec![Write::RenameApiKey {
+        id: row.id,
+        name: row.name.clone(),
+        expires_at: row.expires_at,
+    }]);
+    audit.commit_with(entry, set).await?;
+    Ok(row)
 }
 
 /// Ends a key of a merchant. A key that has ended stays ended; an unknown one is `NotFound`.

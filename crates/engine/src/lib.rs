@@ -12,6 +12,7 @@
 //! (`baton-store`), rules (`baton-flow`).
 
 mod accounts;
+mod alongside;
 pub mod audit;
 mod brought;
 mod calls;
@@ -35,6 +36,7 @@ mod task;
 mod tokens;
 
 pub use accounts::{Account, Credentials, Hmac, Secrets};
+pub use alongside::{Alongside, Change};
 pub use baton_wire::{AccountHealth, BreakerState, IdentityError};
 pub use brought::{Brought, BroughtFault, Inline, InlineAccount};
 pub use certificates::{CertificateFault, CertificateView};

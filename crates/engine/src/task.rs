@@ -15,6 +15,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::accounts::{CardSecrets, Secrets};
+use crate::alongside::Alongside;
 use crate::calls::{self, Prepared, PurchaseFacts};
 use crate::commit::{self, Change};
 use crate::error::EngineError;
@@ -69,6 +70,7 @@ pub(crate) struct Task {
     /// Credentials that came with the request.
     inline: Option<Arc<Secrets>>,
     claim: Option<Claim>,
+    pub(crate) alongside: Option<Alongside>,
     prepared: HashMap<CallId, Prepared>,
     mine: Vec<CallId>,
     /// Ids that replies gave before the outcome; they are recorded with it.
@@ -84,6 +86,8 @@ pub(crate) enum Stopped {
     Refused(Refusal),
     /// The idempotency key is taken.
     KeyTaken,
+    /// What is written alongside has changed meanwhile.
+    Overtaken,
     /// It could not be recorded.
     Store(EngineError),
 }
@@ -158,6 +162,7 @@ impl Task {
             purchase,
             inline: None,
             claim,
+            alongside: None,
             prepared: HashMap::new(),
             mine: Vec::new(),
             learnt: HashMap::new(),
@@ -329,6 +334,7 @@ impl Task {
                     self.payment = Arc::new(fresh);
                 }
                 Err(CommitError::Conflict(Guard::IdempotencyKey)) => return Err(Stopped::KeyTaken),
+                Err(CommitError::Conflict(Guard::Document)) => return Err(Stopped::Overtaken),
                 Err(error) => return Err(Stopped::Store(error.into())),
             }
         }
@@ -418,9 +424,17 @@ impl Task {
         let build = || {
             let mut set = change.write_set()?;
             set.writes.extend(self.idempotency(draft));
+            set.writes.extend(self.alongside(draft));
             Ok(set)
         };
         commit::commit(engine.store.as_ref(), &draft.payment, change.id, build).await
+    }
+
+    /// What the request changes beside the payment, with its first plan.
+    fn alongside(&self, draft: &Draft) -> Vec<Write> {
+        let first = draft.planned.first().filter(|_| self.mine.is_empty());
+        let (Some(alongside), Some(call)) = (&self.alongside, first) else { return Vec::new() };
+        alongside(&draft.payment, *call)
     }
 
     /// The idempotency key is claimed with the first plan, and given back when nothing was attempted.

@@ -113,6 +113,9 @@ fn statement(write: Write) -> Result<Statement, CommitError> {
             (&sql::ACCOUNT_REMOVE, vec![merchant.into(), id.into(), at.into()])
         }
         Write::ApiKey(row) => (&sql::API_KEY_INSERT, api_key(row)?),
+        Write::RenameApiKey { id, name, expires_at } => {
+            (&sql::API_KEY_RENAME, vec![id.into(), name.into(), expires_at.into()])
+        }
         Write::RevokeApiKey { id, at } => (&sql::API_KEY_REVOKE, vec![id.into(), at.into()]),
         Write::Audit(row) => (&sql::AUDIT_INSERT, audit(row)?),
         Write::Document(row) if row.version == 1 => (&sql::DOCUMENT_INSERT, document(row)?),
@@ -144,6 +147,7 @@ fn keys(write: &Write) -> Vec<&[u8]> {
         | Write::Event(_)
         | Write::Outbox(_)
         | Write::RemoveAccount { .. }
+        | Write::RenameApiKey { .. }
         | Write::RevokeApiKey { .. } => vec![],
     }
 }

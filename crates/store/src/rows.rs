@@ -86,6 +86,15 @@ pub enum Write {
     },
     /// A new API key. Fails with [`Guard::ApiKey`](crate::Guard::ApiKey) if id or hash is taken.
     ApiKey(ApiKeyRow),
+    /// Gives an API key another name and end.
+    RenameApiKey {
+        /// The key.
+        id: ApiKeyId,
+        /// Its name.
+        name: String,
+        /// From when on it is not valid.
+        expires_at: Option<Timestamp>,
+    },
     /// Marks an API key as revoked. The first revocation stands.
     RevokeApiKey {
         /// The key.
@@ -109,7 +118,7 @@ impl Write {
         match self {
             Self::Merchant(_) => 0,
             Self::Account(_) | Self::RemoveAccount { .. } => 1,
-            Self::ApiKey(_) | Self::RevokeApiKey { .. } => 2,
+            Self::ApiKey(_) | Self::RenameApiKey { .. } | Self::RevokeApiKey { .. } => 2,
             Self::Event(_) => 3,
             Self::ClaimKey(_) | Self::ReleaseKey { .. } => 4,
             Self::Document(_) => 5,

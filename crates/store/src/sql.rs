@@ -364,6 +364,9 @@ pub(crate) static API_KEY_INSERT: Query = guard(
 pub(crate) static API_KEY_REVOKE: Query =
     guard(0, "update api_keys set revoked_at = $2 where id = $1 and revoked_at is null");
 
+pub(crate) static API_KEY_RENAME: Query =
+    guard(0, "update api_keys set name = $2, expires_at = $3 where id = $1");
+
 pub(crate) static API_KEY_BY_HASH: Query =
     read(concat!("select ", api_keys!(), " from api_keys where hash = $1"));
 

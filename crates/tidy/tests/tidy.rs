@@ -24,7 +24,8 @@ const MAY_DEPEND_ON: &[(&str, &[&str])] = &[
     ("wire", &["types", "connect"]),
     ("vault", &["types", "store"]),
     ("engine", &["types", "flow", "connect", "store", "wire", "vault"]),
-    ("api", &["types", "flow", "connect", "store", "engine", "vault"]),
+    ("payments", &["types", "flow", "connect", "store", "vault", "engine"]),
+    ("api", &["types", "flow", "connect", "store", "engine", "vault", "payments"]),
     ("sandbox", &[]),
     ("sim", &["types", "flow", "connect", "store", "wire", "vault", "engine"]),
     (
@@ -37,6 +38,7 @@ const MAY_DEPEND_ON: &[(&str, &[&str])] = &[
             "wire",
             "vault",
             "engine",
+            "payments",
             "api",
             "sandbox",
             "sim",

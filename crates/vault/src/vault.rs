@@ -79,12 +79,21 @@ pub enum SealedKind {
     InlineCredentials,
     /// A certificate and its key, for providers that ask for one.
     ClientCertificate,
+    /// The card of an intent that is not confirmed yet.
+    IntentCard,
+    /// A customer's saved card.
+    SavedCard,
 }
 
 impl SealedKind {
     /// Every kind.
-    pub const ALL: [Self; 3] =
-        [Self::AccountCredentials, Self::InlineCredentials, Self::ClientCertificate];
+    pub const ALL: [Self; 5] = [
+        Self::AccountCredentials,
+        Self::InlineCredentials,
+        Self::ClientCertificate,
+        Self::IntentCard,
+        Self::SavedCard,
+    ];
 
     /// The word that is stored and shown.
     #[must_use]
@@ -93,6 +102,8 @@ impl SealedKind {
             Self::AccountCredentials => "account_credentials",
             Self::InlineCredentials => "inline_credentials",
             Self::ClientCertificate => "client_certificate",
+            Self::IntentCard => "intent_card",
+            Self::SavedCard => "saved_card",
         }
     }
 }

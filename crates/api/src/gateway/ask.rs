@@ -451,6 +451,7 @@ fn failure(error: &EngineError) -> Response {
         | EngineError::Refused(_)
         | EngineError::KeyReused
         | EngineError::StillRunning
+        | EngineError::Overtaken
         | EngineError::Unavailable
         | EngineError::Internal => crate::error::failure(error),
     }

@@ -273,6 +273,7 @@ fn explain(fault: &Fault, operation: Operation) -> Response {
         EngineError::NotFound
         | EngineError::Refused(_)
         | EngineError::StillRunning
+        | EngineError::Overtaken
         | EngineError::Unavailable
         | EngineError::Internal => render(&OperationResult::refused(operation.answers(), error)),
     }

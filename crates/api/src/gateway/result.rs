@@ -161,7 +161,9 @@ impl OperationResult {
     /// A refusal of ours: nothing was sent anywhere.
     pub(crate) fn refused(operation: OperationType, error: &EngineError) -> Self {
         let (code, reason) = match error {
-            EngineError::Unavailable => (ResultCode::TemporaryFailure, ErrorCode::Unavailable),
+            EngineError::Unavailable | EngineError::Overtaken => {
+                (ResultCode::TemporaryFailure, ErrorCode::Unavailable)
+            }
             EngineError::Internal => (ResultCode::FatalFailure, ErrorCode::InternalError),
             EngineError::StillRunning => (ResultCode::Accepted, ErrorCode::InProgress),
             EngineError::NotFound => (ResultCode::Rejected, ErrorCode::UnknownReference),

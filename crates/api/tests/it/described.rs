@@ -15,6 +15,11 @@ static DOCUMENT: LazyLock<Value> =
 #[track_caller]
 pub(crate) fn check(method: &str, path: &str, seen: &Seen) {
     let Some(operation) = operation(method, path) else {
+        // The Payments API's routes are not in this description.
+        let bare = path.split('?').next().unwrap_or_default();
+        if baton_api::payments_routes().iter().any(|route| matches(route.path, bare)) {
+            return;
+        }
         assert!(matches!(seen.status, 404 | 405 | 413), "{method} {path}: {seen:?}");
         return;
     };

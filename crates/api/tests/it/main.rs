@@ -36,6 +36,8 @@ mod observability;
 #[cfg(test)]
 mod openapi;
 #[cfg(test)]
+mod payments;
+#[cfg(test)]
 mod recorder;
 #[cfg(test)]
 mod results;

@@ -120,7 +120,11 @@ impl Server {
             sink: Arc::new(LogSink),
             audit,
         });
-        let app = App::new(engine.clone(), Some(Secret::new(OPERATOR.to_owned())), limits);
+        let app = App::new(
+            baton_payments::Payments::new(engine.clone(), true),
+            Some(Secret::new(OPERATOR.to_owned())),
+            limits,
+        );
         let addr = serve(Arc::clone(&app)).await;
         let key = String::new();
         let mut server = Self { addr, engine, store, app, merchant, key, vault, sandbox };

@@ -83,6 +83,8 @@ actions! {
     MerchantCreated = "merchant_created",
     /// An API key was made.
     KeyCreated = "key_created",
+    /// An API key's name or end was changed.
+    KeyChanged = "key_changed",
     /// An API key was ended.
     KeyRevoked = "key_revoked",
     /// An account was made or changed.

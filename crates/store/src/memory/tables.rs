@@ -179,6 +179,11 @@ impl Tables {
                 }
             }
             Write::ApiKey(row) => return self.add_api_key(row),
+            Write::RenameApiKey { id, name, expires_at } => {
+                if let Some(row) = self.api_keys.get(&id) {
+                    self.api_keys.put(id, ApiKeyRow { name, expires_at, ..row });
+                }
+            }
             Write::RevokeApiKey { id, at } => {
                 let row = self.api_keys.get(&id).filter(|row| row.revoked_at.is_none());
                 if let Some(row) = row {

@@ -1,0 +1,104 @@
+//! Merchant accounts and their profiles.
+
+use std::sync::Arc;
+
+use axum::extract::{Path, State};
+use axum::{Extension, Json};
+use baton_payments::Merchant;
+use serde_json::{Value, json};
+
+use super::auth::{Asker, Who};
+use super::body::Body;
+use super::error::Refusal;
+use super::shape::{check_id, request};
+use super::{PaymentsRoute, view};
+use crate::App;
+
+pub(crate) fn routes() -> Vec<PaymentsRoute> {
+    let both = Who::OperatorOrMerchant;
+    let profiles = "/account/{merchant_id}/business_profile/{profile_id}";
+    vec![
+        PaymentsRoute::new("POST", "/accounts", Who::Operator, create),
+        PaymentsRoute::new("GET", "/accounts/{merchant_id}", both, show),
+        PaymentsRoute::new("POST", "/accounts/{merchant_id}", both, update),
+        PaymentsRoute::new("DELETE", "/accounts/{merchant_id}", Who::Operator, remove),
+        PaymentsRoute::new("GET", profiles, both, profile),
+    ]
+}
+
+request!(
+    /// A merchant account.
+    AccountRequest {
+        merchant_id: Option<String>,
+        organization_id: Option<String>,
+    } kept {
+        merchant_name, merchant_details, return_url, webhook_details, primary_business_details, metadata,
+        locker_id, sub_merchants_enabled, enable_payment_response_hash, payment_response_hash_key,
+        redirect_to_merchant_with_http_post, parent_merchant_id, routing_algorithm,
+        payout_routing_algorithm, frm_routing_algorithm, pm_collect_link_config, product_type,
+        merchant_account_type, publishable_key,
+    }
+);
+
+type Answer = Result<Json<Value>, Refusal>;
+
+async fn create(
+    State(app): State<Arc<App>>,
+    Extension(asker): Extension<Asker>,
+    Body(mut request): Body<AccountRequest>,
+) -> Answer {
+    let id = request.merchant_id.take().ok_or_else(|| Refusal::missing("merchant_id"))?;
+    check_id("merchant_id", &id)?;
+    let organization = request.organization_id.take();
+    if let Some(organization) = &organization {
+        check_id("organization_id", organization)?;
+    }
+    let details = request.kept()?;
+    let made = app.payments.create_account(asker.actor(), &id, organization, details).await?;
+    Ok(Json(view::account(&made)))
+}
+
+async fn show(
+    State(app): State<Arc<App>>,
+    Extension(asker): Extension<Asker>,
+    Path(id): Path<String>,
+) -> Answer {
+    asker.of_path(&app, &id).await?;
+    Ok(Json(view::account(&app.payments.account(&id).await?)))
+}
+
+async fn update(
+    State(app): State<Arc<App>>,
+    Extension(asker): Extension<Asker>,
+    Path(id): Path<String>,
+    Body(mut request): Body<AccountRequest>,
+) -> Answer {
+    asker.of_path(&app, &id).await?;
+    let details = request.kept()?;
+    let changed = app.payments.update_account(asker.actor(), &id, details).await?;
+    Ok(Json(view::account(&changed)))
+}
+
+async fn remove(
+    State(app): State<Arc<App>>,
+    Extension(asker): Extension<Asker>,
+    Path(id): Path<String>,
+) -> Answer {
+    app.payments.delete_account(asker.actor(), &id).await?;
+    Ok(Json(json!({ "merchant_id": id, "deleted": true })))
+}
+
+async fn profile(
+    State(app): State<Arc<App>>,
+    Extension(asker): Extension<Asker>,
+    Path((id, profile)): Path<(String, String)>,
+) -> Answer {
+    let merchant = asker.of_path(&app, &id).await?;
+    let found = app.payments.profile(&merchant, Some(&profile)).await?;
+    Ok(Json(view::profile(&found, &id)))
+}
+
+/// The id of a caller's merchant account, for answers.
+pub(crate) async fn merchant_id(app: &App, merchant: &Merchant) -> Result<String, Refusal> {
+    Ok(app.payments.account_of(merchant).await?.body.id)
+}

@@ -1,0 +1,155 @@
+//! Who asks the Payments API: the operator, a merchant's server, or a browser.
+
+use std::sync::Arc;
+
+use aws_lc_rs::constant_time::verify_slices_are_equal;
+use axum::extract::{Request, State};
+use axum::middleware::Next;
+use axum::response::Response;
+use baton_engine::keys::Scope;
+use baton_engine::{Caller, EngineError};
+use baton_payments::Merchant;
+use http::HeaderMap;
+
+use super::error::Refusal;
+use crate::App;
+use crate::auth::{peer, presented, tell};
+use crate::metrics::Limited;
+
+/// Who may use a route.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Who {
+    /// The operator's key from the configuration.
+    Operator,
+    /// The operator for the merchant in the path, or that merchant's own key.
+    OperatorOrMerchant,
+    /// A merchant's key.
+    Merchant,
+    /// A merchant's key, or a publishable one with the secret of an intent.
+    MerchantOrBrowser,
+}
+
+impl Who {
+    fn scopes(self) -> &'static [Scope] {
+        match self {
+            Self::Operator => &[],
+            Self::OperatorOrMerchant | Self::Merchant => &[Scope::Payments],
+            Self::MerchantOrBrowser => &[Scope::Payments, Scope::Publishable, Scope::Ephemeral],
+        }
+    }
+
+    fn operator(self) -> bool {
+        matches!(self, Self::Operator | Self::OperatorOrMerchant)
+    }
+}
+
+/// How a request was let in.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Asker {
+    /// The operator: for whichever merchant the path names.
+    Operator,
+    /// A merchant's server.
+    Server(Merchant),
+    /// A browser: only with the secret of an intent.
+    Browser(Merchant),
+}
+
+impl Asker {
+    /// The merchant of the key; the operator has none.
+    pub(crate) fn merchant(self) -> Result<Merchant, Refusal> {
+        match self {
+            Self::Operator => Err(Refusal::unauthorized()),
+            Self::Server(merchant) | Self::Browser(merchant) => Ok(merchant),
+        }
+    }
+
+    /// How the audit log names the asker.
+    pub(crate) fn actor(self) -> baton_engine::audit::Actor {
+        match self {
+            Self::Operator => baton_engine::audit::Actor::Operator,
+            Self::Server(merchant) | Self::Browser(merchant) => merchant.caller.actor(),
+        }
+    }
+
+    /// The merchant that the path names: any for the operator, its own for a merchant's key.
+    pub(crate) async fn of_path(self, app: &App, id: &str) -> Result<Merchant, Refusal> {
+        let account = app.payments.account(id).await?;
+        match self {
+            Self::Operator => {
+                let (merchant, sandbox) = (account.merchant, app.payments.is_sandbox());
+                Ok(Merchant { caller: Caller { merchant, sandbox, key: None } })
+            }
+            Self::Server(merchant) if merchant.caller.merchant == account.merchant => Ok(merchant),
+            Self::Server(_) | Self::Browser(_) => {
+                Err(baton_payments::Fault::NotFound("merchant account").into())
+            }
+        }
+    }
+}
+
+/// Lets a request pass whose key is one of those that the route takes, with its [`Asker`] as an extension.
+pub(crate) async fn require(
+    State((app, who)): State<(Arc<App>, Who)>,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    let peer = peer(&request);
+    let text = presented(request.headers());
+    if let Some(many) = app.limiter.failed_too_often(peer)
+        && !text.is_some_and(|text| is_operator(&app, text) || app.keyring.remembers(text))
+    {
+        app.metrics.limited(Limited::Peer);
+        return Refusal::too_many(many.retry_after()).into();
+    }
+    let (asker, key, own_rate) = match asker(&app, who, request.headers()).await {
+        Ok(Some(known)) => known,
+        Ok(None) => {
+            app.limiter.failed(peer);
+            return Refusal::unauthorized().into();
+        }
+        Err(error) => return Refusal::from(error).into(),
+    };
+    let left = match app.limiter.take(key, own_rate) {
+        None => None,
+        Some(Ok(left)) => Some(left),
+        Some(Err(many)) => {
+            app.metrics.limited(Limited::Key);
+            let mut response: Response = Refusal::too_many(many.retry_after()).into();
+            tell(&mut response, many.left);
+            return response;
+        }
+    };
+    request.extensions_mut().insert(asker);
+    let mut response = next.run(request).await;
+    if let Some(left) = left {
+        tell(&mut response, left);
+    }
+    response
+}
+
+type Known = (Asker, Option<baton_types::ApiKeyId>, Option<u32>);
+
+async fn asker(app: &App, who: Who, headers: &HeaderMap) -> Result<Option<Known>, EngineError> {
+    let Some(text) = presented(headers) else { return Ok(None) };
+    if who.operator() && is_operator(app, text) {
+        return Ok(Some((Asker::Operator, None, None)));
+    }
+    let (store, clock) = (app.engine.store().as_ref(), app.engine.clock());
+    let Some(key) = app.keyring.authenticate(store, clock, text).await? else { return Ok(None) };
+    let scopes = who.scopes().iter();
+    let mut scopes = scopes.filter(|scope| key.scopes.iter().any(|word| word == scope.as_str()));
+    let Some(scope) = scopes.next() else { return Ok(None) };
+    let caller = Caller { merchant: key.merchant, sandbox: key.sandbox, key: Some(key.id) };
+    let merchant = Merchant { caller };
+    let asker = match scope {
+        Scope::Publishable | Scope::Ephemeral => Asker::Browser(merchant),
+        Scope::Gateway | Scope::Admin | Scope::Payments => Asker::Server(merchant),
+    };
+    Ok(Some((asker, Some(key.id), key.rate_limit)))
+}
+
+fn is_operator(app: &App, text: &str) -> bool {
+    app.admin_key.as_ref().is_some_and(|key| {
+        verify_slices_are_equal(text.as_bytes(), key.expose().as_bytes()).is_ok()
+    })
+}

@@ -1,0 +1,230 @@
+//! Errors in the contract's form: `{"error": {"type", "message", "code", …}}`.
+
+use axum::response::{IntoResponse as _, Response};
+use baton_engine::EngineError;
+use baton_flow::Refusal as Refused;
+use baton_payments::Fault;
+use baton_payments::status::IntentStatus;
+use http::{HeaderValue, StatusCode, header};
+use serde::Serialize;
+
+/// An error as it is answered.
+#[derive(Clone, Debug)]
+pub(crate) struct Refusal {
+    status: StatusCode,
+    kind: &'static str,
+    code: &'static str,
+    message: String,
+    /// The contract has another key for the type where JSON cannot be read.
+    is_json: bool,
+    retry_after: Option<u64>,
+}
+
+#[derive(Serialize)]
+struct Body<'a> {
+    error: Inner<'a>,
+}
+
+#[derive(Serialize)]
+struct Inner<'a> {
+    #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
+    kind: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error_type: Option<&'static str>,
+    message: &'a str,
+    code: &'static str,
+}
+
+impl Refusal {
+    fn new(
+        status: StatusCode,
+        kind: &'static str,
+        code: &'static str,
+        message: impl Into<String>,
+    ) -> Self {
+        let message = message.into();
+        Self { status, kind, code, message, is_json: false, retry_after: None }
+    }
+
+    fn invalid(code: &'static str, message: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "invalid_request", code, message)
+    }
+
+    /// JSON that cannot be read as what it should be.
+    pub(crate) fn json(message: impl Into<String>) -> Self {
+        let message = format!("Json deserialize error: {}", message.into());
+        Self { is_json: true, ..Self::invalid("IR_06", message) }
+    }
+
+    /// A value that cannot be used.
+    pub(crate) fn value(field: &str, message: impl std::fmt::Display) -> Self {
+        Self::invalid("IR_07", format!("Invalid value provided: {field}: {message}"))
+    }
+
+    /// A text of the contract's own for a value that cannot be used.
+    pub(crate) fn said(message: &str) -> Self {
+        Self::invalid("IR_16", message)
+    }
+
+    /// A field that is needed.
+    pub(crate) fn missing(field: &str) -> Self {
+        Self::invalid("IR_04", format!("Missing required param: {field}"))
+    }
+
+    /// No key, or none that opens this.
+    pub(crate) fn unauthorized() -> Self {
+        let message = "API key not provided or invalid API key used";
+        Self::new(StatusCode::UNAUTHORIZED, "invalid_request", "IR_01", message)
+    }
+
+    /// Too many requests.
+    pub(crate) fn too_many(retry_after: u64) -> Self {
+        let message = "Too many requests";
+        let kind = "invalid_request";
+        let refusal = Self::new(StatusCode::TOO_MANY_REQUESTS, kind, "HE_00", message);
+        Self { retry_after: Some(retry_after), ..refusal }
+    }
+
+    fn status_of(flow: &str, field: &str, value: &str, expected: &[IntentStatus]) -> Self {
+        let expected: Vec<&str> = expected.iter().map(|status| status.as_str()).collect();
+        Self::invalid(
+            "IR_14",
+            format!(
+                "This Payment could not be {flow} because it has a {field} of {value}. The expected \
+                 state is {}",
+                expected.join(", ")
+            ),
+        )
+    }
+}
+
+impl From<Refusal> for Response {
+    fn from(refusal: Refusal) -> Self {
+        let kind = Some(refusal.kind);
+        let error = Inner {
+            kind: kind.filter(|_| !refusal.is_json),
+            error_type: kind.filter(|_| refusal.is_json),
+            message: &refusal.message,
+            code: refusal.code,
+        };
+        let mut response = (refusal.status, axum::Json(Body { error })).into_response();
+        if let Some(seconds) = refusal.retry_after {
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        response
+    }
+}
+
+impl axum::response::IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        self.into()
+    }
+}
+
+/// How the contract says in its messages what was not possible.
+fn done(flow: &str) -> &'static str {
+    match flow {
+        "update" => "updated",
+        "confirm" => "confirmed",
+        "capture" => "captured",
+        "cancel" => "cancelled",
+        "cancel_post_capture" => "cancelled after capture",
+        "refund" => "refunded",
+        _ => "changed",
+    }
+}
+
+impl From<Fault> for Refusal {
+    fn from(fault: Fault) -> Self {
+        let not_found =
+            |message: String| Self::new(StatusCode::NOT_FOUND, "invalid_request", "HE_02", message);
+        match fault {
+            Fault::NotFound("payment") => not_found("Payment does not exist in our records".into()),
+            Fault::NotFound(what) => {
+                let mut chars = what.chars();
+                let first: String = chars.next().into_iter().flat_map(char::to_uppercase).collect();
+                not_found(format!("{first}{} does not exist in our records", chars.as_str()))
+            }
+            Fault::Duplicate(what) => Self::invalid(
+                "HE_01",
+                format!("The {what} with the specified details already exists in our records"),
+            ),
+            Fault::Missing(field) => Self::missing(field),
+            Fault::Invalid { field, message } => Self::value(field, message),
+            Fault::WrongStatus { flow: "refund", status, .. } => Self::invalid(
+                "IR_14",
+                format!(
+                    "This Payment could not be refund because it has a status of {}. The expected state \
+                     is succeeded, partially_captured",
+                    status.as_str()
+                ),
+            ),
+            Fault::WrongStatus { flow: "confirm", status, .. } => Self::invalid(
+                "IR_16",
+                format!(
+                    "You cannot confirm this payment because it has status {}",
+                    status.as_str()
+                ),
+            ),
+            Fault::WrongStatus { flow: "cancel", status, .. } => Self::invalid(
+                "IR_16",
+                format!("You cannot cancel this payment because it has status {}", status.as_str()),
+            ),
+            Fault::WrongStatus { flow, status, expected } => {
+                Self::status_of(done(flow), "status", status.as_str(), &expected)
+            }
+            Fault::Precondition(message) => Self::invalid("IR_16", message),
+            Fault::CaptureTooMuch => {
+                Self::invalid("IR_06", "amount_to_capture is greater than amount")
+            }
+            Fault::RefundTooMuch => {
+                Self::invalid("IR_13", "The refund amount exceeds the amount captured")
+            }
+            Fault::ClientSecret => {
+                Self::invalid("IR_09", "The client_secret provided does not match")
+            }
+            Fault::Expired => Self::invalid("IR_08", "The provided client_secret has expired"),
+            Fault::NoConnector => {
+                Self::invalid("IR_39", "No eligible connector was found for the current payment")
+            }
+            Fault::Busy => Self::new(
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "api",
+                "HE_00",
+                "The resource is being changed by another request; try again",
+            ),
+            Fault::Connector(message) => Self::invalid("IR_07", message),
+            Fault::Engine(error) => error.into(),
+        }
+    }
+}
+
+impl From<EngineError> for Refusal {
+    fn from(error: EngineError) -> Self {
+        let message = error.to_string();
+        match error {
+            EngineError::Unavailable => {
+                let status = StatusCode::SERVICE_UNAVAILABLE;
+                Self { retry_after: Some(1), ..Self::new(status, "api", "HE_00", message) }
+            }
+            EngineError::Overtaken => Fault::Busy.into(),
+            EngineError::NotFound => Fault::NotFound("payment").into(),
+            EngineError::StillRunning => {
+                Self::new(StatusCode::CONFLICT, "invalid_request", "HE_00", message)
+            }
+            EngineError::KeyReused => {
+                Self::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid_request", "IR_24", message)
+            }
+            EngineError::Refused(Refused::InDoubt(_)) => Self::invalid("IR_16", message),
+            EngineError::Refused(_)
+            | EngineError::Brought(_)
+            | EngineError::OtherCard
+            | EngineError::NotTheWhole { .. }
+            | EngineError::UnknownAccount { .. }
+            | EngineError::WrongMode { .. } => Self::invalid("IR_16", message),
+            EngineError::Internal => {
+                Self::new(StatusCode::INTERNAL_SERVER_ERROR, "api", "HE_00", "Something went wrong")
+            }
+        }
+    }
+}

@@ -1,0 +1,260 @@
+//! Payments: make, change, confirm, look, list, capture, cancel.
+
+use std::sync::Arc;
+
+use axum::extract::{Path, Query, State};
+use axum::{Extension, Json};
+use baton_payments::{Merchant, NewIntent, Seen};
+use baton_store::DocumentQuery;
+use baton_types::Timestamp;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::account::merchant_id;
+use super::auth::{Asker, Who};
+use super::body::{Body, MaybeBody};
+use super::error::Refusal;
+use super::shape::{PaymentsRequest, check_id, check_text, currency, positive};
+use super::{PaymentsRoute, view};
+use crate::App;
+
+pub(crate) fn routes() -> Vec<PaymentsRoute> {
+    let (post, get) = ("POST", "GET");
+    let own = Who::Merchant;
+    let any = Who::MerchantOrBrowser;
+    vec![
+        PaymentsRoute::new(post, "/payments", own, create),
+        PaymentsRoute::new(get, "/payments/list", own, list),
+        PaymentsRoute::new(get, "/payments/{payment_id}", any, show),
+        PaymentsRoute::new(post, "/payments/{payment_id}", any, update),
+        PaymentsRoute::new(post, "/payments/{payment_id}/confirm", any, confirm),
+        PaymentsRoute::new(post, "/payments/{payment_id}/capture", own, capture),
+        PaymentsRoute::new(post, "/payments/{payment_id}/cancel", own, cancel),
+        PaymentsRoute::new(
+            post,
+            "/payments/{payment_id}/cancel_post_capture",
+            own,
+            cancel_post_capture,
+        ),
+    ]
+}
+
+type Answer = Result<Json<Value>, Refusal>;
+
+/// A payment in the contract's form.
+async fn answer(app: &App, merchant: &Merchant, seen: &Seen) -> Answer {
+    let id = merchant_id(app, merchant).await?;
+    Ok(Json(view::payment(seen, &id, &connectors(app, merchant).await?)))
+}
+
+/// The names of a merchant's connectors, for answers.
+pub(crate) async fn connectors(
+    app: &App,
+    merchant: &Merchant,
+) -> Result<view::Connectors, Refusal> {
+    let known = app.payments.connectors(merchant, None).await?;
+    let names = known.into_iter().map(|stored| (stored.body.id, stored.body.connector));
+    Ok(view::Connectors(names.collect()))
+}
+
+/// Lets a browser pass with the secret of this very payment only.
+async fn admit(
+    app: &App,
+    asker: Asker,
+    id: &str,
+    secret: Option<&str>,
+) -> Result<Merchant, Refusal> {
+    let merchant = asker.merchant()?;
+    if let Asker::Browser(_) = asker {
+        let seen = app.payments.see(&merchant, id).await?;
+        app.payments.check_client(&seen.intent.body, secret)?;
+    }
+    Ok(merchant)
+}
+
+async fn create(
+    State(app): State<Arc<App>>,
+    Extension(asker): Extension<Asker>,
+    Body(mut request): Body<PaymentsRequest>,
+) -> Answer {
+    let merchant = asker.merchant()?;
+    let amount = positive("amount", request.amount)?.ok_or_else(|| Refusal::missing("amount"))?;
+    let code = request.currency.as_deref().ok_or_else(|| Refusal::missing("currency"))?;
+    let currency = currency(code)?;
+    let id = request.payment_id.take();
+    if let Some(id) = &id {
+        check_id("payment_id", id)?;
+    }
+    let profile = request.profile_id.take();
+    let confirm = request.confirm.unwrap_or(false);
+    let change = request.change(app.engine.clock().now())?;
+    let new = NewIntent { id, profile, amount, currency, change };
+    let seen = app.payments.create(&merchant, new, confirm).await?;
+    answer(&app, &merchant, &seen).await
+}
+
+async fn update(
+    State(app): State<Arc<App>>,
+    Extension(asker): Extension<Asker>,
+    Path(id): Path<String>,
+    Body(mut request): Body<PaymentsRequest>,
+) -> Answer {
+    let secret = request.client_secret.take();
+    let merchant = admit(&app, asker, &id, secret.as_ref().map(|s| s.expose())).await?;
+    let confirm = request.confirm.unwrap_or(false);
+    let change = request.change(app.engine.clock().now())?;
+    let seen = if confirm {
+        app.payments.confirm(&merchant, &id, change).await?
+    } else {
+        app.payments.update(&merchant, &id, change).await?
+    };
+    answer(&app, &merchant, &seen).await
+}
+
+async fn confirm(
+    State(app): State<Arc<App>>,
+    Extension(asker): Extension<Asker>,
+    Path(id): Path<String>,
+    MaybeBody(mut request): MaybeBody<PaymentsRequest>,
+) -> Answer {
+    let secret = request.client_secret.take();
+    let merchant = admit(&app, asker, &id, secret.as_ref().map(|s| s.expose())).await?;
+    let change = request.change(app.engine.clock().now())?;
+    let seen = app.payments.confirm(&merchant, &id, change).await?;
+    answer(&app, &merchant, &seen).await
+}
+
+#[derive(Deserialize)]
+struct Look {
+    #[serde(default)]
+    force_sync: bool,
+    client_secret: Option<String>,
+}
+
+async fn show(
+    State(app): State<Arc<App>>,
+    Extension(asker): Extension<Asker>,
+    Path(id): Path<String>,
+    Query(look): Query<Look>,
+) -> Answer {
+    let merchant = admit(&app, asker, &id, look.client_secret.as_deref()).await?;
+    let seen = app.payments.retrieve(&merchant, &id, look.force_sync).await?;
+    answer(&app, &merchant, &seen).await
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct CaptureRequest {
+    #[serde(default)]
+    amount_to_capture: Option<i64>,
+    #[serde(default, rename = "statement_descriptor_name")]
+    _name: Option<Value>,
+    #[serde(default, rename = "statement_descriptor_suffix")]
+    _suffix: Option<Value>,
+    #[serde(default, rename = "statement_descriptor_prefix")]
+    _prefix: Option<Value>,
+    #[serde(default, rename = "refund_uncaptured_amount")]
+    _refund: Option<Value>,
+}
+
+async fn capture(
+    State(app): State<Arc<App>>,
+    Extension(asker): Extension<Asker>,
+    Path(id): Path<String>,
+    MaybeBody(request): MaybeBody<CaptureRequest>,
+) -> Answer {
+    let merchant = asker.merchant()?;
+    let amount = positive("amount_to_capture", request.amount_to_capture)?;
+    let seen = app.payments.capture(&merchant, &id, amount).await?;
+    answer(&app, &merchant, &seen).await
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct CancelRequest {
+    #[serde(default)]
+    cancellation_reason: Option<String>,
+}
+
+async fn cancel(
+    State(app): State<Arc<App>>,
+    Extension(asker): Extension<Asker>,
+    Path(id): Path<String>,
+    MaybeBody(request): MaybeBody<CancelRequest>,
+) -> Answer {
+    let merchant = asker.merchant()?;
+    let reason = checked(request)?;
+    let seen = app.payments.cancel(&merchant, &id, reason).await?;
+    answer(&app, &merchant, &seen).await
+}
+
+async fn cancel_post_capture(
+    State(app): State<Arc<App>>,
+    Extension(asker): Extension<Asker>,
+    Path(id): Path<String>,
+    MaybeBody(request): MaybeBody<CancelRequest>,
+) -> Answer {
+    let merchant = asker.merchant()?;
+    let reason = checked(request)?;
+    let seen = app.payments.cancel_post_capture(&merchant, &id, reason).await?;
+    answer(&app, &merchant, &seen).await
+}
+
+fn checked(request: CancelRequest) -> Result<Option<String>, Refusal> {
+    if let Some(reason) = &request.cancellation_reason {
+        check_text("cancellation_reason", reason)?;
+    }
+    Ok(request.cancellation_reason)
+}
+
+#[derive(Deserialize)]
+struct Page {
+    customer_id: Option<String>,
+    starting_after: Option<String>,
+    limit: Option<u32>,
+    #[serde(rename = "created.gte")]
+    from: Option<String>,
+    #[serde(rename = "created.lte")]
+    to: Option<String>,
+}
+
+async fn list(
+    State(app): State<Arc<App>>,
+    Extension(asker): Extension<Asker>,
+    Query(page): Query<Page>,
+) -> Answer {
+    let merchant = asker.merchant()?;
+    let limit = page.limit.unwrap_or(10);
+    if !(1..=100).contains(&limit) {
+        return Err(Refusal::value("limit", "must be 1 to 100"));
+    }
+    let after = match &page.starting_after {
+        None => None,
+        Some(id) => {
+            let last = app.payments.see(&merchant, id).await?;
+            Some((last.intent.created_at, id.clone()))
+        }
+    };
+    let query = DocumentQuery {
+        merchant: merchant.caller.merchant,
+        kind: String::new(),
+        owner: page.customer_id,
+        from: at("created.gte", page.from.as_deref())?.unwrap_or(Timestamp::from_millis(0)),
+        to: at("created.lte", page.to.as_deref())?.unwrap_or(Timestamp::from_millis(i64::MAX)),
+        after,
+        statuses: Vec::new(),
+        removed: false,
+        limit,
+    };
+    let seen = app.payments.list(&merchant, query).await?;
+    let id = merchant_id(&app, &merchant).await?;
+    let names = connectors(&app, &merchant).await?;
+    let data: Vec<Value> = seen.iter().map(|seen| view::payment(seen, &id, &names)).collect();
+    Ok(Json(json!({ "size": data.len(), "data": data })))
+}
+
+fn at(field: &str, text: Option<&str>) -> Result<Option<Timestamp>, Refusal> {
+    let Some(text) = text else { return Ok(None) };
+    let parsed = Timestamp::parse_rfc3339(text).map(Some);
+    parsed.map_err(|_| Refusal::value(field, "must be a time like 2027-01-31T00:00:00Z"))
+}

@@ -1,0 +1,78 @@
+//! The Payments API: intents, refunds, customers, connectors and accounts, for servers and browsers.
+//!
+//! Handlers translate and nothing else: a body into what the service takes, its answer into the contract's
+//! form. The family has its own errors, its own keys and its own description; it shares limits, request ids
+//! and metrics with the Gateway API. Unknown fields are refused here, and amounts are whole minor units.
+
+mod account;
+mod auth;
+mod body;
+mod connector;
+mod customer;
+mod error;
+mod intent;
+mod key;
+mod refund;
+mod shape;
+mod view;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::handler::Handler;
+use axum::middleware::from_fn_with_state;
+use axum::routing::{MethodFilter, MethodRouter, on};
+
+use crate::App;
+pub(crate) use auth::Who;
+
+/// A route of the Payments API.
+#[derive(Debug)]
+pub struct PaymentsRoute {
+    /// The method, as it is sent.
+    pub method: &'static str,
+    /// The path; `{name}` stands for one segment.
+    pub path: &'static str,
+    /// Who may use it.
+    pub who: Who,
+    handler: MethodRouter<Arc<App>>,
+}
+
+impl PaymentsRoute {
+    fn new<H: Handler<T, Arc<App>>, T: 'static>(
+        method: &'static str,
+        path: &'static str,
+        who: Who,
+        handler: H,
+    ) -> Self {
+        let filter = match method {
+            "GET" => MethodFilter::GET,
+            "DELETE" => MethodFilter::DELETE,
+            "PUT" => MethodFilter::PUT,
+            _ => MethodFilter::POST,
+        };
+        Self { method, path, who, handler: on(filter, handler) }
+    }
+}
+
+/// Every route of the Payments API.
+#[must_use]
+pub fn routes() -> Vec<PaymentsRoute> {
+    let groups = [
+        account::routes(),
+        key::routes(),
+        connector::routes(),
+        customer::routes(),
+        intent::routes(),
+        refund::routes(),
+    ];
+    groups.into_iter().flatten().collect()
+}
+
+pub(crate) fn add_to(router: Router<Arc<App>>, app: &Arc<App>) -> Router<Arc<App>> {
+    routes().into_iter().fold(router, |router, route| {
+        let state = (Arc::clone(app), route.who);
+        let guard = from_fn_with_state(state, auth::require);
+        router.route(route.path, route.handler.route_layer(guard))
+    })
+}

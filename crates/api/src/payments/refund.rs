@@ -1,0 +1,138 @@
+//! Refunds.
+
+use std::sync::Arc;
+
+use axum::extract::{Path, State};
+use axum::{Extension, Json};
+use baton_payments::{Merchant, NewRefund, RefundSeen};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::auth::{Asker, Who};
+use super::body::{Body, MaybeBody};
+use super::error::Refusal;
+use super::intent::connectors;
+use super::shape::{check_id, check_text, positive, request};
+use super::{PaymentsRoute, view};
+use crate::App;
+
+pub(crate) fn routes() -> Vec<PaymentsRoute> {
+    let who = Who::Merchant;
+    vec![
+        PaymentsRoute::new("POST", "/refunds", who, create),
+        PaymentsRoute::new("POST", "/refunds/list", who, list),
+        PaymentsRoute::new("GET", "/refunds/{refund_id}", who, show),
+        PaymentsRoute::new("POST", "/refunds/{refund_id}", who, update),
+    ]
+}
+
+request!(
+    /// A refund.
+    RefundRequest {
+        payment_id: Option<String>,
+        refund_id: Option<String>,
+        amount: Option<i64>,
+        reason: Option<String>,
+        refund_type: Option<RefundType>,
+    } kept {
+        metadata, merchant_id,
+    }
+);
+
+#[derive(Clone, Copy, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum RefundType {
+    Instant,
+    Scheduled,
+}
+
+type Answer = Result<Json<Value>, Refusal>;
+
+async fn answer(app: &App, merchant: &Merchant, seen: &RefundSeen) -> Answer {
+    let names = connectors(app, merchant).await?;
+    let intent = app.payments.see(merchant, &seen.refund.body.intent).await?;
+    Ok(Json(view::refund(seen, &names, Some(&intent.intent.body.profile))))
+}
+
+async fn create(
+    State(app): State<Arc<App>>,
+    Extension(asker): Extension<Asker>,
+    Body(mut request): Body<RefundRequest>,
+) -> Answer {
+    let merchant = asker.merchant()?;
+    let intent = request.payment_id.take().ok_or_else(|| Refusal::missing("payment_id"))?;
+    if let Some(id) = &request.refund_id {
+        check_id("refund_id", id)?;
+    }
+    if let Some(reason) = &request.reason {
+        check_text("reason", reason)?;
+    }
+    if matches!(request.refund_type, Some(RefundType::Scheduled)) {
+        return Err(Refusal::value("refund_type", "only instant refunds are made here"));
+    }
+    let new = NewRefund {
+        id: request.refund_id.take(),
+        intent,
+        amount: positive("amount", request.amount)?,
+        reason: request.reason.take(),
+        details: request.kept()?,
+    };
+    let seen = app.payments.refund(&merchant, new).await?;
+    answer(&app, &merchant, &seen).await
+}
+
+async fn show(
+    State(app): State<Arc<App>>,
+    Extension(asker): Extension<Asker>,
+    Path(id): Path<String>,
+) -> Answer {
+    let merchant = asker.merchant()?;
+    let seen = app.payments.find_refund(&merchant, &id).await?;
+    answer(&app, &merchant, &seen).await
+}
+
+request!(
+    /// What can be changed about a refund.
+    RefundChange {
+        reason: Option<String>,
+    } kept {
+        metadata,
+    }
+);
+
+async fn update(
+    State(app): State<Arc<App>>,
+    Extension(asker): Extension<Asker>,
+    Path(id): Path<String>,
+    MaybeBody(mut request): MaybeBody<RefundChange>,
+) -> Answer {
+    let merchant = asker.merchant()?;
+    if let Some(reason) = &request.reason {
+        check_text("reason", reason)?;
+    }
+    let (reason, details) = (request.reason.take(), request.kept()?);
+    let seen = app.payments.update_refund(&merchant, &id, reason, details).await?;
+    answer(&app, &merchant, &seen).await
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ListRequest {
+    #[serde(default)]
+    payment_id: Option<String>,
+    #[serde(default)]
+    limit: Option<u32>,
+}
+
+async fn list(
+    State(app): State<Arc<App>>,
+    Extension(asker): Extension<Asker>,
+    MaybeBody(request): MaybeBody<ListRequest>,
+) -> Answer {
+    let merchant = asker.merchant()?;
+    let limit = request.limit.unwrap_or(10).clamp(1, 100);
+    let seen = app.payments.refunds(&merchant, request.payment_id.as_deref(), limit).await?;
+    let names = connectors(&app, &merchant).await?;
+    let data: Vec<Value> = seen.iter().map(|seen| view::refund(seen, &names, None)).collect();
+    Ok(Json(json!({ "count": data.len(), "total_count": data.len(), "data": data })))
+}

@@ -1,0 +1,316 @@
+//! What requests hold. Fields that are read have types; fields that are only kept and shown again are values.
+
+use baton_connect::Payer;
+use baton_payments::{Authentication, CaptureMethod, CardInput, FutureUsage, IntentChange};
+use baton_types::{Card, CardNumber, Currency, Cvv, Expiry, Secret, Timestamp};
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::body::Hidden;
+use super::error::Refusal;
+use crate::pan::holds_card_number;
+
+/// Longest text that is kept, in characters.
+const TEXT_MAX: usize = 4096;
+
+/// Declares a request: fields with types, and fields that are kept by their names.
+macro_rules! request {
+    ($(#[$doc:meta])* $name:ident { $($vis:vis $field:ident: $type:ty,)* } kept { $($kept:ident,)* }) => {
+        $(#[$doc])*
+        #[derive(Default, serde::Deserialize)]
+        #[serde(deny_unknown_fields)]
+        pub(crate) struct $name {
+            $(#[serde(default)] $vis $field: $type,)*
+            $(#[serde(default)] $kept: Option<serde_json::Value>,)*
+        }
+
+        impl $name {
+            /// The fields that are only kept, by their names.
+            pub(crate) fn kept(&mut self) -> Result<
+                serde_json::Map<String, serde_json::Value>,
+                $crate::payments::error::Refusal,
+            > {
+                let mut map = serde_json::Map::new();
+                $(if let Some(value) = self.$kept.take() {
+                    $crate::payments::shape::check_kept(stringify!($kept), &value)?;
+                    map.insert(stringify!($kept).to_owned(), value);
+                })*
+                Ok(map)
+            }
+        }
+    };
+}
+pub(crate) use request;
+
+/// What is kept is stored in clear: no card number may be in it, wherever.
+pub(crate) fn check_kept(field: &str, value: &Value) -> Result<(), Refusal> {
+    match value {
+        Value::Null | Value::Bool(_) => Ok(()),
+        Value::Number(number) => check_text(field, &number.to_string()),
+        Value::String(text) => check_text(field, text),
+        Value::Array(items) => items.iter().try_for_each(|item| check_kept(field, item)),
+        Value::Object(members) => members.iter().try_for_each(|(name, value)| {
+            check_text(field, name)?;
+            check_kept(field, value)
+        }),
+    }
+}
+
+pub(crate) fn check_text(field: &str, text: &str) -> Result<(), Refusal> {
+    if text.chars().count() > TEXT_MAX {
+        return Err(Refusal::value(field, format!("longer than {TEXT_MAX} characters")));
+    }
+    if text.contains('\0') {
+        return Err(Refusal::value(field, "holds a NUL character"));
+    }
+    if holds_card_number(text) {
+        return Err(Refusal::value(field, "holds a card number"));
+    }
+    Ok(())
+}
+
+/// An id that a client chooses: 1 to 64 letters, digits, dashes and underscores.
+pub(crate) fn check_id(field: &str, text: &str) -> Result<(), Refusal> {
+    let fits = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '-' | '_');
+    if text.is_empty() || text.len() > 64 || !text.chars().all(fits) || holds_card_number(text) {
+        return Err(Refusal::value(
+            field,
+            "must be 1 to 64 letters, digits, dashes or underscores",
+        ));
+    }
+    Ok(())
+}
+
+request!(
+    /// What a payment is made of: all of it when it is created, a part when it is changed or confirmed.
+    PaymentsRequest {
+        pub(crate) amount: Option<i64>,
+        pub(crate) currency: Option<String>,
+        pub(crate) payment_id: Option<String>,
+        pub(crate) profile_id: Option<String>,
+        pub(crate) confirm: Option<bool>,
+        pub(crate) client_secret: Option<Hidden>,
+        capture_method: Option<CaptureMethod>,
+        authentication_type: Option<Authentication>,
+        amount_to_capture: Option<i64>,
+        customer_id: Option<String>,
+        customer: Option<Value>,
+        description: Option<String>,
+        return_url: Option<String>,
+        setup_future_usage: Option<FutureUsage>,
+        payment_method_type: Option<String>,
+        payment_method_data: Option<MethodData>,
+        session_expiry: Option<u32>,
+        billing: Option<Value>,
+        browser_info: Option<Value>,
+        payment_token: Option<String>,
+        card_cvc: Option<Hidden>,
+    } kept {
+        payment_method,
+        order_tax_amount, shipping_cost, routing, connector, off_session, shipping,
+        statement_descriptor_name, statement_descriptor_suffix, order_details, mandate_data,
+        customer_acceptance, mandate_id, payment_experience, business_country, business_label,
+        allowed_payment_method_types, metadata, connector_metadata, payment_link, surcharge_details,
+        payment_type, request_incremental_authorization, frm_metadata,
+        request_external_three_ds_authentication, recurring_details, request_extended_authorization,
+        merchant_order_reference_id, payment_channel, capture_on, name, email, phone,
+        phone_country_code, feature_metadata, is_iframe_redirection_enabled, force_3ds_challenge,
+        enable_partial_authorization, enable_overcapture, all_keys_required,
+    }
+);
+
+/// `payment_method_data`: a card, or a method that no connector of this build takes.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct MethodData {
+    #[serde(default)]
+    pub(crate) card: Option<CardData>,
+    #[serde(default)]
+    pub(crate) wallet: Option<Value>,
+    #[serde(default)]
+    pub(crate) pay_later: Option<Value>,
+    #[serde(default)]
+    pub(crate) bank_redirect: Option<Value>,
+    #[serde(default)]
+    pub(crate) bank_transfer: Option<Value>,
+    #[serde(default)]
+    pub(crate) bank_debit: Option<Value>,
+    #[serde(default)]
+    pub(crate) billing: Option<Value>,
+}
+
+impl MethodData {
+    /// The name of a method that is no card.
+    pub(crate) fn other(&self) -> Option<&'static str> {
+        [
+            (&self.wallet, "wallet"),
+            (&self.pay_later, "pay_later"),
+            (&self.bank_redirect, "bank_redirect"),
+            (&self.bank_transfer, "bank_transfer"),
+            (&self.bank_debit, "bank_debit"),
+        ]
+        .into_iter()
+        .find_map(|(data, name)| data.as_ref().map(|_| name))
+    }
+}
+
+/// A card.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct CardData {
+    card_number: Hidden,
+    card_exp_month: Hidden,
+    card_exp_year: Hidden,
+    #[serde(default)]
+    card_holder_name: Option<Hidden>,
+    #[serde(default)]
+    card_cvc: Option<Hidden>,
+    #[serde(default, rename = "card_issuer")]
+    _issuer: Option<Value>,
+    #[serde(default, rename = "card_network")]
+    _network: Option<Value>,
+    #[serde(default, rename = "card_type")]
+    _kind: Option<Value>,
+    #[serde(default, rename = "card_issuing_country")]
+    _country: Option<Value>,
+    #[serde(default, rename = "bank_code")]
+    _bank: Option<Value>,
+    #[serde(default, rename = "nick_name")]
+    _nick: Option<Value>,
+}
+
+impl CardData {
+    /// The card, if it can be one, in the contract's words where it cannot.
+    pub(crate) fn read(self, now: Timestamp) -> Result<CardInput, Refusal> {
+        let number = CardNumber::parse(self.card_number.expose())
+            .map_err(|error| Refusal::json(error.to_string()))?;
+        let part = |text: &Hidden, wrong| {
+            text.expose().trim().parse::<i64>().map_err(|_| Refusal::said(wrong))
+        };
+        let month = part(&self.card_exp_month, "Invalid Expiry Month")?;
+        if !(1..=12).contains(&month) {
+            return Err(Refusal::said("Invalid Expiry Month"));
+        }
+        let year = part(&self.card_exp_year, "Invalid Expiry Year")?;
+        let expiry = Expiry::new(month, year).map_err(|_| Refusal::said("Invalid Expiry Year"))?;
+        if expiry.is_past(now) {
+            return Err(Refusal::said("Invalid Expiry Year"));
+        }
+        let cvv = match &self.card_cvc {
+            None => None,
+            Some(text) => match Cvv::parse(text.expose()) {
+                Ok(cvv) if cvv.matches_brand(number.brand()) => Some(cvv),
+                Ok(_) | Err(_) => return Err(Refusal::said("Invalid card_cvc length")),
+            },
+        };
+        let holder = self.card_holder_name.map(|name| name.expose().to_owned());
+        if let Some(holder) = &holder {
+            check_text("card_holder_name", holder)?;
+        }
+        let card = Card { number, expiry, cvv, holder };
+        let masked = card.masked();
+        let Card { number, cvv, holder, .. } = card;
+        Ok(CardInput { number: Secret::new(number.expose().to_owned()), masked, cvv, holder })
+    }
+}
+
+impl PaymentsRequest {
+    /// What is to be changed about an intent.
+    pub(crate) fn change(&mut self, now: Timestamp) -> Result<IntentChange, Refusal> {
+        if let Some(method) = self.payment_method_data.as_ref().and_then(MethodData::other) {
+            let message = format!("no connector of this server takes the payment method {method}");
+            return Err(Refusal::value("payment_method_data", message));
+        }
+        if self.payment_token.is_some() || self.card_cvc.is_some() {
+            let message = "this version keeps no payment methods; send the card";
+            return Err(Refusal::value("payment_token", message));
+        }
+        if let (Some(capture), Some(amount)) = (self.amount_to_capture, self.amount) {
+            let is_automatic = self.capture_method.unwrap_or_default() == CaptureMethod::Automatic;
+            if capture > amount || is_automatic && capture != amount {
+                let message = "must be the whole amount unless it is captured later";
+                return Err(Refusal::value("amount_to_capture", message));
+            }
+        }
+        let mut details = self.kept()?;
+        // The method's own billing address is the payment's, unless that has one.
+        let of_method = self.payment_method_data.as_mut().and_then(|data| data.billing.take());
+        self.billing = self.billing.take().or(of_method);
+        for (name, value) in [("billing", &self.billing), ("browser_info", &self.browser_info)] {
+            if let Some(value) = value {
+                check_kept(name, value)?;
+                details.insert(name.to_owned(), value.clone());
+            }
+        }
+        let card = match self.payment_method_data.take().and_then(|data| data.card) {
+            Some(card) => Some(card.read(now)?),
+            None => None,
+        };
+        for (name, text) in [("description", &self.description), ("return_url", &self.return_url)] {
+            text.as_deref().map_or(Ok(()), |text| check_text(name, text))?;
+        }
+        let customer = self.customer_id.take().or_else(|| embedded_id(self.customer.as_ref()));
+        if let Some(id) = &customer {
+            check_id("customer_id", id)?;
+        }
+        if let Some(Value::Object(person)) = self.customer.take() {
+            for (name, value) in person.into_iter().filter(|(name, _)| name != "id") {
+                check_kept("customer", &value)?;
+                details.entry(name).or_insert(value);
+            }
+        }
+        Ok(IntentChange {
+            amount: positive("amount", self.amount)?,
+            currency: self.currency.as_deref().map(currency).transpose()?,
+            capture: self.capture_method,
+            authentication: self.authentication_type,
+            customer,
+            method_kind: self.payment_method_type.take(),
+            card,
+            setup_future_usage: self.setup_future_usage,
+            return_url: self.return_url.take(),
+            description: self.description.take(),
+            session_expiry_s: self.session_expiry,
+            payer: payer(self.browser_info.as_ref(), self.billing.as_ref()),
+            details,
+        })
+    }
+}
+
+fn embedded_id(customer: Option<&Value>) -> Option<String> {
+    Some(customer?.get("id")?.as_str()?.to_owned())
+}
+
+/// An amount that is there and more than nothing.
+pub(crate) fn positive(field: &str, amount: Option<i64>) -> Result<Option<i64>, Refusal> {
+    match amount {
+        Some(amount) if amount <= 0 => Err(Refusal::value(field, "must be greater than zero")),
+        Some(amount) if amount > 999_999_999_999 => Err(Refusal::value(field, "is too large")),
+        amount => Ok(amount),
+    }
+}
+
+/// A currency by its code.
+pub(crate) fn currency(code: &str) -> Result<Currency, Refusal> {
+    Currency::parse(code).map_err(|_| Refusal::json(format!("unknown currency `{}`", short(code))))
+}
+
+fn short(text: &str) -> String {
+    text.chars().take(8).filter(char::is_ascii_alphabetic).collect()
+}
+
+/// Who pays, where enough of it is told for a provider to read.
+fn payer(browser: Option<&Value>, billing: Option<&Value>) -> Option<Payer> {
+    let ip = browser?.get("ip_address")?.as_str()?.to_owned();
+    let address = billing?.get("address")?;
+    let text = |name: &str| address.get(name).and_then(Value::as_str).map(str::to_owned);
+    let lines = ["line1", "line2", "line3"].into_iter().filter_map(text).collect();
+    Some(Payer {
+        ip,
+        country: text("country")?,
+        address: lines,
+        post_code: text("zip"),
+        city: text("city"),
+        state: text("state"),
+    })
+}

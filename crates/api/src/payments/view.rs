@@ -1,0 +1,442 @@
+//! What is answered: objects in the contract's form. Nulls are written, not left out.
+
+use baton_flow::{CallState, Closure, Payment};
+use baton_payments::status::IntentStatus;
+use baton_payments::{
+    ConnectorAccount, Customer, Intent, MerchantAccount, Profile, RefundSeen, RefundStatus, Seen,
+    Stored,
+};
+use baton_types::card::Brand;
+use baton_types::outcome::{NextAction, Outcome};
+use baton_types::{MaskedCard, Timestamp};
+use serde_json::{Map, Value, json};
+
+/// Fields that an intent keeps and shows under the same name.
+const SHOWN: &[&str] = &[
+    "shipping_cost",
+    "off_session",
+    "shipping",
+    "billing",
+    "order_details",
+    "mandate_data",
+    "statement_descriptor_name",
+    "statement_descriptor_suffix",
+    "payment_experience",
+    "business_country",
+    "business_label",
+    "allowed_payment_method_types",
+    "metadata",
+    "connector_metadata",
+    "surcharge_details",
+    "browser_info",
+    "payment_channel",
+    "frm_metadata",
+    "request_extended_authorization",
+    "merchant_order_reference_id",
+    "order_tax_amount",
+    "feature_metadata",
+    "is_iframe_redirection_enabled",
+    "force_3ds_challenge",
+    "enable_partial_authorization",
+    "enable_overcapture",
+    "name",
+    "email",
+    "phone",
+    "capture_on",
+    "mandate_id",
+];
+
+/// Fields of the contract that this version knows nothing of: always null.
+const NULLS: &[&str] = &[
+    "connector_customer_id",
+    "refunds",
+    "disputes",
+    "attempts",
+    "captures",
+    "connector_label",
+    "business_sub_label",
+    "frm_message",
+    "reference_id",
+    "payment_link",
+    "merchant_decision",
+    "authorization_count",
+    "incremental_authorizations",
+    "external_authentication_details",
+    "fingerprint",
+    "payment_method_id",
+    "payment_method_status",
+    "split_payments",
+    "extended_authorization_applied",
+    "capture_before",
+    "connector_mandate_id",
+    "card_discovery",
+    "force_3ds_challenge_trigger",
+    "issuer_error_code",
+    "issuer_error_message",
+    "whole_connector_response",
+    "payment_token",
+    "unified_code",
+    "unified_message",
+    "network_transaction_id",
+];
+
+/// A payment, with the id of its merchant account.
+pub(crate) fn payment(seen: &Seen, merchant: &str, connectors: &Connectors) -> Value {
+    let Stored { body: intent, created_at, updated_at, .. } = &seen.intent;
+    let mut map = Map::new();
+    for name in NULLS {
+        map.insert((*name).to_owned(), Value::Null);
+    }
+    for name in SHOWN {
+        map.insert((*name).to_owned(), intent.details.get(*name).cloned().unwrap_or_default());
+    }
+    let status = seen.status();
+    let modified = seen.payment.as_ref().map_or(*updated_at, |p| p.updated_at.max(*updated_at));
+    let fields = json!({
+        "payment_id": intent.id,
+        "merchant_id": merchant,
+        "processor_merchant_id": merchant,
+        "status": status.as_str(),
+        "amount": intent.amount,
+        "net_amount": intent.amount,
+        "amount_capturable": seen.capturable(),
+        "amount_received": seen.received(),
+        "currency": intent.currency.code(),
+        "client_secret": intent.client_secret,
+        "created": time(*created_at),
+        "modified_at": time(modified),
+        "updated": time(modified),
+        "expires_on": time(intent.expires_at),
+        "customer_id": intent.customer,
+        "customer": customer_of(intent),
+        "description": intent.description,
+        "return_url": intent.return_url,
+        "setup_future_usage": intent.setup_future_usage,
+        "capture_method": intent.capture,
+        "authentication_type": intent.authentication,
+        "payment_method": intent.method.as_ref().map(|_| "card"),
+        "payment_method_type": intent.method.as_ref().and_then(|method| method.kind.clone()),
+        "payment_method_data": intent.method.as_ref().map(|method| {
+            json!({ "card": card(&method.card.masked, method.card.holder.as_deref()), "billing": null })
+        }),
+        "cancellation_reason": intent.cancellation_reason,
+        "profile_id": intent.profile,
+        "attempt_count": intent.tries.len().max(1),
+        "manual_retry_allowed": status == IntentStatus::Failed,
+        "incremental_authorization_allowed": false,
+        "external_3ds_authentication_attempted": false,
+        "is_overcapture_enabled": null,
+        "next_check_at": null,
+    });
+    extend(&mut map, fields);
+    extend(&mut map, outcome(seen, status, connectors));
+    Value::Object(map)
+}
+
+/// What the provider said.
+fn outcome(seen: &Seen, status: IntentStatus, connectors: &Connectors) -> Value {
+    let decided = seen.deciding();
+    let candidate = seen.payment.as_ref().zip(decided).and_then(|(payment, (no, _))| {
+        payment.candidate(no).map(|candidate| candidate.label.clone())
+    });
+    let answer = decided.and_then(|(_, call)| match &call.state {
+        CallState::Open { outcome } | CallState::Final { outcome, .. } => outcome.answer(),
+        CallState::Planned | CallState::Closed { .. } => None,
+    });
+    let (code, message) = error(seen, status);
+    let next = decided.and_then(|(_, call)| next_check(call, seen.payment.as_deref()?));
+    json!({
+        "connector": candidate.as_ref().and_then(|id| connectors.name(id)),
+        "merchant_connector_id": candidate,
+        "connector_transaction_id": answer.and_then(|answer| answer.reference.clone()),
+        "error_code": code,
+        "error_message": message,
+        "error_reason": message,
+        "error_details": null,
+        "next_action": answer.and_then(next_action),
+        "next_check_at": next,
+    })
+}
+
+fn next_check(call: &baton_flow::Call, payment: &Payment) -> Option<String> {
+    let is_open = matches!(call.state, CallState::Open { outcome: Outcome::Unknown { .. } });
+    is_open.then(|| time(call.next_check(payment.updated_at)))
+}
+
+fn next_action(answer: &baton_types::outcome::Answer) -> Option<Value> {
+    Some(match answer.next_action.as_deref()? {
+        NextAction::Redirect { url, .. } => {
+            json!({ "type": "redirect_to_url", "redirect_to_url": url })
+        }
+        NextAction::ClientLibrary { kind } => {
+            json!({ "type": "invoke_sdk_client", "next_action_data": { "type": kind } })
+        }
+    })
+}
+
+/// Why a payment has failed or is in doubt, in the provider's words where it gave any.
+fn error(seen: &Seen, status: IntentStatus) -> (Option<String>, Option<String>) {
+    let Some((_, call)) = seen.deciding() else { return (None, None) };
+    let told = |code: &str, message: &str| (Some(code.to_owned()), Some(message.to_owned()));
+    match (&call.state, status) {
+        (CallState::Open { outcome: Outcome::Unknown { .. } }, _) => told(
+            "outcome_unknown",
+            "The provider's answer was lost; its outcome is being looked up",
+        ),
+        (CallState::Final { outcome, .. }, IntentStatus::Failed) => {
+            let answer = outcome.answer();
+            let code = if let Outcome::Declined { code, .. } = outcome {
+                Some(code.as_str().to_owned())
+            } else {
+                answer.and_then(|answer| answer.code.clone())
+            };
+            let code = code.unwrap_or_else(|| outcome.class().to_owned());
+            let message = answer.and_then(|answer| answer.message.clone());
+            (Some(code.clone()), Some(message.unwrap_or(code)))
+        }
+        (CallState::Closed { how, .. }, IntentStatus::Failed) => match how {
+            Closure::Absent => told("absent", "The provider has not carried it out"),
+            Closure::Fenced => told("fenced", "The provider will not carry it out any more"),
+            Closure::Voided => told("voided", "It was cancelled at the provider"),
+        },
+        _ => (None, None),
+    }
+}
+
+/// A card as it may be shown.
+pub(crate) fn card(card: &MaskedCard, holder: Option<&str>) -> Value {
+    json!({
+        "last4": card.last4,
+        "card_type": null,
+        "card_network": network(card.brand),
+        "card_issuer": null,
+        "card_issuing_country": null,
+        "card_isin": card.bin,
+        "card_extended_bin": null,
+        "card_exp_month": format!("{:02}", card.expiry.month()),
+        "card_exp_year": card.expiry.year().to_string(),
+        "card_holder_name": holder,
+        "payment_checks": null,
+        "authentication_data": null,
+    })
+}
+
+/// The contract's names of networks.
+pub(crate) fn network(brand: Brand) -> Option<&'static str> {
+    match brand {
+        Brand::Visa => Some("Visa"),
+        Brand::Mastercard => Some("Mastercard"),
+        Brand::Amex => Some("AmericanExpress"),
+        Brand::Discover => Some("Discover"),
+        Brand::Diners => Some("DinersClub"),
+        Brand::Jcb => Some("JCB"),
+        Brand::UnionPay => Some("UnionPay"),
+        Brand::Maestro => Some("Maestro"),
+        Brand::Elo
+        | Brand::Hipercard
+        | Brand::Troy
+        | Brand::Uatp
+        | Brand::Dankort
+        | Brand::Unknown => None,
+    }
+}
+
+fn customer_of(intent: &Intent) -> Value {
+    let Some(id) = &intent.customer else { return Value::Null };
+    let field = |name: &str| intent.details.get(name).cloned().unwrap_or_default();
+    json!({
+        "id": id,
+        "name": field("name"),
+        "email": field("email"),
+        "phone": field("phone"),
+        "phone_country_code": field("phone_country_code"),
+    })
+}
+
+/// The contract's names of a merchant's connectors, by id.
+pub(crate) struct Connectors(pub(crate) Vec<(String, String)>);
+
+impl Connectors {
+    fn name(&self, id: &str) -> Option<&str> {
+        self.0.iter().find(|(known, _)| known == id).map(|(_, name)| name.as_str())
+    }
+}
+
+/// A refund.
+pub(crate) fn refund(seen: &RefundSeen, connectors: &Connectors, profile: Option<&str>) -> Value {
+    let Stored { body, created_at, updated_at, .. } = &seen.refund;
+    let status = seen.status();
+    let attempt = seen.payment.attempt_of(body.call);
+    let label = attempt.and_then(|no| seen.payment.candidate(no)).map(|c| c.label.clone());
+    let answer = seen.call().and_then(|call| match &call.state {
+        CallState::Open { outcome } | CallState::Final { outcome, .. } => outcome.answer(),
+        CallState::Planned | CallState::Closed { .. } => None,
+    });
+    let failed = answer.filter(|_| status == RefundStatus::Failed);
+    let metadata = body.details.get("metadata").cloned().unwrap_or_default();
+    json!({
+        "refund_id": body.id,
+        "payment_id": body.intent,
+        "amount": body.amount.minor(),
+        "currency": body.amount.currency().code(),
+        "status": status,
+        "reason": body.reason,
+        "metadata": metadata,
+        "error_code": failed.and_then(|answer| answer.code.clone()),
+        "error_message": failed.and_then(|answer| answer.message.clone()),
+        "unified_code": null,
+        "unified_message": null,
+        "created_at": time(*created_at),
+        "updated_at": time(seen.payment.updated_at.max(*updated_at)),
+        "connector": label.as_ref().and_then(|id| connectors.name(id)).unwrap_or_default(),
+        "profile_id": profile,
+        "merchant_connector_id": label,
+        "split_refunds": null,
+        "connector_refund_id": answer.and_then(|answer| answer.reference.clone()),
+        "issuer_error_code": null,
+        "issuer_error_message": null,
+    })
+}
+
+/// A merchant account.
+pub(crate) fn account(stored: &Stored<MerchantAccount>) -> Value {
+    let MerchantAccount { id, organization, default_profile, publishable_key, details } =
+        &stored.body;
+    let mut map = Map::new();
+    for name in [
+        "merchant_name",
+        "return_url",
+        "merchant_details",
+        "webhook_details",
+        "metadata",
+        "locker_id",
+        "parent_merchant_id",
+        "payout_routing_algorithm",
+        "frm_routing_algorithm",
+        "pm_collect_link_config",
+        "product_type",
+        "payment_response_hash_key",
+    ] {
+        map.insert(name.to_owned(), details.get(name).cloned().unwrap_or_default());
+    }
+    let flag = |name: &str| details.get(name).and_then(Value::as_bool).unwrap_or(false);
+    let business = details.get("primary_business_details").cloned().unwrap_or_else(|| json!([]));
+    let hashed = details.get("enable_payment_response_hash").and_then(Value::as_bool);
+    extend(
+        &mut map,
+        json!({
+            "merchant_id": id,
+            "organization_id": organization,
+            "default_profile": default_profile,
+            "publishable_key": publishable_key,
+            "primary_business_details": business,
+            "sub_merchants_enabled": flag("sub_merchants_enabled"),
+            "enable_payment_response_hash": hashed.unwrap_or(true),
+            "redirect_to_merchant_with_http_post": flag("redirect_to_merchant_with_http_post"),
+            "is_recon_enabled": false,
+            "recon_status": "not_requested",
+            "merchant_account_type": "standard",
+        }),
+    );
+    Value::Object(map)
+}
+
+/// A profile.
+pub(crate) fn profile(stored: &Stored<Profile>, merchant: &str) -> Value {
+    let Profile { id, name, details, .. } = &stored.body;
+    let mut map = Map::new();
+    for field in
+        ["return_url", "webhook_details", "metadata", "routing_algorithm", "session_expiry"]
+    {
+        map.insert(field.to_owned(), details.get(field).cloned().unwrap_or_default());
+    }
+    extend(
+        &mut map,
+        json!({
+            "merchant_id": merchant,
+            "profile_id": id,
+            "profile_name": name,
+            "enable_payment_response_hash": true,
+            "redirect_to_merchant_with_http_post": false,
+            "is_tax_connector_enabled": false,
+            "is_network_tokenization_enabled": false,
+            "is_auto_retries_enabled": false,
+            "is_click_to_pay_enabled": false,
+            "is_clear_pan_retries_enabled": false,
+            "force_3ds_challenge": false,
+            "is_pre_network_tokenization_enabled": false,
+        }),
+    );
+    Value::Object(map)
+}
+
+/// A connector account. Credentials are shown by their last characters.
+pub(crate) fn connector(stored: &Stored<ConnectorAccount>) -> Value {
+    let body = &stored.body;
+    let mut map = Map::new();
+    for name in [
+        "payment_methods_enabled",
+        "connector_webhook_details",
+        "metadata",
+        "test_mode",
+        "frm_configs",
+        "business_country",
+        "business_label",
+        "business_sub_label",
+        "pm_auth_config",
+        "additional_merchant_data",
+        "connector_wallets_details",
+    ] {
+        map.insert(name.to_owned(), body.details.get(name).cloned().unwrap_or_default());
+    }
+    let mut credentials = body.credentials.clone();
+    let auth_type = body.details.get("auth_type").cloned().unwrap_or_default();
+    credentials.insert("auth_type".to_owned(), auth_type);
+    extend(
+        &mut map,
+        json!({
+            "connector_type": body.kind,
+            "connector_name": body.connector,
+            "connector_label": body.label,
+            "merchant_connector_id": body.id,
+            "profile_id": body.profile,
+            "connector_account_details": credentials,
+            "disabled": body.disabled,
+            "status": if body.disabled { "inactive" } else { "active" },
+            "applepay_verified_domains": null,
+        }),
+    );
+    Value::Object(map)
+}
+
+/// A customer.
+pub(crate) fn customer(stored: &Stored<Customer>) -> Value {
+    let Customer { id, fields } = &stored.body;
+    let mut map = Map::new();
+    for name in [
+        "name",
+        "email",
+        "phone",
+        "phone_country_code",
+        "description",
+        "address",
+        "metadata",
+        "default_payment_method_id",
+        "tax_registration_id",
+    ] {
+        map.insert(name.to_owned(), fields.get(name).cloned().unwrap_or_default());
+    }
+    map.insert("customer_id".to_owned(), id.clone().into());
+    map.insert("created_at".to_owned(), time(stored.created_at).into());
+    Value::Object(map)
+}
+
+pub(crate) fn time(at: Timestamp) -> String {
+    at.to_rfc3339()
+}
+
+fn extend(map: &mut Map<String, Value>, fields: Value) {
+    if let Value::Object(fields) = fields {
+        map.extend(fields);
+    }
+}

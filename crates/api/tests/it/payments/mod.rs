@@ -1,0 +1,97 @@
+//! The Payments API over HTTP, with the sandbox behind its connector.
+
+mod access;
+mod faults;
+mod life;
+
+use serde_json::{Value, json};
+
+use crate::client::{self, Seen};
+use crate::server::{OPERATOR, Server};
+
+/// A server with one merchant account that has a key and a connector at the sandbox.
+pub(crate) struct Shop {
+    pub(crate) server: Server,
+    pub(crate) merchant: String,
+    pub(crate) key: String,
+    pub(crate) publishable: String,
+    pub(crate) connector: String,
+}
+
+pub(crate) fn card(number: &str) -> Value {
+    json!({"card": {
+        "card_number": number, "card_exp_month": "10", "card_exp_year": "90",
+        "card_holder_name": "Ada Lovelace", "card_cvc": "123",
+    }})
+}
+
+pub(crate) fn payment(amount: i64) -> Value {
+    json!({
+        "amount": amount, "currency": "USD", "confirm": true, "payment_method": "card",
+        "payment_method_data": card("4111111111111111"), "customer_id": "ada",
+        "name": "Ada", "metadata": {"order": "1"},
+    })
+}
+
+/// `base` with the fields of `more`.
+pub(crate) fn with(mut base: Value, more: Value) -> Value {
+    let (Some(fields), Value::Object(more)) = (base.as_object_mut(), more) else { return base };
+    fields.extend(more);
+    base
+}
+
+impl Shop {
+    pub(crate) async fn open() -> Self {
+        Self::named(Server::start().await, "shop").await
+    }
+
+    pub(crate) async fn named(server: Server, name: &str) -> Self {
+        let send = async |path: &str, body: Value| {
+            let operator = [("api-key", OPERATOR)];
+            let body = body.to_string();
+            let seen = client::send(server.addr, "POST", path, &operator, body.as_bytes()).await;
+            assert_eq!(seen.status, 200, "{path}: {seen:?}");
+            seen.json()
+        };
+        let account = send("/accounts", json!({"merchant_id": name})).await;
+        let key = json!({"name": "till", "expiration": "never"});
+        let key = send(&format!("/api_keys/{name}"), key).await;
+        let connector = json!({
+            "connector_type": "payment_processor", "connector_name": "sandbox",
+            "connector_account_details": {"auth_type": "HeaderKey", "api_key": "canary-connector-1"},
+        });
+        let connector = send(&format!("/account/{name}/connectors"), connector).await;
+        let text = |value: &Value| value.as_str().unwrap().to_owned();
+        Self {
+            merchant: name.to_owned(),
+            key: text(&key["api_key"]),
+            publishable: text(&account["publishable_key"]),
+            connector: text(&connector["merchant_connector_id"]),
+            server,
+        }
+    }
+
+    pub(crate) async fn send(&self, method: &str, path: &str, body: &Value) -> Seen {
+        self.send_as(&self.key, method, path, body).await
+    }
+
+    pub(crate) async fn send_as(&self, key: &str, method: &str, path: &str, body: &Value) -> Seen {
+        let body = if body.is_null() { String::new() } else { body.to_string() };
+        let headers = [("api-key", key), ("content-type", "application/json")];
+        client::send(self.server.addr, method, path, &headers, body.as_bytes()).await
+    }
+
+    #[track_caller]
+    fn good(seen: &Seen) -> Value {
+        assert_eq!(seen.status, 200, "{seen:?}");
+        seen.json()
+    }
+
+    pub(crate) async fn post(&self, path: &str, body: Value) -> Value {
+        Self::good(&self.send("POST", path, &body).await)
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> Value {
+        Self::good(&self.send("GET", path, &Value::Null).await)
+    }
+}

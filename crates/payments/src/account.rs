@@ -1,0 +1,208 @@
+//! Merchant accounts and their profiles.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::document::{Document, Stored, list, load};
+use crate::fault::Fault;
+use crate::service::{Merchant, Payments};
+
+use baton_engine::audit::{Action, Actor, Entry};
+use baton_engine::keys::{self, NewKey, Scope};
+use baton_engine::merchants;
+use baton_store::WriteSet;
+use serde_json::json;
+
+/// A merchant of the Payments API.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MerchantAccount {
+    /// The client's id, which is the merchant's name.
+    pub id: String,
+    /// The organisation.
+    pub organization: String,
+    /// The profile of requests that name none.
+    pub default_profile: String,
+    /// The key that browsers use: it identifies, and opens nothing by itself.
+    pub publishable_key: String,
+    /// Fields that are kept to be shown again, by the contract's names.
+    pub details: Map<String, Value>,
+}
+
+impl Document for MerchantAccount {
+    const KIND: &'static str = "merchant_account";
+
+    fn id(&self) -> &str {
+        &self.id
+    }
+}
+
+/// A profile: what connectors, webhooks and defaults belong to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Profile {
+    /// `pro_…`.
+    pub id: String,
+    /// What the merchant calls it.
+    pub name: String,
+    /// The key that signs what is told outwards.
+    pub response_hash_key: String,
+    /// Fields that are kept to be shown again, by the contract's names.
+    pub details: Map<String, Value>,
+}
+
+impl Document for Profile {
+    const KIND: &'static str = "profile";
+
+    fn id(&self) -> &str {
+        &self.id
+    }
+}
+
+impl Payments {
+    /// Makes a merchant account with its default profile and its publishable key.
+    ///
+    /// # Errors
+    /// `Duplicate` if there is one of this id.
+    pub async fn create_account(
+        &self,
+        actor: Actor,
+        id: &str,
+        organization: Option<String>,
+        details: Map<String, Value>,
+    ) -> Result<Stored<MerchantAccount>, Fault> {
+        let audit = self.engine().audit();
+        let merchant = merchants::ensure(audit, actor.clone(), id).await?;
+        if self.load::<MerchantAccount>(merchant, id).await?.is_some() {
+            return Err(Fault::Duplicate("merchant account"));
+        }
+        let now = self.now();
+        let profile = Profile {
+            id: self.new_name("pro_"),
+            name: "default".to_owned(),
+            response_hash_key: self.new_secret("", 64),
+            details: Map::new(),
+        };
+        let key = NewKey {
+            merchant,
+            name: "publishable".to_owned(),
+            scopes: vec![Scope::Publishable],
+            sandbox: self.is_sandbox(),
+            expires_at: None,
+            rate_limit: None,
+        };
+        let (_, publishable) = keys::create(audit, actor.clone(), key).await?;
+        let account = MerchantAccount {
+            id: id.to_owned(),
+            organization: organization.unwrap_or_else(|| self.new_name("org_")),
+            default_profile: profile.id.clone(),
+            publishable_key: publishable.expose().to_owned(),
+            details,
+        };
+        let account = Stored::new(merchant, account, now);
+        let set =
+            WriteSet::from(vec![account.write(), Stored::new(merchant, profile, now).write()]);
+        let entry = Entry {
+            merchant: Some(merchant),
+            actor,
+            action: Action::SettingsChanged,
+            subject: id.to_owned(),
+            detail: json!({ "merchant_account": "created" }),
+            request_id: None,
+        };
+        match audit.commit_with(entry, set).await.map_err(Fault::from) {
+            Ok(()) => Ok(account),
+            Err(Fault::Busy) => Err(Fault::Duplicate("merchant account")),
+            Err(fault) => Err(fault),
+        }
+    }
+
+    /// A merchant account by its id.
+    ///
+    /// # Errors
+    /// `NotFound`.
+    pub async fn account(&self, id: &str) -> Result<Stored<MerchantAccount>, Fault> {
+        let missing = Fault::NotFound("merchant account");
+        let Some(row) = self.engine().store().merchant_by_name(id).await? else {
+            return Err(missing);
+        };
+        let found = self.load::<MerchantAccount>(row.id, id).await?;
+        found.filter(|found| found.removed_at.is_none()).ok_or(missing)
+    }
+
+    /// A caller's own merchant account.
+    ///
+    /// # Errors
+    /// `NotFound` for a merchant that the Payments API does not know.
+    pub async fn account_of(&self, merchant: &Merchant) -> Result<Stored<MerchantAccount>, Fault> {
+        let store = self.engine().store().as_ref();
+        let known = list::<MerchantAccount>(store, merchant.caller.merchant, None, 1).await?;
+        known.into_iter().next().ok_or(Fault::NotFound("merchant account"))
+    }
+
+    /// Changes what is kept of a merchant account: fields that come replace those that are there.
+    ///
+    /// # Errors
+    /// `NotFound`, or `Busy`.
+    pub async fn update_account(
+        &self,
+        actor: Actor,
+        id: &str,
+        details: Map<String, Value>,
+    ) -> Result<Stored<MerchantAccount>, Fault> {
+        let mut account = self.account(id).await?;
+        account.body.details.extend(details);
+        self.put_account(actor, account.next(self.now()), "changed").await
+    }
+
+    /// Removes a merchant account: nothing can be done with it any more.
+    ///
+    /// # Errors
+    /// `NotFound`, or `Busy`.
+    pub async fn delete_account(&self, actor: Actor, id: &str) -> Result<(), Fault> {
+        let now = self.now();
+        let mut account = self.account(id).await?.next(now);
+        account.removed_at = Some(now);
+        self.put_account(actor, account, "removed").await.map(|_| ())
+    }
+
+    async fn put_account(
+        &self,
+        actor: Actor,
+        account: Stored<MerchantAccount>,
+        what: &str,
+    ) -> Result<Stored<MerchantAccount>, Fault> {
+        let entry = Entry {
+            merchant: Some(account.merchant),
+            actor,
+            action: Action::SettingsChanged,
+            subject: account.body.id.clone(),
+            detail: json!({ "merchant_account": what }),
+            request_id: None,
+        };
+        let set = WriteSet::from(vec![account.write()]);
+        self.engine().audit().commit_with(entry, set).await?;
+        Ok(account)
+    }
+
+    /// A profile by its id, or the merchant's default one.
+    ///
+    /// # Errors
+    /// `NotFound`.
+    pub async fn profile(
+        &self,
+        merchant: &Merchant,
+        id: Option<&str>,
+    ) -> Result<Stored<Profile>, Fault> {
+        let default;
+        let id = match id {
+            Some(id) => id,
+            None => {
+                default = self.account_of(merchant).await?.body.default_profile;
+                &default
+            }
+        };
+        let store = self.engine().store().as_ref();
+        let found = load::<Profile>(store, merchant.caller.merchant, id).await?;
+        let found = found.filter(|found| found.removed_at.is_none());
+        found.ok_or(Fault::NotFound("business profile"))
+    }
+}

@@ -1,0 +1,272 @@
+//! Connectors of a merchant account: an account of the engine with what the Payments API adds to it.
+
+use baton_engine::{AccountFault, AccountInput, Place};
+use baton_types::{Currency, Secret};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::document::{Document, Stored, list};
+use crate::fault::Fault;
+use crate::service::{Merchant, Payments};
+
+/// A connector of a merchant account.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConnectorAccount {
+    /// `mca_…`; also the name of the engine's account.
+    pub id: String,
+    /// The profile.
+    pub profile: String,
+    /// The contract's `connector_name`.
+    pub connector: String,
+    /// The contract's `connector_type`.
+    pub kind: String,
+    /// What the merchant calls it.
+    pub label: String,
+    /// Not to be used.
+    pub disabled: bool,
+    /// Which payment methods it takes; empty takes every card.
+    pub methods: Vec<MethodFilter>,
+    /// What was sent as credentials: names, and of values the last characters.
+    pub credentials: Map<String, Value>,
+    /// Fields that are kept to be shown again, by the contract's names.
+    pub details: Map<String, Value>,
+}
+
+/// One payment method that a connector takes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MethodFilter {
+    /// The contract's `payment_method`: `card`, `wallet`, …
+    pub method: String,
+    /// The contract's `payment_method_type`: `credit`, `debit`, …
+    pub kind: String,
+    /// At least, in minor units.
+    pub minimum: Option<i64>,
+    /// At most, in minor units.
+    pub maximum: Option<i64>,
+    /// Only these, or all but these (`true`); none means all.
+    pub currencies: Option<(bool, Vec<String>)>,
+    /// Only these countries, or all but these (`true`); none means all.
+    pub countries: Option<(bool, Vec<String>)>,
+}
+
+impl MethodFilter {
+    /// Whether it takes a card payment of this amount.
+    #[must_use]
+    pub fn takes_card(&self, amount: i64, currency: Currency) -> bool {
+        let named = |(without, list): &(bool, Vec<String>)| {
+            list.iter().any(|code| code == currency.code()) != *without
+        };
+        self.method == "card"
+            && self.minimum.is_none_or(|minimum| amount >= minimum)
+            && self.maximum.is_none_or(|maximum| amount <= maximum)
+            && self.currencies.as_ref().is_none_or(named)
+    }
+}
+
+/// A connector to be made or changed.
+pub struct NewConnector {
+    /// The profile; the merchant's default if absent.
+    pub profile: Option<String>,
+    /// The contract's `connector_name`.
+    pub connector: String,
+    /// The contract's `connector_type`.
+    pub kind: String,
+    /// What the merchant calls it.
+    pub label: Option<String>,
+    /// Not to be used.
+    pub disabled: Option<bool>,
+    /// Credentials by the contract's names: `api_key`, `key1`, `api_secret`, `key2`.
+    pub credentials: Option<Vec<(String, Secret)>>,
+    /// Which payment methods it takes.
+    pub methods: Option<Vec<MethodFilter>>,
+    /// Fields that are kept to be shown again.
+    pub details: Map<String, Value>,
+}
+
+impl Document for ConnectorAccount {
+    const KIND: &'static str = "connector";
+
+    fn id(&self) -> &str {
+        &self.id
+    }
+
+    fn owner(&self) -> &str {
+        &self.profile
+    }
+}
+
+impl ConnectorAccount {
+    /// Whether it may be asked for a card payment of this amount.
+    #[must_use]
+    pub fn takes_card(&self, amount: i64, currency: Currency) -> bool {
+        let any = |filter: &MethodFilter| filter.takes_card(amount, currency);
+        !self.disabled && (self.methods.is_empty() || self.methods.iter().any(any))
+    }
+}
+
+impl Payments {
+    /// Makes a connector.
+    ///
+    /// # Errors
+    /// `Connector` for a gateway or credentials that cannot be used.
+    pub async fn create_connector(
+        &self,
+        merchant: &Merchant,
+        new: NewConnector,
+    ) -> Result<Stored<ConnectorAccount>, Fault> {
+        let profile = self.profile(merchant, new.profile.as_deref()).await?;
+        let id = self.new_name("mca_");
+        let given = new.credentials.unwrap_or_default();
+        let credentials = masked(&given);
+        self.put_engine_account(merchant, &id, &new.connector, given).await?;
+        let label = new.label.unwrap_or_else(|| format!("{}_{}", new.connector, profile.body.name));
+        let account = ConnectorAccount {
+            id,
+            profile: profile.body.id,
+            connector: new.connector,
+            kind: new.kind,
+            label,
+            disabled: new.disabled.unwrap_or(false),
+            methods: new.methods.unwrap_or_default(),
+            credentials,
+            details: new.details,
+        };
+        let account = Stored::new(merchant.caller.merchant, account, self.now());
+        self.commit(vec![account.write()]).await?;
+        Ok(account)
+    }
+
+    /// A connector by its id.
+    ///
+    /// # Errors
+    /// `NotFound`.
+    pub async fn connector(
+        &self,
+        merchant: &Merchant,
+        id: &str,
+    ) -> Result<Stored<ConnectorAccount>, Fault> {
+        let found = self.load::<ConnectorAccount>(merchant.caller.merchant, id).await?;
+        let found = found.filter(|found| found.removed_at.is_none());
+        found.ok_or(Fault::NotFound("merchant connector account"))
+    }
+
+    /// Changes a connector: what is absent stays.
+    ///
+    /// # Errors
+    /// As for a new one; `NotFound`; `Busy`.
+    pub async fn update_connector(
+        &self,
+        merchant: &Merchant,
+        id: &str,
+        change: NewConnector,
+    ) -> Result<Stored<ConnectorAccount>, Fault> {
+        let mut account = self.connector(merchant, id).await?.next(self.now());
+        if let Some(given) = change.credentials {
+            account.body.credentials = masked(&given);
+            self.put_engine_account(merchant, id, &account.body.connector, given).await?;
+        }
+        let body = &mut account.body;
+        body.label = change.label.unwrap_or_else(|| body.label.clone());
+        body.disabled = change.disabled.unwrap_or(body.disabled);
+        if let Some(methods) = change.methods {
+            body.methods = methods;
+        }
+        body.details.extend(change.details);
+        self.commit(vec![account.write()]).await?;
+        Ok(account)
+    }
+
+    /// Removes a connector; payments that it has made keep it.
+    ///
+    /// # Errors
+    /// `NotFound`; `Busy`.
+    pub async fn delete_connector(&self, merchant: &Merchant, id: &str) -> Result<(), Fault> {
+        let now = self.now();
+        let mut account = self.connector(merchant, id).await?.next(now);
+        account.removed_at = Some(now);
+        self.commit(vec![account.write()]).await?;
+        let removed = self.engine().remove_account(merchant.caller, id).await;
+        let absent = Err(AccountFault::Engine(baton_engine::EngineError::NotFound));
+        if removed == absent { Ok(()) } else { removed.map_err(explained) }
+    }
+
+    /// A merchant's connectors, newest first.
+    ///
+    /// # Errors
+    /// The store does not answer.
+    pub async fn connectors(
+        &self,
+        merchant: &Merchant,
+        profile: Option<&str>,
+    ) -> Result<Vec<Stored<ConnectorAccount>>, Fault> {
+        const MOST: u32 = 500;
+        let store = self.engine().store().as_ref();
+        Ok(list(store, merchant.caller.merchant, profile, MOST).await?)
+    }
+
+    async fn put_engine_account(
+        &self,
+        merchant: &Merchant,
+        id: &str,
+        connector: &str,
+        given: Vec<(String, Secret)>,
+    ) -> Result<(), Fault> {
+        let gateway = self.gateway(connector)?;
+        let named = gateway.credentials.iter().filter(|field| !field.optional).zip(CONTRACT_NAMES);
+        let named: Vec<_> = named.map(|(field, name)| (name, field.name.clone())).collect();
+        let mut credentials = Vec::new();
+        for (name, value) in given {
+            let known = named.iter().find(|(contract, _)| *contract == name);
+            // A key that the connector has no use for is no error: the contract's forms have more.
+            if let Some((_, own)) = known {
+                credentials.push((own.clone(), value));
+            }
+        }
+        let input = AccountInput {
+            name: id.to_owned(),
+            gateway: gateway.gateway_name.clone(),
+            credentials,
+            place: Place::AsBefore,
+            certificate: None,
+        };
+        let put = self.engine().put_account(merchant.caller, input, false).await;
+        put.map(|_| ()).map_err(explained)
+    }
+}
+
+/// The contract's names of credentials, in the order in which a manifest's required ones take them.
+const CONTRACT_NAMES: [&str; 4] = ["api_key", "key1", "api_secret", "key2"];
+
+fn masked(given: &[(String, Secret)]) -> Map<String, Value> {
+    let hint = |secret: &Secret| {
+        let text = secret.expose();
+        let shown = if text.chars().count() < 12 { 0 } else { 4 };
+        let skip = text.chars().count().saturating_sub(shown);
+        format!("********{}", text.chars().skip(skip).collect::<String>())
+    };
+    given.iter().map(|(name, value)| (name.clone(), Value::String(hint(value)))).collect()
+}
+
+fn explained(fault: AccountFault) -> Fault {
+    match fault {
+        AccountFault::Engine(error) => Fault::Engine(error),
+        AccountFault::MissingCredential { name } => {
+            Fault::Connector(format!("the connector needs the credential {name}"))
+        }
+        AccountFault::BaseUrl(why) => Fault::Connector(why),
+        AccountFault::CredentialsRefused => {
+            Fault::Connector("the provider refused the credentials".to_owned())
+        }
+        AccountFault::UnknownGateway { .. }
+        | AccountFault::UnknownCredential { .. }
+        | AccountFault::RepeatedCredential { .. }
+        | AccountFault::MockIsForTests
+        | AccountFault::OtherMode
+        | AccountFault::Declared
+        | AccountFault::NotVerifiable
+        | AccountFault::UnknownCertificate
+        | AccountFault::NoAnswer => {
+            Fault::Connector("the connector cannot be used with these credentials".to_owned())
+        }
+    }
+}

@@ -1,0 +1,263 @@
+//! A payment intent: what a merchant wants to be paid, before and after somebody confirms it.
+
+use std::sync::Arc;
+
+use baton_connect::Payer;
+use baton_flow::{Payment, Verdict, amounts};
+use baton_types::{Currency, Cvv, MaskedCard, PaymentId, Secret, Timestamp};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+pub use baton_types::Money;
+
+use crate::document::{Document, Stored};
+use crate::status::{self, IntentStatus};
+
+/// When what is authorized is taken.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CaptureMethod {
+    /// At once.
+    #[default]
+    Automatic,
+    /// By one capture.
+    Manual,
+    /// By several captures.
+    ManualMultiple,
+}
+
+/// Whether the payer may be asked to authenticate.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Authentication {
+    /// The payer may be challenged.
+    ThreeDs,
+    /// A provider that wants a challenge declines instead.
+    #[default]
+    NoThreeDs,
+}
+
+/// Whether and for what the payment method is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FutureUsage {
+    /// For payments with the payer there.
+    OnSession,
+    /// For payments without.
+    OffSession,
+}
+
+/// A card as it came: its number is sealed before anything is stored, its CVC stays in memory.
+pub struct CardInput {
+    /// The number.
+    pub number: Secret,
+    /// What may be kept.
+    pub masked: MaskedCard,
+    /// The CVC.
+    pub cvv: Option<Cvv>,
+    /// The name on the card.
+    pub holder: Option<String>,
+}
+
+/// A card that an intent keeps until it is confirmed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CardKept {
+    /// What may be shown.
+    pub masked: MaskedCard,
+    /// The name on the card.
+    pub holder: Option<String>,
+    /// The number's record in the vault, as long as it is needed.
+    pub record: Option<String>,
+    /// Whether a CVC came with it.
+    pub has_cvv: bool,
+}
+
+/// How an intent is paid.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Method {
+    /// The contract's `payment_method_type`, as it came.
+    pub kind: Option<String>,
+    /// The card.
+    pub card: CardKept,
+}
+
+/// An intent.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Intent {
+    /// The client's id, or one that we made.
+    pub id: String,
+    /// The profile.
+    pub profile: String,
+    /// In minor units.
+    pub amount: i64,
+    /// The currency.
+    pub currency: Currency,
+    /// When it is captured.
+    pub capture: CaptureMethod,
+    /// Whether the payer may be challenged.
+    pub authentication: Authentication,
+    /// What lets a browser take part.
+    pub client_secret: String,
+    /// Until when a browser may take part.
+    pub expires_at: Timestamp,
+    /// The customer.
+    pub customer: Option<String>,
+    /// How it is paid.
+    pub method: Option<Method>,
+    /// Whether the method is kept.
+    pub setup_future_usage: Option<FutureUsage>,
+    /// Where a browser goes in the end.
+    pub return_url: Option<String>,
+    /// What the payer reads on the order.
+    pub description: Option<String>,
+    /// Fields that are kept to be shown again, by the contract's names.
+    #[serde(default)]
+    pub details: Map<String, Value>,
+    /// The payments that confirmations have made, in order.
+    #[serde(default)]
+    pub tries: Vec<PaymentId>,
+    /// Why it was given up, if it was before a payment was made.
+    pub cancelled: Option<Cancelled>,
+    /// Why it was given up, in the merchant's words.
+    pub cancellation_reason: Option<String>,
+}
+
+/// That an intent was given up.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cancelled {
+    /// When.
+    pub at: Timestamp,
+}
+
+impl Document for Intent {
+    const KIND: &'static str = "intent";
+
+    fn id(&self) -> &str {
+        &self.id
+    }
+
+    fn owner(&self) -> &str {
+        self.customer.as_deref().unwrap_or_default()
+    }
+}
+
+impl Intent {
+    /// What it is about. Never fails for a stored intent: its amount has been checked.
+    #[must_use]
+    pub fn money(&self) -> Money {
+        Money::new(self.amount, self.currency)
+    }
+}
+
+/// An intent to be made.
+pub struct NewIntent {
+    /// The client's id; one is made if absent.
+    pub id: Option<String>,
+    /// The profile; the merchant's default if absent.
+    pub profile: Option<String>,
+    /// In minor units.
+    pub amount: i64,
+    /// The currency.
+    pub currency: Currency,
+    /// The rest, as in a change.
+    pub change: IntentChange,
+}
+
+/// What is to be changed about an intent. What is absent stays.
+#[derive(Default)]
+pub struct IntentChange {
+    /// In minor units.
+    pub amount: Option<i64>,
+    /// The currency.
+    pub currency: Option<Currency>,
+    /// When it is captured.
+    pub capture: Option<CaptureMethod>,
+    /// Whether the payer may be challenged.
+    pub authentication: Option<Authentication>,
+    /// The customer.
+    pub customer: Option<String>,
+    /// The contract's `payment_method_type`.
+    pub method_kind: Option<String>,
+    /// The card.
+    pub card: Option<CardInput>,
+    /// Whether the method is kept.
+    pub setup_future_usage: Option<FutureUsage>,
+    /// Where a browser goes in the end.
+    pub return_url: Option<String>,
+    /// What the payer reads on the order.
+    pub description: Option<String>,
+    /// How long a browser may take part, in seconds.
+    pub session_expiry_s: Option<u32>,
+    /// Who pays.
+    pub payer: Option<Payer>,
+    /// Fields that are kept to be shown again.
+    pub details: Map<String, Value>,
+}
+
+/// An intent with the payment that decides how it stands.
+#[derive(Clone, Debug)]
+pub struct Seen {
+    /// The intent.
+    pub intent: Stored<Intent>,
+    /// The last payment that it made.
+    pub payment: Option<Arc<Payment>>,
+}
+
+impl Seen {
+    /// How it stands.
+    #[must_use]
+    pub fn status(&self) -> IntentStatus {
+        let intent = &self.intent.body;
+        if let Some(payment) = &self.payment {
+            return status::of_payment(payment, intent.capture);
+        }
+        match (&intent.cancelled, &intent.method) {
+            (Some(_), _) => IntentStatus::Cancelled,
+            (None, None) => IntentStatus::RequiresPaymentMethod,
+            (None, Some(_)) => IntentStatus::RequiresConfirmation,
+        }
+    }
+
+    /// What was taken, in minor units, refunds not counted.
+    #[must_use]
+    pub fn received(&self) -> Option<i64> {
+        let sums = amounts::of(self.payment.as_deref()?)?;
+        Some(sums.captured.minor()).filter(|minor| *minor > 0)
+    }
+
+    /// What can still be captured, in minor units.
+    #[must_use]
+    pub fn capturable(&self) -> i64 {
+        let status = self.status();
+        match (&self.payment, status) {
+            (None, IntentStatus::Cancelled) => 0,
+            (None, _) => self.intent.body.amount,
+            (
+                Some(payment),
+                IntentStatus::RequiresCapture
+                | IntentStatus::PartiallyCapturedAndCapturable
+                | IntentStatus::PartiallyCapturedAndProcessing
+                | IntentStatus::Processing,
+            ) => amounts::of(payment)
+                .map_or(self.intent.body.amount, |sums| sums.capturable().minor()),
+            (Some(_), IntentStatus::RequiresCustomerAction) => self.intent.body.amount,
+            (Some(_), _) => 0,
+        }
+    }
+
+    /// The attempt that gave, or is to give, the answer.
+    #[must_use]
+    pub fn deciding(&self) -> Option<(u16, &baton_flow::Call)> {
+        let payment = self.payment.as_ref()?;
+        let no = match payment.verdict() {
+            Verdict::InDoubt(no) | Verdict::Approved(no) => no,
+            Verdict::Failed(
+                baton_flow::Failure::Attempt(no, _) | baton_flow::Failure::Closed(no, ..),
+            ) => no,
+            Verdict::Running | Verdict::Failed(baton_flow::Failure::NotTried) => {
+                u16::try_from(payment.attempts.len()).ok()?
+            }
+        };
+        Some((no, payment.call(baton_flow::CallId::Attempt(no))?))
+    }
+}

@@ -1,0 +1,28 @@
+//! The Payments API's objects: merchant accounts, profiles, connectors, customers, intents and refunds.
+//!
+//! An object is a document with a version; whoever changes it has read the version before. An intent that
+//! is confirmed makes a payment of the engine, in one commit with it, and from then on its status is derived
+//! from that payment: nothing is stored twice. Absent here: HTTP and its names (`baton-api`), calls to
+//! providers, doubts and failover (`baton-engine`, `baton-flow`).
+
+mod account;
+mod connector;
+mod customer;
+mod document;
+mod fault;
+mod intent;
+mod refund;
+mod service;
+pub mod status;
+
+pub use account::{MerchantAccount, Profile};
+pub use connector::{ConnectorAccount, MethodFilter, NewConnector};
+pub use customer::{Customer, Deleted};
+pub use document::{Document, Stored};
+pub use fault::Fault;
+pub use intent::{
+    Authentication, CaptureMethod, CardInput, CardKept, FutureUsage, Intent, IntentChange, Method,
+    Money, NewIntent, Seen,
+};
+pub use refund::{NewRefund, Refund, RefundSeen, RefundStatus};
+pub use service::{Merchant, Payments};

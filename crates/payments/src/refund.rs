@@ -1,0 +1,210 @@
+//! Refunds: an id of the client's for one refund of a payment.
+
+use std::sync::Arc;
+
+use baton_engine::{Change, EngineError};
+use baton_flow::{Call, CallId, CallState, Payment, Refusal};
+use baton_types::outcome::Outcome;
+use baton_types::{Money, PaymentId};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::document::{Document, Stored, list};
+use crate::fault::Fault;
+use crate::service::{Merchant, Payments};
+use crate::status::Flow;
+
+/// A refund.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Refund {
+    /// The client's id, or one that we made.
+    pub id: String,
+    /// The intent.
+    pub intent: String,
+    /// The payment that the intent has made.
+    pub payment: PaymentId,
+    /// The refund within the payment.
+    pub call: CallId,
+    /// How much.
+    pub amount: Money,
+    /// Why, in the merchant's words.
+    pub reason: Option<String>,
+    /// Fields that are kept to be shown again.
+    pub details: Map<String, Value>,
+}
+
+impl Document for Refund {
+    const KIND: &'static str = "refund";
+
+    fn id(&self) -> &str {
+        &self.id
+    }
+
+    fn owner(&self) -> &str {
+        &self.intent
+    }
+}
+
+/// A refund to be made.
+pub struct NewRefund {
+    /// The client's id; one is made if absent.
+    pub id: Option<String>,
+    /// The intent.
+    pub intent: String,
+    /// In minor units; what was captured if absent.
+    pub amount: Option<i64>,
+    /// Why.
+    pub reason: Option<String>,
+    /// Fields that are kept to be shown again.
+    pub details: Map<String, Value>,
+}
+
+/// How a refund stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RefundStatus {
+    /// On its way, or in doubt.
+    Pending,
+    /// Done.
+    Succeeded,
+    /// Not done, and it will not be.
+    Failed,
+}
+
+/// A refund with the payment that it belongs to.
+#[derive(Clone, Debug)]
+pub struct RefundSeen {
+    /// The refund.
+    pub refund: Stored<Refund>,
+    /// The payment.
+    pub payment: Arc<Payment>,
+}
+
+impl RefundSeen {
+    /// The call at the provider.
+    #[must_use]
+    pub fn call(&self) -> Option<&Call> {
+        self.payment.call(self.refund.body.call)
+    }
+
+    /// How it stands.
+    #[must_use]
+    pub fn status(&self) -> RefundStatus {
+        match self.call().map(|call| &call.state) {
+            None | Some(CallState::Planned | CallState::Open { .. }) => RefundStatus::Pending,
+            Some(CallState::Final { outcome: Outcome::Approved { .. }, .. }) => {
+                RefundStatus::Succeeded
+            }
+            Some(CallState::Final { .. } | CallState::Closed { .. }) => RefundStatus::Failed,
+        }
+    }
+}
+
+impl Payments {
+    /// Refunds all or part of what an intent has taken.
+    ///
+    /// # Errors
+    /// `NotFound`, `WrongStatus`, `RefundTooMuch`, or `Duplicate` for an id that another refund has.
+    pub async fn refund(&self, merchant: &Merchant, new: NewRefund) -> Result<RefundSeen, Fault> {
+        if let Some(id) = &new.id
+            && let Some(known) = self.load::<Refund>(merchant.caller.merchant, id).await?
+        {
+            let same = known.body.intent == new.intent
+                && new.amount.is_none_or(|amount| amount == known.body.amount.minor());
+            if !same {
+                return Err(Fault::Duplicate("refund"));
+            }
+            return self.seen_refund(merchant, known).await;
+        }
+        let seen = self.see(merchant, &new.intent).await?;
+        let status = seen.status();
+        let capture = seen.intent.body.capture;
+        if !Flow::Refund.is_allowed(status, capture) {
+            let (flow, expected) = (Flow::Refund.as_str(), Flow::Refund.expected(capture));
+            return Err(Fault::WrongStatus { flow, status, expected });
+        }
+        let payment = seen.payment.as_ref().ok_or(Fault::NotFound("payment"))?;
+        let amount = new.amount.or(seen.received()).unwrap_or_default();
+        let amount = Money::new(amount, seen.intent.body.currency);
+        let now = self.now();
+        let id = new.id.unwrap_or_else(|| self.new_name("ref_"));
+        let (owner, intent) = (merchant.caller.merchant, new.intent);
+        let (reason, details, key) = (new.reason, new.details, id.clone());
+        let alongside = Box::new(move |payment: &Payment, call: CallId| {
+            let refund = Refund {
+                id: id.clone(),
+                intent: intent.clone(),
+                payment: payment.id,
+                call,
+                amount,
+                reason: reason.clone(),
+                details: details.clone(),
+            };
+            vec![Stored::new(owner, refund, now).write()]
+        });
+        let change = Change::Refund(amount);
+        let engine = self.engine();
+        let done = engine.change_alongside(merchant.caller, payment.id, change, Some(alongside));
+        match done.await {
+            Ok(_) | Err(EngineError::StillRunning) => self.find_refund(merchant, &key).await,
+            Err(EngineError::Refused(Refusal::TooMuch { .. })) => Err(Fault::RefundTooMuch),
+            Err(EngineError::Overtaken) => Err(Fault::Duplicate("refund")),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// A refund by its id.
+    ///
+    /// # Errors
+    /// `NotFound`.
+    pub async fn find_refund(&self, merchant: &Merchant, id: &str) -> Result<RefundSeen, Fault> {
+        let found = self.load::<Refund>(merchant.caller.merchant, id).await?;
+        self.seen_refund(merchant, found.ok_or(Fault::NotFound("refund"))?).await
+    }
+
+    /// Changes what is kept of a refund.
+    ///
+    /// # Errors
+    /// `NotFound`; `Busy`.
+    pub async fn update_refund(
+        &self,
+        merchant: &Merchant,
+        id: &str,
+        reason: Option<String>,
+        details: Map<String, Value>,
+    ) -> Result<RefundSeen, Fault> {
+        let seen = self.find_refund(merchant, id).await?;
+        let mut refund = seen.refund.next(self.now());
+        refund.body.reason = reason.or(refund.body.reason);
+        refund.body.details.extend(details);
+        self.commit(vec![refund.write()]).await?;
+        Ok(RefundSeen { refund, payment: seen.payment })
+    }
+
+    /// An intent's refunds, or all of the merchant's, newest first.
+    ///
+    /// # Errors
+    /// The store does not answer.
+    pub async fn refunds(
+        &self,
+        merchant: &Merchant,
+        intent: Option<&str>,
+        limit: u32,
+    ) -> Result<Vec<RefundSeen>, Fault> {
+        let store = self.engine().store().as_ref();
+        let mut seen = Vec::new();
+        for refund in list::<Refund>(store, merchant.caller.merchant, intent, limit).await? {
+            seen.push(self.seen_refund(merchant, refund).await?);
+        }
+        Ok(seen)
+    }
+
+    async fn seen_refund(
+        &self,
+        merchant: &Merchant,
+        refund: Stored<Refund>,
+    ) -> Result<RefundSeen, Fault> {
+        let payment = self.engine().payment(merchant.caller, refund.body.payment).await?;
+        Ok(RefundSeen { refund, payment })
+    }
+}

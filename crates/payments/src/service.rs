@@ -1,0 +1,566 @@
+//! What can be asked of intents: make, change, confirm, look, capture, cancel.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use baton_connect::{Challenge, Manifest, Payer};
+use baton_engine::{
+    Brought, Caller, Change, Engine, EngineError, PaidWith, Purchase, Target, new_id,
+};
+use baton_flow::{CallId, DoubtMode, OrderKind, Payment, Refusal};
+use baton_store::{CommitError, DocumentQuery, Write, WriteSet};
+use baton_types::{Card, CardNumber, Cvv, EventId, MerchantId, Money, Timestamp};
+use baton_vault::SealedKind;
+
+use crate::connector::ConnectorAccount;
+use crate::document::{Document, Stored, load, page};
+use crate::fault::Fault;
+use crate::intent::{
+    Authentication, Cancelled, CaptureMethod, CardInput, CardKept, Intent, IntentChange, Method,
+    NewIntent, Seen,
+};
+use crate::status::Flow;
+
+/// How long a browser may take part unless the request says otherwise, in seconds.
+const SESSION_S: u32 = 900;
+
+/// How long a CVC waits in memory for a confirmation, in milliseconds.
+const CVV_MS: i64 = 15 * 60 * 1000;
+
+/// Most CVCs that wait at once.
+const CVVS_MAX: usize = 100_000;
+
+/// CVCs by intent, each with the time after which it is gone.
+type Waiting = HashMap<(MerchantId, String), (Timestamp, Cvv)>;
+
+/// A merchant who asks, by one of its keys.
+#[derive(Clone, Copy, Debug)]
+pub struct Merchant {
+    /// The merchant, its mode and its key.
+    pub caller: Caller,
+}
+
+/// The Payments API's service. A clone is the same service.
+#[derive(Clone)]
+pub struct Payments {
+    engine: Engine,
+    sandbox: bool,
+    /// CVCs of intents that are not confirmed yet: in this process only, never stored.
+    waiting: Arc<Mutex<Waiting>>,
+}
+
+impl Payments {
+    /// The service on an engine. In sandbox mode every key that it makes is for test accounts.
+    #[must_use]
+    pub fn new(engine: Engine, sandbox: bool) -> Self {
+        Self { engine, sandbox, waiting: Arc::default() }
+    }
+
+    /// The engine.
+    #[must_use]
+    pub fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
+    /// Whether keys are for test accounts.
+    #[must_use]
+    pub fn is_sandbox(&self) -> bool {
+        self.sandbox
+    }
+
+    pub(crate) fn now(&self) -> Timestamp {
+        self.engine.clock().now()
+    }
+
+    /// A new id with this prefix, which sorts by time.
+    pub(crate) fn new_name(&self, prefix: &str) -> String {
+        let id: EventId = new_id(self.engine.clock());
+        let text = id.to_string();
+        let bare = text.split_once('_').map_or(text.as_str(), |(_, bare)| bare);
+        format!("{prefix}{bare}")
+    }
+
+    /// Unpredictable letters and digits.
+    pub(crate) fn new_secret(&self, prefix: &str, length: usize) -> String {
+        let mut text = prefix.to_owned();
+        let end = prefix.len().saturating_add(length);
+        while text.len() < end {
+            text.push_str(baton_engine::keys::generate(self.engine.clock(), "").expose());
+        }
+        text.truncate(end);
+        text
+    }
+
+    pub(crate) async fn load<T: Document>(
+        &self,
+        merchant: MerchantId,
+        id: &str,
+    ) -> Result<Option<Stored<T>>, Fault> {
+        Ok(load(self.engine.store().as_ref(), merchant, id).await?)
+    }
+
+    /// Commits documents. A lost acknowledgement is settled by reading the first of them back: one commit
+    /// writes all or none.
+    pub(crate) async fn commit(&self, writes: Vec<Write>) -> Result<(), Fault> {
+        let store = self.engine.store();
+        let document = |write: &Write| {
+            if let Write::Document(row) = write { Some(row.clone()) } else { None }
+        };
+        let first = writes.iter().find_map(document);
+        match (store.commit(WriteSet::from(writes)).await, first) {
+            (Err(CommitError::InDoubt), Some(row)) => {
+                let found = store.document(row.merchant, &row.kind, &row.id).await?;
+                match found {
+                    Some(found) if found.version == row.version && found.body == row.body => Ok(()),
+                    Some(found) if found.version >= row.version => Err(Fault::Busy),
+                    Some(_) | None => Err(EngineError::Unavailable.into()),
+                }
+            }
+            (done, _) => Ok(done?),
+        }
+    }
+
+    /// The manifest of a connector by the contract's name for it, which is in small letters.
+    pub(crate) fn gateway(&self, name: &str) -> Result<Arc<Manifest>, Fault> {
+        let known = self.engine.connectors();
+        let named = known.iter().find(|c| c.manifest().gateway_name.eq_ignore_ascii_case(name));
+        let found = named.map(|connector| Arc::new(connector.manifest().clone()));
+        found.ok_or_else(|| Fault::Connector(format!("there is no connector {name}")))
+    }
+
+    /// Makes an intent, and confirms it at once if asked to: then both are one commit. A repeat under the same
+    /// id gives what is there, if it is the same.
+    ///
+    /// # Errors
+    /// `Duplicate`, or what is wrong with a field.
+    pub async fn create(
+        &self,
+        merchant: &Merchant,
+        new: NewIntent,
+        confirm: bool,
+    ) -> Result<Seen, Fault> {
+        let now = self.now();
+        let id = new.id.unwrap_or_else(|| self.new_name("pay_"));
+        if let Some(known) = self.load::<Intent>(merchant.caller.merchant, &id).await? {
+            let same = known.body.amount == new.amount && known.body.currency == new.currency;
+            return if same {
+                self.seen(merchant, known).await
+            } else {
+                Err(Fault::Duplicate("payment"))
+            };
+        }
+        let profile = self.profile(merchant, new.profile.as_deref()).await?;
+        let session_s = new.change.session_expiry_s.unwrap_or(SESSION_S);
+        let intent = Intent {
+            client_secret: self.new_secret(&format!("{id}_secret_"), 20),
+            id,
+            profile: profile.body.id,
+            amount: new.amount,
+            currency: new.currency,
+            capture: CaptureMethod::default(),
+            authentication: Authentication::default(),
+            expires_at: now.plus_millis(i64::from(session_s).saturating_mul(1000)),
+            customer: None,
+            method: None,
+            setup_future_usage: None,
+            return_url: None,
+            description: None,
+            details: serde_json::Map::new(),
+            tries: Vec::new(),
+            cancelled: None,
+            cancellation_reason: None,
+        };
+        let mut intent = Stored::new(merchant.caller.merchant, intent, now);
+        let payer = new.change.payer.clone();
+        let card = self.apply(merchant, &mut intent, new.change).await?;
+        let done = if confirm {
+            self.charge(merchant, intent, card, payer).await
+        } else {
+            if let Some(card) = card {
+                self.keep_card(merchant, &mut intent, card).await?;
+            }
+            self.commit(vec![intent.write()]).await.map(|()| Seen { intent, payment: None })
+        };
+        match done {
+            Err(Fault::Busy) => Err(Fault::Duplicate("payment")),
+            done => done,
+        }
+    }
+
+    /// Changes an intent that nobody has confirmed yet.
+    ///
+    /// # Errors
+    /// `NotFound`, `WrongStatus`, `Busy`, or what is wrong with a field.
+    pub async fn update(
+        &self,
+        merchant: &Merchant,
+        id: &str,
+        change: IntentChange,
+    ) -> Result<Seen, Fault> {
+        let seen = self.see(merchant, id).await?;
+        allow(&seen, Flow::Update)?;
+        let mut intent = seen.intent.next(self.now());
+        if let Some(card) = self.apply(merchant, &mut intent, change).await? {
+            self.keep_card(merchant, &mut intent, card).await?;
+        }
+        self.commit(vec![intent.write()]).await?;
+        Ok(Seen { intent, payment: None })
+    }
+
+    /// Charges, or holds, at the first of the profile's connectors that takes it.
+    ///
+    /// # Errors
+    /// `NotFound`, `WrongStatus`, `Busy`, `NoConnector`, or what is missing.
+    pub async fn confirm(
+        &self,
+        merchant: &Merchant,
+        id: &str,
+        change: IntentChange,
+    ) -> Result<Seen, Fault> {
+        let seen = self.see(merchant, id).await?;
+        allow(&seen, Flow::Confirm)?;
+        let mut intent = seen.intent.next(self.now());
+        let payer = change.payer.clone();
+        let card = self.apply(merchant, &mut intent, change).await?;
+        self.charge(merchant, intent, card, payer).await
+    }
+
+    /// Makes the payment of an intent: the intent's next version and the payment's first plan are one commit.
+    async fn charge(
+        &self,
+        merchant: &Merchant,
+        mut intent: Stored<Intent>,
+        card: Option<CardInput>,
+        payer: Option<Payer>,
+    ) -> Result<Seen, Fault> {
+        let id = intent.body.id.clone();
+        let kept = intent.body.method.as_mut().and_then(|method| method.card.record.take());
+        let card = match card {
+            Some(card) => paid_with(card)?,
+            None => self.kept_card(merchant, &intent, kept.as_deref()).await?,
+        };
+        let accounts = self.route(merchant, &intent.body).await?;
+        let payment = self.engine.new_payment_id();
+        intent.body.tries.push(payment);
+        let purchase = self.purchase(&intent.body, card, accounts, payer);
+        let written = intent.clone();
+        let alongside = Box::new(move |_: &Payment, _: CallId| vec![written.write()]);
+        let bought =
+            self.engine.purchase_alongside(merchant.caller, payment, purchase, alongside).await;
+        let seen = match bought {
+            Ok(answered) => Seen { intent, payment: Some(answered.payment) },
+            Err(EngineError::StillRunning) => self.see(merchant, &id).await?,
+            Err(error) => return Err(error.into()),
+        };
+        if let Some(record) = kept {
+            self.drop_card(merchant, &record).await;
+        }
+        Ok(seen)
+    }
+
+    /// How an intent stands. With `sync`, what is in doubt is looked up first.
+    ///
+    /// # Errors
+    /// `NotFound`.
+    pub async fn retrieve(&self, merchant: &Merchant, id: &str, sync: bool) -> Result<Seen, Fault> {
+        let seen = self.see(merchant, id).await?;
+        let Some(payment) = seen.payment.as_ref().filter(|payment| payment.has_open_calls()) else {
+            return Ok(seen);
+        };
+        if !sync {
+            return Ok(seen);
+        }
+        let target = Target {
+            account: None,
+            reference: Some(payment.id.to_string()),
+            merchant_ref: None,
+            card: None,
+            brought: Brought::default(),
+        };
+        let answered = self.engine.status(merchant.caller, &target).await?;
+        Ok(Seen { payment: Some(answered.payment), ..seen })
+    }
+
+    /// Takes all or part of what is held.
+    ///
+    /// # Errors
+    /// `NotFound`, `WrongStatus`, `CaptureTooMuch`.
+    pub async fn capture(
+        &self,
+        merchant: &Merchant,
+        id: &str,
+        amount: Option<i64>,
+    ) -> Result<Seen, Fault> {
+        let seen = self.see(merchant, id).await?;
+        allow(&seen, Flow::Capture)?;
+        let payment = seen.payment.as_ref().ok_or(Fault::NotFound("payment"))?;
+        let amount = amount.unwrap_or_else(|| seen.capturable());
+        let amount = Money::new(amount, seen.intent.body.currency);
+        self.change(merchant, &seen, payment.id, Change::Capture(amount), None).await
+    }
+
+    /// Gives an intent up: before it is confirmed, or by releasing what is held.
+    ///
+    /// # Errors
+    /// `NotFound`, `WrongStatus`, `Busy`.
+    pub async fn cancel(
+        &self,
+        merchant: &Merchant,
+        id: &str,
+        reason: Option<String>,
+    ) -> Result<Seen, Fault> {
+        let seen = self.see(merchant, id).await?;
+        allow(&seen, Flow::Cancel)?;
+        let now = self.now();
+        let mut intent = seen.intent.clone().next(now);
+        intent.body.cancellation_reason = reason;
+        let Some(payment) = seen.payment.as_ref() else {
+            intent.body.cancelled = Some(Cancelled { at: now });
+            let kept = intent.body.method.as_mut().and_then(|method| method.card.record.take());
+            self.commit(vec![intent.write()]).await?;
+            if let Some(record) = kept {
+                self.drop_card(merchant, &record).await;
+            }
+            return Ok(Seen { intent, payment: None });
+        };
+        self.change(merchant, &seen, payment.id, Change::Void, Some(intent)).await
+    }
+
+    /// Reverses an intent whose money was taken and has not settled.
+    ///
+    /// # Errors
+    /// `NotFound`, `WrongStatus`, `Busy`.
+    pub async fn cancel_post_capture(
+        &self,
+        merchant: &Merchant,
+        id: &str,
+        reason: Option<String>,
+    ) -> Result<Seen, Fault> {
+        let seen = self.see(merchant, id).await?;
+        allow(&seen, Flow::CancelPostCapture)?;
+        let payment = seen.payment.as_ref().ok_or(Fault::NotFound("payment"))?;
+        let mut intent = seen.intent.clone().next(self.now());
+        intent.body.cancellation_reason = reason;
+        self.change(merchant, &seen, payment.id, Change::Void, Some(intent)).await
+    }
+
+    async fn change(
+        &self,
+        merchant: &Merchant,
+        seen: &Seen,
+        payment: baton_types::PaymentId,
+        change: Change,
+        intent: Option<Stored<Intent>>,
+    ) -> Result<Seen, Fault> {
+        let written = intent.clone();
+        let alongside = written.map(|intent| {
+            Box::new(move |_: &Payment, _: CallId| vec![intent.write()]) as baton_engine::Alongside
+        });
+        let caller = merchant.caller;
+        match self.engine.change_alongside(caller, payment, change, alongside).await {
+            Ok(answered) => {
+                let intent = intent.unwrap_or_else(|| seen.intent.clone());
+                Ok(Seen { intent, payment: Some(answered.payment) })
+            }
+            Err(EngineError::StillRunning) => self.see(merchant, &seen.intent.body.id).await,
+            Err(EngineError::Refused(Refusal::TooMuch { .. })) => Err(Fault::CaptureTooMuch),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// A page of intents, newest first.
+    ///
+    /// # Errors
+    /// The store does not answer.
+    pub async fn list(
+        &self,
+        merchant: &Merchant,
+        mut query: DocumentQuery,
+    ) -> Result<Vec<Seen>, Fault> {
+        query.merchant = merchant.caller.merchant;
+        query.kind = Intent::KIND.to_owned();
+        let mut seen = Vec::new();
+        for intent in page::<Intent>(self.engine.store().as_ref(), &query).await? {
+            seen.push(self.seen(merchant, intent).await?);
+        }
+        Ok(seen)
+    }
+
+    /// Whether a browser with this secret may see and confirm the intent.
+    ///
+    /// # Errors
+    /// `ClientSecret`, or `Expired`.
+    pub fn check_client(&self, intent: &Intent, secret: Option<&str>) -> Result<(), Fault> {
+        if secret != Some(intent.client_secret.as_str()) {
+            return Err(Fault::ClientSecret);
+        }
+        if self.now() >= intent.expires_at { Err(Fault::Expired) } else { Ok(()) }
+    }
+
+    /// An intent as it is stored, with its last payment.
+    ///
+    /// # Errors
+    /// `NotFound`.
+    pub async fn see(&self, merchant: &Merchant, id: &str) -> Result<Seen, Fault> {
+        let intent = self.load::<Intent>(merchant.caller.merchant, id).await?;
+        self.seen(merchant, intent.ok_or(Fault::NotFound("payment"))?).await
+    }
+
+    async fn seen(&self, merchant: &Merchant, intent: Stored<Intent>) -> Result<Seen, Fault> {
+        let payment = match intent.body.tries.last() {
+            Some(id) => Some(self.engine.payment(merchant.caller, *id).await?),
+            None => None,
+        };
+        Ok(Seen { intent, payment })
+    }
+
+    async fn apply(
+        &self,
+        merchant: &Merchant,
+        intent: &mut Stored<Intent>,
+        change: IntentChange,
+    ) -> Result<Option<CardInput>, Fault> {
+        let mut person = serde_json::Map::new();
+        for name in ["name", "email", "phone", "phone_country_code"] {
+            if let Some(value) = change.details.get(name) {
+                person.insert(name.to_owned(), value.clone());
+            }
+        }
+        let body = &mut intent.body;
+        body.amount = change.amount.unwrap_or(body.amount);
+        body.currency = change.currency.unwrap_or(body.currency);
+        body.capture = change.capture.unwrap_or(body.capture);
+        body.authentication = change.authentication.unwrap_or(body.authentication);
+        body.setup_future_usage = change.setup_future_usage.or(body.setup_future_usage);
+        body.return_url = change.return_url.or(body.return_url.take());
+        body.description = change.description.or(body.description.take());
+        body.details.extend(change.details);
+        if let Some(customer) = change.customer {
+            self.ensure_customer(merchant, &customer, person).await?;
+            intent.body.customer = Some(customer);
+        }
+        if let Some(card) = &change.card {
+            let (masked, holder) = (card.masked.clone(), card.holder.clone());
+            let has_cvv = card.cvv.is_some();
+            let card = CardKept { masked, holder, record: None, has_cvv };
+            intent.body.method = Some(Method { kind: change.method_kind, card });
+        }
+        Ok(change.card)
+    }
+
+    /// Seals a card's number under the intent's id, and keeps its CVC in memory.
+    async fn keep_card(
+        &self,
+        merchant: &Merchant,
+        intent: &mut Stored<Intent>,
+        card: CardInput,
+    ) -> Result<(), Fault> {
+        let now = self.now();
+        let id = intent.body.id.clone();
+        let (vault, tenant) = (self.engine.vault(), merchant.caller.tenant());
+        vault.put(tenant, SealedKind::IntentCard, &id, &card.number, now).await?;
+        if let Some(cvv) = card.cvv {
+            let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+            if waiting.len() >= CVVS_MAX {
+                waiting.retain(|_, (until, _)| *until > now);
+            }
+            if waiting.len() < CVVS_MAX {
+                let until = now.plus_millis(CVV_MS);
+                waiting.insert((merchant.caller.merchant, id.clone()), (until, cvv));
+            }
+        }
+        if let Some(method) = &mut intent.body.method {
+            method.card.record = Some(id);
+        }
+        Ok(())
+    }
+
+    /// The card of an intent that is being confirmed; from here on only this request has it.
+    async fn kept_card(
+        &self,
+        merchant: &Merchant,
+        intent: &Stored<Intent>,
+        record: Option<&str>,
+    ) -> Result<PaidWith, Fault> {
+        let method = intent.body.method.as_ref().ok_or(Fault::Missing("payment_method_data"))?;
+        let record = record.ok_or(Fault::Missing("payment_method_data"))?;
+        let (vault, tenant) = (self.engine.vault(), merchant.caller.tenant());
+        let number = vault.get(tenant, SealedKind::IntentCard, record).await?;
+        let number = number.ok_or(Fault::Missing("payment_method_data"))?;
+        let key = (merchant.caller.merchant, intent.body.id.clone());
+        let cvv = self.waiting.lock().unwrap_or_else(PoisonError::into_inner).remove(&key);
+        let cvv = cvv.filter(|(until, _)| *until > self.now()).map(|(_, cvv)| cvv);
+        if method.card.has_cvv && cvv.is_none() {
+            return Err(Fault::Missing("card_cvc"));
+        }
+        let (masked, holder) = (method.card.masked.clone(), method.card.holder.clone());
+        paid_with(CardInput { number, masked, cvv, holder })
+    }
+
+    async fn drop_card(&self, merchant: &Merchant, record: &str) {
+        let (vault, tenant) = (self.engine.vault(), merchant.caller.tenant());
+        if let Err(error) = vault.remove(tenant, SealedKind::IntentCard, record).await {
+            tracing::warn!(%error, "a card that is not needed any more stays in the vault");
+        }
+    }
+
+    /// The names of the engine's accounts to try, in order.
+    async fn route(&self, merchant: &Merchant, intent: &Intent) -> Result<Vec<String>, Fault> {
+        let mut connectors = self.connectors(merchant, Some(&intent.profile)).await?;
+        // The oldest first: what was set up first is the primary one.
+        connectors.reverse();
+        let takes = |account: &ConnectorAccount| account.takes_card(intent.amount, intent.currency);
+        let named = connectors.into_iter().map(|stored| stored.body).filter(takes);
+        let names: Vec<String> = named.map(|account| account.id).collect();
+        if names.is_empty() { Err(Fault::NoConnector) } else { Ok(names) }
+    }
+
+    fn purchase(
+        &self,
+        intent: &Intent,
+        card: PaidWith,
+        accounts: Vec<String>,
+        payer: Option<Payer>,
+    ) -> Purchase {
+        let challenge = match (intent.authentication, &intent.return_url) {
+            (Authentication::ThreeDs, Some(url)) => Some(Challenge { return_url: url.clone() }),
+            (Authentication::ThreeDs, None) | (Authentication::NoThreeDs, _) => None,
+        };
+        Purchase {
+            kind: match intent.capture {
+                CaptureMethod::Automatic => OrderKind::Charge(intent.money()),
+                CaptureMethod::Manual | CaptureMethod::ManualMultiple => {
+                    OrderKind::Authorize(intent.money())
+                }
+            },
+            card: Some(card),
+            provider_token: None,
+            accounts,
+            merchant_ref: Some(intent.id.clone()),
+            brought: Brought::default(),
+            description: intent.description.clone(),
+            payer,
+            digital: None,
+            challenge,
+            doubt: DoubtMode::default(),
+        }
+    }
+}
+
+fn paid_with(card: CardInput) -> Result<PaidWith, Fault> {
+    let number = CardNumber::parse(card.number.expose()).map_err(|error| Fault::Invalid {
+        field: "payment_method_data.card.card_number",
+        message: error.to_string(),
+    })?;
+    let (expiry, cvv, holder) = (card.masked.expiry, card.cvv, card.holder);
+    let card = Card { number, expiry, cvv, holder };
+    Ok(PaidWith { card, network_token: None, three_ds: None })
+}
+
+fn allow(seen: &Seen, flow: Flow) -> Result<(), Fault> {
+    let (status, capture) = (seen.status(), seen.intent.body.capture);
+    if flow.is_allowed(status, capture) {
+        return Ok(());
+    }
+    Err(Fault::WrongStatus { flow: flow.as_str(), status, expected: flow.expected(capture) })
+}
