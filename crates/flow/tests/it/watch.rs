@@ -68,7 +68,17 @@ impl Watch {
         if let Next::Try(_) = next(payment, payment.updated_at) {
             expected.extend(last_attempt(payment));
         }
-        assert_eq!(self.timers.keys().copied().collect::<BTreeSet<_>>(), expected);
+        // That timer may outlive its reason: it is cleared when it comes due.
+        let until = payment.order.failover_until;
+        let is_left = |(call, at): &(&CallId, &Timestamp)| {
+            **at == until && payment.call(**call).unwrap().is_concluded()
+        };
+        let left: BTreeSet<CallId> =
+            self.timers.iter().filter(is_left).map(|(call, _)| *call).collect();
+        let timers = self.timers.keys().copied();
+        let timers: BTreeSet<CallId> =
+            timers.filter(|id| expected.contains(id) || !left.contains(id)).collect();
+        assert_eq!(timers, expected);
     }
 
     /// At most one attempt has taken money or still can.
