@@ -9,7 +9,9 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::config::{self, Config, Flags};
 use crate::explain::explained;
-use crate::{audit, bench, connectors, demo, doctor, explain, keys, node, sandbox, server, vault};
+use crate::{
+    audit, bench, connectors, demo, doctor, explain, keys, node, sandbox, server, simulate, vault,
+};
 
 /// Baton, a payment orchestrator: one API in front of many payment providers, with failover that cannot
 /// double charge.
@@ -42,6 +44,8 @@ enum Command {
     Doctor(doctor::Doctor),
     /// Say what a code means, whether money was moved, and what to do.
     Explain(explain::Explain),
+    /// Send payments through every fault, in simulated time, and compare policies of failover.
+    Simulate(simulate::Simulate),
     /// Measure what a payment costs on this machine: a server, a sandbox and a load, and what the server adds.
     Bench(bench::Bench),
 }
@@ -111,6 +115,7 @@ pub(crate) async fn run(cli: Cli) -> Result<ExitCode, String> {
         Command::Keys(command) => keys::run(command).await,
         Command::Audit(command) => audit::run(command).await,
         Command::Vault(command) => vault::run(command).await,
+        Command::Simulate(command) => simulate::run(command).await,
         Command::Bench(command) => bench::run(command).await,
         Command::Migrate(command) => migrate(command).await,
         Command::Connectors(command) => connectors::run(command),

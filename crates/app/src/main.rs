@@ -24,6 +24,7 @@ mod node;
 mod sandbox;
 mod server;
 mod signals;
+mod simulate;
 mod style;
 mod tls;
 mod vault;

@@ -7,7 +7,7 @@ use baton_connect::{
     Call, Challenge, Connector, Decoded, HttpCall, HttpReply, LookUp, Looked, Operation,
     OperationKind, Parent, Payer, Purchase, Question, Source, Subject,
 };
-use baton_flow::{CallId, CallState, OrderKind, Payment};
+use baton_flow::{CallId, CallState, OrderKind, Payment, mutated};
 use baton_types::DeclineCode;
 use baton_types::outcome::{Doubt, Finding, NotSent, Outcome};
 use baton_wire::{Exchange, Target};
@@ -178,6 +178,11 @@ async fn sequence(
             Exchange::Lost(why) => Outcome::Unknown { why },
             Exchange::Reply(reply) => match connector.decode(operation, &account.cx, &call, &reply)
             {
+                Decoded::Outcome(Outcome::Unknown { why: Doubt::InProgress })
+                    if mutated("a_repeat_that_is_refused_is_a_refusal") =>
+                {
+                    Outcome::NotSent { why: NotSent::ClosedBeforeSending }
+                }
                 Decoded::Outcome(outcome) => outcome,
                 Decoded::Next(mut next) => {
                     // It may have moved money although it asks for more.

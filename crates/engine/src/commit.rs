@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use baton_flow::{CallId, CallState, Event, Owner, Payment, Timer, snapshot};
+use baton_flow::{CallId, CallState, Event, Owner, Payment, Timer, mutated, snapshot};
 use baton_store::{
     CommitError, EventRow, OutboxRow, PaymentRow, ReferenceKind, ReferenceRow, Store, StoreError,
     TimerRow, Write, WriteSet,
@@ -197,6 +197,7 @@ pub(crate) async fn commit(
     let mut was_in_doubt = false;
     loop {
         match store.commit(build()?).await {
+            Err(CommitError::InDoubt) if mutated("in_doubt_is_committed") => return Ok(()),
             Err(CommitError::InDoubt) => {
                 was_in_doubt = true;
                 tracing::warn!(payment = %payment.id, "the acknowledgement of a commit was lost");

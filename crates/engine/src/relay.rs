@@ -7,7 +7,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use baton_flow::mutated;
 use baton_store::OutboxRow;
+use baton_types::EventId;
 
 use crate::inner::Inner;
 use crate::resolver::paused;
@@ -42,8 +44,9 @@ pub(crate) fn start(engine: &Arc<Inner>) {
     let tracker = engine.tracker.clone();
     tracker.spawn(async move {
         let stopping = engine.stopping.clone();
+        let mut cursor = None;
         loop {
-            let published = publish_once(&engine).await;
+            let published = publish_once(&engine, &mut cursor).await;
             let stop = if published < BATCH as usize {
                 paused(&stopping, IDLE).await
             } else {
@@ -56,9 +59,9 @@ pub(crate) fn start(engine: &Arc<Inner>) {
     });
 }
 
-async fn publish_once(engine: &Inner) -> usize {
+async fn publish_once(engine: &Inner, cursor: &mut Option<EventId>) -> usize {
     let now = engine.clock.now();
-    let rows = match engine.store.lease_outbox(now, now.plus_millis(LEASE_MS), BATCH).await {
+    let mut rows = match engine.store.lease_outbox(now, now.plus_millis(LEASE_MS), BATCH).await {
         Ok(rows) if rows.is_empty() => return 0,
         Ok(rows) => rows,
         Err(error) => {
@@ -66,13 +69,17 @@ async fn publish_once(engine: &Inner) -> usize {
             return 0;
         }
     };
+    let ids: Vec<_> = rows.iter().map(|row| row.id).collect();
+    if mutated("outbox_by_cursor") {
+        rows.retain(|row| cursor.is_none_or(|newest| row.id > newest));
+        *cursor = ids.iter().copied().max().max(*cursor);
+    }
     if let Err(why) = engine.sink.publish(&rows).await {
         tracing::warn!(%why, count = rows.len(), "events cannot be published; they stay");
         return 0;
     }
-    let ids: Vec<_> = rows.iter().map(|row| row.id).collect();
     if let Err(error) = engine.store.ack_outbox(&ids).await {
         tracing::warn!(%error, "published events are published again");
     }
-    rows.len()
+    ids.len()
 }

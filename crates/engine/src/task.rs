@@ -7,7 +7,9 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use baton_flow::{CallId, CallState, Effect, Event, Facts, Input, Payment, Refusal, Verdict};
+use baton_flow::{
+    CallId, CallState, Effect, Event, Facts, Input, Payment, Refusal, Verdict, mutated,
+};
 use baton_store::{CommitError, Guard, IdempotencyRow, Write};
 use baton_types::Timestamp;
 use baton_types::outcome::{Finding, NotSent, Outcome};
@@ -189,6 +191,15 @@ impl Task {
                     // Not planned by this task: it is never sent.
                     None => continue,
                 },
+                #[cfg(feature = "mutations")]
+                Some(Effect::LookUp(id))
+                    if !self.live && mutated("restart_a_call_from_its_row") =>
+                {
+                    match self.restart(id).await {
+                        Some(input) => input,
+                        None => continue,
+                    }
+                }
                 Some(Effect::LookUp(id)) => match self.look_up(id).await {
                     Some(input) => input,
                     None => continue,
@@ -223,6 +234,16 @@ impl Task {
         self.provider = self.provider.saturating_add(sent.took);
         self.learnt.extend(sent.learnt.map(|learnt| (id, learnt)));
         Input::Outcome { call: id, outcome: sent.outcome }
+    }
+
+    /// What must never be done: a stored call is sent again.
+    #[cfg(feature = "mutations")]
+    async fn restart(&mut self, id: CallId) -> Option<Input> {
+        let account = self.account_of(id).await?;
+        let template = self.payment.call(id)?.template.clone()?;
+        let call: baton_connect::HttpCall = serde_json::from_str(&template).ok()?;
+        let _answer = calls::ask(&account, &call, self.engine.wire.as_ref()).await;
+        self.look_up(id).await
     }
 
     async fn look_up(&mut self, id: CallId) -> Option<Input> {
@@ -313,7 +334,11 @@ impl Task {
             let mut draft = self.decide(input.clone()).await?;
             let version = self.payment.version.saturating_add(1);
             Arc::make_mut(&mut draft.payment).version = version;
-            match self.commit(&draft).await {
+            let committed = match self.commit(&draft).await {
+                Err(CommitError::Unavailable(_)) if mutated("send_before_it_is_durable") => Ok(()),
+                committed => committed,
+            };
+            match committed {
                 Ok(()) => {
                     self.payment = draft.payment;
                     *latest = Some(Arc::clone(&self.payment));
@@ -331,6 +356,10 @@ impl Task {
                     let fresh = self.engine.load(self.payment.merchant, self.payment.id).await;
                     let fresh = fresh.map_err(Stopped::Store)?;
                     let fresh = fresh.ok_or(Stopped::Store(EngineError::Internal))?;
+                    if mutated("decide_on_what_was_read_before") {
+                        Arc::make_mut(&mut self.payment).version = fresh.version;
+                        continue;
+                    }
                     self.payment = Arc::new(fresh);
                 }
                 Err(CommitError::Conflict(Guard::IdempotencyKey)) => return Err(Stopped::KeyTaken),
@@ -367,7 +396,10 @@ impl Task {
                     draft.planned.push(id);
                     match self.prepare(&draft.payment, id, &facts, started).await {
                         Ok(prepared) => {
-                            if let Some(template) = prepared.template() {
+                            let template = prepared.template();
+                            #[cfg(feature = "mutations")]
+                            let template = self.with_card(template);
+                            if let Some(template) = template {
                                 Arc::make_mut(&mut draft.payment).attach_template(id, template);
                             }
                             draft.prepared.insert(id, prepared);
@@ -385,6 +417,14 @@ impl Task {
         Ok(draft)
     }
 
+    /// What must never be done: the card goes into what is stored.
+    #[cfg(feature = "mutations")]
+    fn with_card(&self, template: Option<String>) -> Option<String> {
+        let card = self.purchase.as_ref().and_then(|purchase| purchase.card.as_ref());
+        let shown = card.filter(|_| mutated("store_the_card"));
+        shown.map_or(template, |held| Some(held.card.number.expose().to_owned()))
+    }
+
     async fn prepare(
         &self,
         payment: &Payment,
@@ -398,6 +438,8 @@ impl Task {
             self.engine.accounts.of_candidate(payment, candidate, self.inline.as_ref()).await;
         let account = account.ok().flatten().ok_or(NotSent::NotConfigured)?;
         let window = Duration::from_millis(u64::try_from(facts.send_window_ms).unwrap_or(0));
+        let late = mutated("send_after_the_deadline");
+        let window = if late { Duration::from_secs(3_600) } else { window };
         let send_by = started.checked_add(window).unwrap_or(started);
         let known = self.purchase.as_ref().map(|purchase| &purchase.facts);
         calls::prepare(payment, id, account, known, self.engine.wire.as_ref(), send_by)
@@ -439,7 +481,7 @@ impl Task {
 
     /// The idempotency key is claimed with the first plan, and given back when nothing was attempted.
     fn idempotency(&self, draft: &Draft) -> Option<Write> {
-        let claim = self.claim.as_ref()?;
+        let claim = self.claim.as_ref().filter(|_| !mutated("claim_no_key"))?;
         let subject = *self.mine.first().or(draft.planned.first())?;
         let (merchant, key) = (draft.payment.merchant, claim.key.clone());
         match (self.mine.is_empty(), nothing_was_attempted(&draft.payment, subject)) {

@@ -6,6 +6,7 @@ use baton_types::outcome::{Doubt, Finding, Outcome};
 use crate::amounts;
 use crate::call::{Call, CallId, CallState, Closure, next_on_schedule};
 use crate::failover::{self, Next};
+use crate::mutation::mutated;
 use crate::payment::{
     Amounted, Candidate, OrderKind, Payment, Standing, Verdict, Void, VoidReason, was_approved,
 };
@@ -60,7 +61,7 @@ impl<'a> Draft<'a> {
             return Err(Refusal::Concluded);
         }
         let outcome = believable(outcome, call, asked);
-        if outcome.is_open() && moves_money {
+        if outcome.is_open() && moves_money && !mutated("unknown_is_failed") {
             let is_first = call.open_since.is_none();
             call.open(outcome.clone(), self.facts.now);
             self.step.events.push(Event::InDoubt { call: id, outcome });
@@ -190,7 +191,7 @@ impl<'a> Draft<'a> {
     /// for its time: an open attempt's own timer comes back here, a concluded one's is set for it.
     fn plan_owed_void(&mut self, attempt: u16, why: VoidReason) {
         let payment = &self.step.next;
-        if payment.voids_of(attempt).count() >= VOIDS_MAX {
+        if payment.voids_of(attempt).count() >= VOIDS_MAX || mutated("forget_the_void") {
             return;
         }
         let first = payment.voids_of(attempt).next();
@@ -220,7 +221,9 @@ impl<'a> Draft<'a> {
             OrderKind::Authorize(_) => {}
             OrderKind::Charge(_) | OrderKind::Tokenize => return Err(Refusal::NothingToCapture),
         }
-        none_open(payment, attempt, |id| matches!(id, CallId::Void(_)))?;
+        if !mutated("capture_while_a_void_is_in_doubt") {
+            none_open(payment, attempt, |id| matches!(id, CallId::Void(_)))?;
+        }
         let sums = amounts::of(payment).ok_or(Refusal::NothingApproved)?;
         within(amount, sums.capturable())?;
         if payment.captures.len() >= MODIFICATIONS_MAX {
@@ -290,15 +293,19 @@ impl<'a> Draft<'a> {
             amount,
         });
         let gone_at = send_by.plus_millis(OWNER_GRACE_MS);
-        self.step.timers.push(Timer::Set { call: id, at: gone_at });
+        if !mutated("no_timer_for_a_plan") {
+            self.step.timers.push(Timer::Set { call: id, at: gone_at });
+        }
         self.step.effects.push(Effect::Call(id));
+        let sent = if mutated("absence_counts_from_the_plan") { now } else { send_by };
+        let quiet = |ms: i64| if mutated("absence_counts_from_the_plan") { 0 } else { ms };
         Call {
             key: reference.clone(),
             reference,
             owner: self.facts.owner.clone(),
             planned_at: now,
             send_by,
-            absent_after: at.quiet_ms.map(|ms| send_by.plus_millis(ms)),
+            absent_after: at.quiet_ms.map(|ms| sent.plus_millis(quiet(ms))),
             replay_until: at.replay_ms.map(|ms| now.plus_millis(ms)),
             template: None,
             learnt: None,
@@ -327,6 +334,9 @@ impl<'a> Draft<'a> {
 fn reference(payment: &Payment, id: CallId) -> String {
     let text = payment.id.to_string();
     let bare = text.split_once('_').map_or(text.as_str(), |(_, bare)| bare);
+    if mutated("one_reference_for_all_calls") {
+        return format!("{bare}-a1");
+    }
     format!("{bare}-{id}")
 }
 

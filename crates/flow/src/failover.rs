@@ -7,6 +7,7 @@ use baton_types::outcome::Outcome;
 use baton_types::{DeclinedBy, Timestamp};
 
 use crate::call::{Call, Closure};
+use crate::mutation::mutated;
 use crate::payment::{DoubtMode, OrderKind, Payment, Standing, VoidReason, numbered};
 
 /// What the rule says.
@@ -47,6 +48,7 @@ pub fn next(payment: &Payment, now: Timestamp) -> Next {
             return Next::Wait;
         };
         match standing {
+            Standing::Open(_) if mutated("fail_over_on_a_lost_answer") => {}
             Standing::Running | Standing::Open(_) => return Next::Wait,
             Standing::Approved(_) => return Next::Stop(Stop::Approved),
             Standing::Failed(outcome) => {
@@ -64,7 +66,7 @@ pub fn next(payment: &Payment, now: Timestamp) -> Next {
     if payment.attempts.len() >= payment.order.candidates.len() {
         return Next::Stop(Stop::Exhausted);
     }
-    if now >= payment.order.failover_until {
+    if now >= payment.order.failover_until && !mutated("fail_over_at_any_time") {
         return Next::Stop(Stop::TooLate);
     }
     Next::Try(payment.attempts.len())
@@ -104,6 +106,7 @@ fn after_closure(payment: &Payment, attempt: u16, how: Closure) -> Option<Stop> 
     }
     match (how, payment.order.kind) {
         (Closure::Voided | Closure::Fenced, _) => None,
+        (Closure::Absent, _) if mutated("an_absent_sale_is_over") => None,
         // A second hold is a nuisance; a second sale is a double charge.
         (Closure::Absent, OrderKind::Authorize(_) | OrderKind::Tokenize) => None,
         (Closure::Absent, OrderKind::Charge(_)) => Some(Stop::AbsentSale),

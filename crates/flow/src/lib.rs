@@ -11,12 +11,14 @@ pub mod amounts;
 mod call;
 mod draft;
 pub mod failover;
+pub mod mutation;
 mod payment;
 pub mod snapshot;
 mod step;
 
 pub use amounts::Sums;
 pub use call::{Call, CallId, CallState, Check, Closure, Owner};
+pub use mutation::mutated;
 pub use payment::{
     Amounted, Candidate, DoubtMode, Failure, Order, OrderKind, Payment, RetryDeclines, Standing,
     Verdict, Void, VoidReason,

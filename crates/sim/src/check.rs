@@ -4,19 +4,21 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use baton_flow::{CallId, CallState, Payment, Standing, Verdict, VoidReason, amounts, snapshot};
-use baton_store::Store as _;
+use baton_flow::{
+    CallId, CallState, Event, Payment, Standing, Verdict, VoidReason, amounts, snapshot,
+};
+use baton_store::{PaymentQuery, Store as _};
+use baton_types::Timestamp;
 use baton_types::outcome::Outcome;
 
 use crate::client::{Record, Told};
 use crate::provider::Dialect;
 use crate::provider::books::{Decline, Paid, Verdict as Made};
-use crate::secrets;
 use crate::summary::{Rule, Totals, Violation};
 use crate::world::World;
 
-/// How many violations a world reports at most: they have one cause, mostly.
-const REPORTED: usize = 20;
+/// How many violations of a rule a world reports at most: they have one cause, mostly.
+const REPORTED: usize = 5;
 
 /// A payment at a provider, with its place.
 struct There {
@@ -52,7 +54,7 @@ pub(crate) async fn world(world: &World, seed: u64) -> Totals {
     for record in &records {
         check.order(record);
     }
-    if let Some(what) = secrets::found(&world.database.memory, world.caller().merchant).await {
+    if let Some(what) = world.database.secret() {
         check.breaks(Rule::NoSecretStored, 0, what);
     }
     check.totals
@@ -61,7 +63,8 @@ pub(crate) async fn world(world: &World, seed: u64) -> Totals {
 impl Check<'_> {
     fn breaks(&mut self, rule: Rule, order: u64, what: String) {
         // Of a policy that is known to be wrong, only the sums are of interest.
-        if self.world.mode.is_hasty() || self.totals.violations.len() >= REPORTED {
+        let known = self.totals.violations.iter().filter(|known| known.rule == rule).count();
+        if self.world.mode.is_hasty() || known >= REPORTED {
             return;
         }
         self.totals.violations.push(Violation { rule, seed: self.seed, order, what });
@@ -82,7 +85,18 @@ impl Check<'_> {
     }
 
     async fn read_store(&mut self) -> Result<(), String> {
-        let query = secrets::everything(self.world.caller().merchant);
+        let query = PaymentQuery {
+            merchant: self.world.caller().merchant,
+            test: true,
+            from: Timestamp::from_millis(0),
+            to: Timestamp::from_millis(i64::MAX),
+            after: None,
+            account: None,
+            kinds: Vec::new(),
+            statuses: Vec::new(),
+            merchant_ref: None,
+            limit: u32::MAX,
+        };
         let rows = self.world.database.memory.payments(&query).await;
         for row in rows.map_err(|error| error.to_string())? {
             let payment = snapshot::decode(row.schema, &row.snapshot).map_err(|e| e.to_string())?;
@@ -95,7 +109,40 @@ impl Check<'_> {
                 );
                 self.breaks(Rule::EventsPublished, order.unwrap_or(0), what);
             }
+            self.in_turn(order.unwrap_or(0), &payment).await?;
             self.ours.entry(order.unwrap_or(0)).or_default().push(payment);
+        }
+        Ok(())
+    }
+
+    /// Captures and voids were planned in turn, by the order of their events: clocks may have jumped.
+    async fn in_turn(&mut self, order: u64, payment: &Payment) -> Result<(), String> {
+        if payment.captures.is_empty() || payment.voids.is_empty() {
+            return Ok(());
+        }
+        let rows = self.world.database.memory.events(payment.merchant, payment.id).await;
+        let mut open: BTreeSet<CallId> = BTreeSet::new();
+        for row in rows.map_err(|error| error.to_string())? {
+            let events: Vec<Event> = serde_json::from_str(&row.body).map_err(|e| e.to_string())?;
+            for event in events {
+                match event {
+                    Event::Planned { call, .. } => {
+                        let other = open.iter().find(|other| overtakes(call, **other));
+                        if let Some(other) = other {
+                            let what = format!(
+                                "{}: {call} was planned while {other} was in doubt",
+                                payment.id
+                            );
+                            self.breaks(Rule::OneAtATime, order, what);
+                        }
+                        open.insert(call);
+                    }
+                    Event::Concluded { call, .. } | Event::Closed { call, .. } => {
+                        open.remove(&call);
+                    }
+                    Event::Opened { .. } | Event::InDoubt { .. } | Event::Checked { .. } => {}
+                }
+            }
         }
         Ok(())
     }
@@ -361,6 +408,14 @@ impl Check<'_> {
             }
         }
     }
+}
+
+/// Whether a call may not be planned while another is in doubt.
+fn overtakes(planned: CallId, open: CallId) -> bool {
+    matches!(
+        (planned, open),
+        (CallId::Capture(_), CallId::Void(_)) | (CallId::Void(_), CallId::Capture(_))
+    )
 }
 
 /// Whether a payment at a provider is the one that its order was approved by, whatever became of it since.

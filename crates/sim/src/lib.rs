@@ -17,6 +17,8 @@ mod everywhere;
 mod faults;
 mod gate;
 mod kit;
+#[cfg(feature = "mutations")]
+pub mod mutations;
 mod network;
 mod provider;
 mod published;

@@ -4,8 +4,8 @@
 //! not, and a node that dies in between never learns which. Once no more orders come, questions for due work wait
 //! until there is some, so that days pass quickly; a database may answer slowly.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -37,6 +37,7 @@ pub(crate) struct Database {
     /// Whether questions for due work wait until there is some.
     waits: AtomicBool,
     changed: Notify,
+    secret: Mutex<Option<String>>,
 }
 
 /// What befalls a commit.
@@ -64,6 +65,7 @@ impl Database {
             calm: AtomicBool::new(false),
             waits: AtomicBool::new(false),
             changed: Notify::new(),
+            secret: Mutex::default(),
         }
     }
 
@@ -90,6 +92,19 @@ impl Database {
             until.store(0, Ordering::Relaxed);
         }
         self.calm.store(true, Ordering::Relaxed);
+    }
+
+    /// What is about to be stored is searched for the card, once it is noted that it was found.
+    fn scan(&self, set: &WriteSet) {
+        if let Some(found) = crate::secrets::found(set) {
+            let mut first = self.secret.lock().unwrap_or_else(PoisonError::into_inner);
+            first.get_or_insert(found);
+        }
+    }
+
+    /// Where the card was found first, if it was.
+    pub(crate) fn secret(&self) -> Option<String> {
+        self.secret.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     fn is(&self, until: &AtomicI64) -> bool {
@@ -205,6 +220,7 @@ impl Store for NodeStore {
     async fn commit(&self, set: WriteSet) -> Result<(), CommitError> {
         self.gate.cross().await;
         let database = &self.database;
+        database.scan(&set);
         let (fate, takes) = database.fate();
         tokio::time::sleep(takes).await;
         let result = match fate {

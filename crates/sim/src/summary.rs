@@ -67,11 +67,13 @@ pub enum Rule {
     AnswersStand,
     /// No provider is tried later than the payment allows.
     NotTooLate,
+    /// No capture is planned while a void is in doubt, and no void while a capture is.
+    OneAtATime,
 }
 
 impl Rule {
     /// Every rule with its number in the design, and what is not checked yet.
-    pub const LISTED: [(&'static str, Option<Self>, &'static str); 13] = [
+    pub const LISTED: [(&'static str, Option<Self>, &'static str); 14] = [
         (
             "1",
             Some(Self::OneCapture),
@@ -93,6 +95,7 @@ impl Rule {
         ("", Some(Self::EventsPublished), "every committed event is published"),
         ("", Some(Self::AnswersStand), "what a client was told stays true"),
         ("", Some(Self::NotTooLate), "no account is tried later than the payment allows"),
+        ("", Some(Self::OneAtATime), "captures and voids do not overtake each other"),
     ];
 }
 

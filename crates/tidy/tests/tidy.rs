@@ -154,6 +154,33 @@ fn every_crate_takes_lints_and_versions_from_the_workspace() {
     }
 }
 
+/// The crates that may know of bugs on purpose, each as the feature `mutations`.
+const MUTABLE: &[&str] = &["flow", "engine", "sim"];
+
+#[test]
+fn bugs_on_purpose_stay_out_of_what_is_released() {
+    for (name, _) in MAY_DEPEND_ON {
+        let manifest = manifest(name);
+        let features = manifest.get("features").and_then(toml::Value::as_table);
+        let has = features.is_some_and(|features| features.contains_key("mutations"));
+        assert_eq!(has, MUTABLE.contains(name), "{name}");
+        // Nothing turns it on by itself: no default, no other feature, no dependency.
+        let default = features.is_some_and(|features| features.contains_key("default"));
+        assert!(!(has && default), "{name} has bugs to choose from and default features");
+        let text = fs::read_to_string(root().join("crates").join(name).join("Cargo.toml")).unwrap();
+        let named = text.lines().filter(|line| line.contains("mutations"));
+        for line in named {
+            let own = line.starts_with("mutations = [")
+                || ["name = \"mutations\"", "required-features = [\"mutations\"]"].contains(&line);
+            assert!(own && MUTABLE.contains(name), "{name}: {line}");
+        }
+    }
+    // An optimised build with them is refused by the compiler.
+    let gate = fs::read_to_string(root().join("crates/flow/src/mutation.rs")).unwrap();
+    let refused = "#[cfg(all(feature = \"mutations\", not(debug_assertions)))]\ncompile_error!(";
+    assert!(gate.contains(refused));
+}
+
 #[test]
 fn pure_crates_are_pure() {
     for name in PURE {

@@ -8,4 +8,6 @@
 )]
 
 mod everywhere;
+#[cfg(feature = "mutations")]
+mod mutated;
 mod worlds;
