@@ -217,11 +217,14 @@ fn read_new_key(body: &[u8], caller: Caller, now: Timestamp) -> Result<NewKey, F
     if scopes.is_empty() {
         return Err(fields.error("scopes", "The list is empty."));
     }
-    let expires_at = match fields.plain_text("expires_at", 64)? {
-        None => None,
-        Some(text) => Some(Timestamp::parse_rfc3339(&text).map_err(|_| {
+    // An empty text is no time; to take it for "never" would make a key that never ends.
+    let expires_at = if fields.has("expires_at") {
+        let text = fields.required_text("expires_at", 64)?;
+        Some(Timestamp::parse_rfc3339(text.trim()).map_err(|_| {
             fields.error("expires_at", "It must be a time like 2027-01-31T00:00:00Z.")
-        })?),
+        })?)
+    } else {
+        None
     };
     if expires_at.is_some_and(|expires| expires <= now) {
         return Err(fields.error("expires_at", "It must lie in the future."));
@@ -256,14 +259,27 @@ mod tests {
     use super::*;
     use crate::fields::asked::assert_described;
 
+    fn read(body: &str) -> Result<NewKey, FieldError> {
+        let merchant = baton_types::MerchantId::parse("mer_01m8byr6xhfaqsnwkk57p3wxw6").unwrap();
+        let caller = Caller { merchant, sandbox: false, key: None };
+        read_new_key(body.as_bytes(), caller, Timestamp::from_millis(0))
+    }
+
     #[test]
     fn what_is_described_is_what_is_read() {
         assert_described::<NewKeyRequest>(|| {
-            let merchant =
-                baton_types::MerchantId::parse("mer_01m8byr6xhfaqsnwkk57p3wxw6").unwrap();
-            let caller = Caller { merchant, sandbox: false, key: None };
-            let body = br#"{"sandbox": true, "rate_limit": 1}"#;
-            assert!(read_new_key(body, caller, Timestamp::from_millis(0)).is_ok());
+            let body =
+                r#"{"sandbox": true, "rate_limit": 1, "expires_at": "2027-01-31T00:00:00Z"}"#;
+            assert!(read(body).is_ok());
         });
+    }
+
+    #[test]
+    fn an_end_that_cannot_be_read_is_not_taken_for_never() {
+        for end in [r#""""#, r#"" ""#, r#""tomorrow""#, "5"] {
+            let body = format!(r#"{{"sandbox": true, "expires_at": {end}}}"#);
+            assert_eq!(read(&body).err().unwrap().field, "expires_at", "{end}");
+        }
+        assert_eq!(read(r#"{"sandbox": true, "expires_at": null}"#).ok().unwrap().expires_at, None);
     }
 }
