@@ -1,8 +1,10 @@
 //! One route: its method, its path, who may use it, what it says of itself, and its handler.
 
+use std::fmt;
 use std::sync::Arc;
 
 use axum::Router;
+use axum::extract::DefaultBodyLimit;
 use axum::handler::Handler;
 use axum::middleware::from_fn_with_state;
 use axum::routing::{MethodFilter, MethodRouter, on};
@@ -22,7 +24,6 @@ pub enum Access {
 }
 
 /// A route. There is no way to serve one without saying who may use it and what it does.
-#[derive(Debug)]
 pub struct Route {
     /// The method, as it is sent.
     pub method: &'static str,
@@ -32,6 +33,12 @@ pub struct Route {
     pub access: Access,
     pub(crate) doc: Doc,
     handler: MethodRouter<Arc<App>>,
+}
+
+impl fmt::Debug for Route {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {} ({:?})", self.method, self.path, self.access)
+    }
 }
 
 impl Route {
@@ -69,6 +76,12 @@ impl Route {
         doc: Doc,
     ) -> Self {
         Self { method: "DELETE", path, access, doc, handler: on(MethodFilter::DELETE, handler) }
+    }
+
+    /// Takes bodies of up to this many bytes, other than most routes.
+    pub(crate) fn body_max(mut self, bytes: usize) -> Self {
+        self.handler = self.handler.layer(DefaultBodyLimit::max(bytes));
+        self
     }
 
     pub(crate) fn add_to(self, router: Router<Arc<App>>, app: &Arc<App>) -> Router<Arc<App>> {

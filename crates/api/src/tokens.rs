@@ -25,6 +25,9 @@ use crate::route::{Access, Route};
 /// Longest text that is kept, in characters.
 const PAYLOAD_MAX: usize = 16_384;
 
+/// Largest body with a text to keep: JSON may spell a character with twelve bytes (two escapes of six).
+const BODY_MAX: usize = 12 * PAYLOAD_MAX + 4096;
+
 /// How long a token is.
 const TOKEN_LENGTH: usize = 32;
 
@@ -57,7 +60,8 @@ pub(crate) fn routes() -> Vec<Route> {
                 .gives::<TokenView>(StatusCode::CREATED, "The token.")
                 .header("Location", "Where the token can be read."),
             ),
-        ),
+        )
+        .body_max(BODY_MAX),
         Route::get(
             "/StringTokens/{token}",
             access,

@@ -73,6 +73,24 @@ async fn a_text_is_kept_read_and_forgotten() {
 }
 
 #[tokio::test]
+async fn the_longest_text_is_kept_however_json_spells_it() {
+    let server = Server::start().await;
+    for (spelled, meant) in [("x", "x"), ("日", "日"), ("\\u65e5", "日"), ("\\ud83e\\udde6", "🧦")]
+    {
+        let body = |length| format!("{{\"payload\": \"{}\"}}", spelled.repeat(length));
+        let seen = server.send("POST", "/StringTokens", body(16_384)).await;
+        assert_eq!(seen.status, 201, "{spelled}: {}", seen.body);
+        let token = seen.json()["token"].as_str().unwrap().to_owned();
+        let read = at(&server, "GET", &token, "").await.json();
+        assert!(read["clearPayload"] == json!(meant.repeat(16_384)), "{spelled}");
+        let seen = server.send("POST", "/StringTokens", body(16_385)).await;
+        assert_eq!((seen.status, seen.fault().0.as_str()), (400, "payload"), "{spelled}");
+    }
+    let seen = server.send("POST", "/StringTokens", " ".repeat(250_000)).await;
+    assert_eq!(seen.status, 413, "{seen:?}");
+}
+
+#[tokio::test]
 async fn a_stored_card_pays_as_often_as_it_is_named_and_a_cvv_once() {
     let server = Server::start().await;
     let (number, cvv) = (keep(&server, CARD).await, keep(&server, "739").await);
