@@ -1,7 +1,7 @@
 //! The OpenAPI description, made from the routes themselves: from what each says of itself and from the
 //! types that are really serialised. `docs/openapi.json` is its golden file.
 //!
-//! OpenAPI 3.0, like the public contract, because client generators know it best. What every route of a kind has in common
+//! OpenAPI 3.1, because 3.0 cannot say "this schema or null" in a way that validators can compile. What every route of a kind has in common
 //! (keys, headers, 401, 429, errors in a body) is written here once. Absent: what a single route does.
 
 mod doc;
@@ -11,9 +11,7 @@ pub(crate) mod types;
 use std::collections::BTreeMap;
 
 use http::StatusCode;
-use schemars::Schema;
 use schemars::generate::{SchemaGenerator, SchemaSettings};
-use schemars::transform::RecursiveTransform;
 use serde_json::{Map, Value, json};
 
 use crate::error::ValidationErrorMessage;
@@ -74,7 +72,7 @@ fn document(routes: &[Route]) -> Value {
     }
     let key = |name: &str| json!({ "type": "apiKey", "in": "header", "name": name });
     json!({
-        "openapi": "3.0.3",
+        "openapi": "3.1.0",
         "info": {
             "title": "Baton",
             "description": INTRODUCTION,
@@ -104,8 +102,10 @@ struct Schemas {
 impl Schemas {
     fn new() -> Self {
         let settings = || {
-            let plain = SchemaSettings::openapi3().with(|settings| settings.meta_schema = None);
-            plain.with_transform(RecursiveTransform(short_nullable))
+            SchemaSettings::draft2020_12().with(|settings| {
+                settings.meta_schema = None;
+                settings.definitions_path = "/components/schemas".into();
+            })
         };
         Self {
             read: settings().for_deserialize().into_generator(),
@@ -126,21 +126,6 @@ impl Schemas {
         all.append(&mut self.written.take_definitions(true));
         all
     }
-}
-
-/// "This schema or null" in the way that generators of clients understand: `nullable` beside a reference.
-fn short_nullable(schema: &mut Schema) {
-    let Some(Value::Array(either)) = schema.get("anyOf") else { return };
-    let [of, Value::Object(null)] = either.as_slice() else { return };
-    if null.get("nullable") != Some(&Value::Bool(true))
-        || null.get("enum") != Some(&json!([Value::Null]))
-    {
-        return;
-    }
-    let of = json!([of]);
-    schema.remove("anyOf");
-    schema.insert("allOf".to_owned(), of);
-    schema.insert("nullable".to_owned(), Value::Bool(true));
 }
 
 fn idempotency_key() -> Value {

@@ -52,7 +52,7 @@ pub(crate) fn routes() -> Vec<Route> {
             "/openapi.json",
             Access::Public,
             async |headers: HeaderMap| DESCRIPTION.answer(&headers),
-            file("OpenApi", "This description", "OpenAPI 3.0, made from the routes.", &of_json),
+            file("OpenApi", "This description", "OpenAPI 3.1, made from the routes.", &of_json),
         ),
         Route::get(
             "/docs",

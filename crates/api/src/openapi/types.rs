@@ -30,8 +30,7 @@ described!(
     json_schema!({
         "type": "number",
         "format": "decimal",
-        "exclusiveMinimum": true,
-        "minimum": 0,
+        "exclusiveMinimum": 0,
         "maximum": 999_999_999_999_u64,
         "description": "An amount in major units such as 10.23, with at most the currency's number of \
                         decimals. It is a decimal and never read or written through a binary fraction.",

@@ -4,7 +4,7 @@
 use std::sync::LazyLock;
 
 use baton_types::Timestamp;
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use crate::client::Seen;
 
@@ -78,41 +78,37 @@ fn resolve(value: &Value) -> &Value {
 /// Whether a value fits a schema of the description. A word of a schema that is not known here is an error.
 fn valid(schema: &Value, value: &Value, at: &str) -> Result<(), String> {
     let schema = resolve(schema).as_object().ok_or("no schema")?;
-    if value.is_null() && schema.get("nullable") == Some(&Value::Bool(true)) {
-        return Ok(());
-    }
     for (word, wanted) in schema {
-        if !holds(schema, word, wanted, value, at)? {
+        if !holds(word, wanted, value, at)? {
             return Err(format!("{at}: {value} against {word} {wanted}"));
         }
     }
     Ok(())
 }
 
-fn holds(
-    schema: &Map<String, Value>,
-    word: &str,
-    wanted: &Value,
-    value: &Value,
-    at: &str,
-) -> Result<bool, String> {
+fn is(kind: &Value, value: &Value) -> bool {
+    match kind.as_str().unwrap() {
+        "null" => value.is_null(),
+        "string" => value.is_string(),
+        "boolean" => value.is_boolean(),
+        "integer" => value.is_i64() || value.is_u64(),
+        "number" => value.is_number(),
+        "array" => value.is_array(),
+        "object" => value.is_object(),
+        other => panic!("an unknown type {other}"),
+    }
+}
+
+fn holds(word: &str, wanted: &Value, value: &Value, at: &str) -> Result<bool, String> {
     let number = |value: &Value| value.as_f64().unwrap_or_default();
     let length = value.as_str().map(|text| text.chars().count() as u64);
     let items = value.as_array().map(|items| items.len() as u64);
     Ok(match word {
-        "type" => match wanted.as_str().unwrap_or_default() {
-            "string" => value.is_string(),
-            "boolean" => value.is_boolean(),
-            "integer" => value.is_i64() || value.is_u64(),
-            "number" => value.is_number(),
-            "array" => value.is_array(),
-            "object" => value.is_object(),
-            other => return Err(format!("{at}: an unknown type {other}")),
+        "type" => match wanted.as_array() {
+            Some(either) => either.iter().any(|one| is(one, value)),
+            None => is(wanted, value),
         },
-        "allOf" => {
-            wanted.as_array().unwrap().iter().try_for_each(|one| valid(one, value, at))?;
-            true
-        }
+        "anyOf" => wanted.as_array().unwrap().iter().any(|one| valid(one, value, at).is_ok()),
         "properties" => {
             let Some(members) = value.as_object() else { return Ok(true) };
             for (name, member) in members {
@@ -141,17 +137,17 @@ fn holds(
             true
         }
         "enum" => wanted.as_array().unwrap().contains(value),
-        "minItems" => items >= wanted.as_u64(),
-        "maxItems" => items <= wanted.as_u64(),
-        "minLength" => length >= wanted.as_u64(),
-        "maxLength" => length <= wanted.as_u64(),
-        "minimum" if schema.contains_key("exclusiveMinimum") => number(value) > number(wanted),
+        "minItems" => items.is_none_or(|n| Some(n) >= wanted.as_u64()),
+        "maxItems" => items.is_none_or(|n| Some(n) <= wanted.as_u64()),
+        "minLength" => length.is_none_or(|n| Some(n) >= wanted.as_u64()),
+        "maxLength" => length.is_none_or(|n| Some(n) <= wanted.as_u64()),
+        "exclusiveMinimum" => number(value) > number(wanted),
         "minimum" => number(value) >= number(wanted),
         "maximum" => number(value) <= number(wanted),
         "format" if wanted == "date-time" => {
             value.as_str().is_some_and(|text| Timestamp::parse_rfc3339(text).is_ok())
         }
-        "format" | "pattern" | "nullable" | "description" | "exclusiveMinimum" => true,
+        "format" | "pattern" | "description" => true,
         other => return Err(format!("{at}: an unknown word {other}")),
     })
 }

@@ -21,17 +21,17 @@ class Description {
         this.document = document;
     }
 
-    // Follows a reference, also one that stands alone in `allOf` beside `nullable`.
+    // Follows a reference, also of what may be null.
     resolve(value) {
         if (value && value.$ref) {
             const target = value.$ref.slice(2).split("/").reduce((at, key) => at[key], this.document);
-            return { name: value.$ref.split("/").pop(), ...this.resolve(target) };
+            return this.resolve(target);
         }
-        const list = value && (value.allOf || value.anyOf || value.oneOf);
-        if (list && list.length === 1) {
-            const { allOf, anyOf, oneOf, ...rest } = value;
-            return { ...this.resolve(list[0]), ...rest };
+        if (value && value.anyOf) {
+            const { anyOf, ...rest } = value;
+            return { ...this.resolve(anyOf.find(({ type }) => type !== "null")), ...rest };
         }
+        if (value && Array.isArray(value.type)) return { ...value, type: value.type.find((type) => type !== "null") };
         return value || {};
     }
 
@@ -61,7 +61,8 @@ class Description {
         say("maxLength", (n) => `at most ${n} characters`);
         say("minItems", (n) => `at least ${n} entries`);
         say("maxItems", (n) => `at most ${n} entries`);
-        say("minimum", (n) => (resolved.exclusiveMinimum ? `more than ${n}` : `at least ${n}`));
+        say("minimum", (n) => `at least ${n}`);
+        say("exclusiveMinimum", (n) => `more than ${n}`);
         say("maximum", (n) => `at most ${n}`);
         say("pattern", (pattern) => `like ${pattern}`);
         say("enum", (words) => (words.length > 30 ? `one of ${words.length} words` : words.join(" | ")));
