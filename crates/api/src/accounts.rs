@@ -136,7 +136,7 @@ fn unavailable(doc: Doc) -> Doc {
 pub(crate) fn verified(doc: Doc) -> Doc {
     doc.gives::<ValidationErrorMessage<'_>>(
         StatusCode::CONFLICT,
-        "The gateway has no such call, or the account is declared by the server's configuration.",
+        "The gateway cannot be asked, or the account is declared by the server's configuration.",
     )
     .gives::<ValidationErrorMessage<'_>>(
         StatusCode::SERVICE_UNAVAILABLE,
@@ -436,7 +436,7 @@ pub(crate) fn explain(fault: &AccountFault, names: &FieldNames) -> Response {
         AccountFault::NotVerifiable => other(
             StatusCode::CONFLICT,
             "verify",
-            "The gateway has no call that would show whether it takes the credentials.",
+            "The gateway cannot be asked: it has no call for that, or the account has no address.",
         ),
         AccountFault::NoAnswer => {
             other(StatusCode::SERVICE_UNAVAILABLE, "", "The gateway gave no usable answer.")

@@ -295,6 +295,9 @@ impl Engine {
             return Ok(());
         }
         let connector = account.connector.as_ref().ok_or(AccountFault::NotVerifiable)?;
+        if account.target.is_none() {
+            return Err(AccountFault::NotVerifiable);
+        }
         let call = connector.check_credentials(&account.cx).ok_or(AccountFault::NotVerifiable)?;
         let reply = crate::calls::ask(account, &call, self.inner.wire.as_ref()).await;
         let reply = reply.ok_or(AccountFault::NoAnswer)?;

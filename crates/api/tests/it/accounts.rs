@@ -2,7 +2,7 @@
 
 use baton_engine::audit::Actor;
 use baton_engine::keys::Scope;
-use baton_engine::{AccountInput, Caller, Place, merchants};
+use baton_engine::{AccountFault, AccountInput, Caller, Place, merchants};
 use baton_store::Store as _;
 use baton_types::Secret;
 use serde_json::{Value, json};
@@ -187,6 +187,17 @@ async fn credentials_are_verified_at_the_provider_and_new_ones_used_at_once() {
     server.engine.put_account(caller, input, false).await.unwrap();
     assert_eq!(at(&server, "POST", "closed", "/verify").await.status, 503);
     assert_eq!(at(&server, "POST", "no-connector", "/verify").await.status, 409);
+    // A gateway without an address of its own: to try again would not help.
+    let live = Caller { sandbox: false, ..caller };
+    let input = AccountInput {
+        name: "no-address".to_owned(),
+        gateway: "Sandbox".to_owned(),
+        credentials: vec![("ApiKey".to_owned(), Secret::new(FIRST.to_owned()))],
+        place: Place::Gateway,
+        certificate: None,
+    };
+    let put = server.engine.put_account(live, input, true).await;
+    assert!(matches!(put, Err(AccountFault::NotVerifiable)), "{put:?}");
     assert_eq!(at(&server, "POST", "nowhere", "/verify").await.status, 404);
     assert_eq!(at(&server, "POST", "test-success", "/verify").await.json()["accepted"], true);
 }
