@@ -22,6 +22,10 @@ const PARTS = [
 
 async function main() {
     const server = await serve();
+    const { paths } = (await ask(server.url, "GET", "/openapi.json")).json;
+    for (const path of Object.keys(paths)) {
+        if (PARTS.filter((part) => new RegExp(part.paths).test(path)).length !== 1) throw new Error(`${path} is in no part, or in several`);
+    }
     const total = {};
     const sum = () => Object.values(total).reduce((a, b) => a + b, 0);
     const begun = Date.now();
