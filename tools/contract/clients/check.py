@@ -89,6 +89,10 @@ other = result(payments.gateway_authorize_with_http_info(order(20, "sandbox")))
 gone = Change(amount=20, currency="USD", ref_trans_id=other.gateway_reference, card=card())
 same(result(payments.gateway_void_with_http_info(gone)).operation_result_code, "Success")
 
+inline = {"paymentGatewayName": "Sandbox", "credentials": [{"key": "ApiKey", "value": "a-key-of-the-examples"}]}
+here = payments.gateway_charge(Auth.from_dict({**order(6, "test-failure").to_dict(), "paymentGatewayAccount": inline}))
+same((here.operation_result_code, here.gateway_name), ("Success", "Sandbox"))
+
 found = payments.gateway_status(Status(my_ref="py-hold"))
 same((found.operation_type, found.operation_result_code, found.gateway_reference), ("Status", "Success", held.gateway_reference))
 

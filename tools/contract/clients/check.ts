@@ -71,6 +71,10 @@ async function main(): Promise<void> {
     const other = await result(payments.gatewayAuthorizeRaw(order(20, "sandbox")));
     const gone = await result(payments.gatewayVoidRaw({ payToolsApiModelsCaptureVoidRequestModel: change(20, other) }));
     same(gone.operationResultCode, "Success");
+    const inline = { paymentGatewayName: "Sandbox", credentials: [{ key: "ApiKey", value: "a-key-of-the-examples" }] };
+    const here = await payments.gatewayCharge(order(6, "test-failure", NUMBER, { paymentGatewayAccount: inline }));
+    same([here.operationResultCode, here.gatewayName], ["Success", "Sandbox"]);
+
     const found = await payments.gatewayStatus({ payToolsApiModelsStatusRequestModel: { myRef: "ts-hold" } });
     same([found.operationType, found.operationResultCode, found.gatewayReference], ["Status", "Success", held.gatewayReference]);
 

@@ -29,6 +29,9 @@ const tokenize = operation("GatewayTokenize", "POST", "tokenize");
 const status = operation("GatewayStatus", "POST", "status");
 const change = (refTransId, amount) => ({ refTransId, amount, currency: "USD", card: card() });
 
+const inline = (body, money = true) =>
+    ({ ...body, ...(money ? { currency: "USD" } : {}), paymentGatewayAccount: { paymentGatewayName: "Sandbox", credentials: [{ key: "ApiKey", value: "an-inline-key-of-the-tour" }] } });
+
 const is = (code, reason) => (json) => {
     assert.equal(json.operationResultCode, code, JSON.stringify(json));
     assert.equal(json.success, code === "Success");
@@ -171,6 +174,13 @@ const rest = [
     accounts("without a key", 401, keyless),
     charge("at the new account", 202, order(4, ["tour-account"]), { check: is("Success") }),
     charge("at the account with a secret", 202, order(4, ["tour_sandbox"]), { check: is("Success") }),
+    charge("with inline credentials", 202, inline({ amount: 6, card: card() }), { check: both(is("Success"), keep("inline")) }),
+    refund("with inline credentials", 202, (has) => inline(change(has.inline, 2)), { check: is("Success") }),
+    status("with inline credentials", 200, (has) => inline({ refTransId: has.inline }, false), { check: is("Success") }),
+    charge("with inline credentials that lack one", 400, { ...inline({ amount: 6, card: card() }), paymentGatewayAccount: { paymentGatewayName: "Sandbox", credentials: [] } },
+        { check: wrong("paymentGatewayAccount.credentials") }),
+    charge("with inline credentials that are a text", 400, { ...inline({ amount: 6, card: card() }), paymentGatewayAccount: "Sandbox" }, refused("paymentGatewayAccount")),
+    charge("with a certificate that is not there", 400, { ...inline({ amount: 6, card: card() }), certificateName: "nobody" }, { check: wrong("certificateName") }),
     remove("the account", 200, "tour-account"),
     remove("it again", 404, "tour-account"),
     remove("the account with a secret", 200, "tour_sandbox"),
