@@ -51,7 +51,7 @@ pub fn of(payment: &Payment) -> Option<Sums> {
     let (_, approved) = payment.approved()?;
     let approved = approved?;
     let zero = Money::zero(approved.currency());
-    let (captured, captures_in_doubt) = match payment.order.kind {
+    let (captured, captures_in_doubt) = match payment.attempt_kind() {
         OrderKind::Charge(_) => (approved, zero),
         OrderKind::Authorize(_) | OrderKind::Tokenize => sum(&payment.captures, zero)?,
     };

@@ -1,11 +1,12 @@
 //! How a step is decided: the draft that an input changes until all that follows from it is in it.
 
-use baton_types::Money;
-use baton_types::outcome::{Doubt, Finding, Outcome};
+use baton_types::outcome::{Doubt, Finding, NotSent, Outcome};
+use baton_types::{Money, Timestamp};
 
 use crate::amounts;
 use crate::call::{Call, CallId, CallState, Closure, next_on_schedule};
 use crate::failover::{self, Next};
+use crate::hold::{HOLD_MS, Obligation};
 use crate::mutation::mutated;
 use crate::payment::{
     Amounted, Candidate, OrderKind, Payment, Standing, Verdict, Void, VoidReason, was_approved,
@@ -158,22 +159,94 @@ impl<'a> Draft<'a> {
         Ok(())
     }
 
-    /// What a new state of affairs asks for by itself: a void that is owed, or the next attempt.
+    /// What a new state of affairs asks for by itself: a capture or voids that are owed, or the next attempt.
     fn follow_up(&mut self) {
-        if let Some((attempt, why)) = self.step.next.owed_void() {
+        self.watch_undecided();
+        self.plan_owed_capture();
+        let now = self.step.next.updated_at;
+        let owed: Vec<(u16, VoidReason)> = self.step.next.owed_voids(now).collect();
+        for (attempt, why) in owed {
             self.plan_owed_void(attempt, why);
+        }
+        loop {
+            let Next::Try(candidate) = failover::next(&self.step.next, now) else {
+                self.stop_waiting_for_owner();
+                return;
+            };
+            self.wait_for_owner(self.facts.live);
+            let candidate = self.step.next.order.candidates.get(candidate).cloned();
+            let Some(candidate) = candidate.filter(|_| self.facts.live) else { return };
+            self.oblige();
+            let id = CallId::Attempt(count(self.step.next.attempts.len()));
+            let call = self.plan(id, &candidate, self.step.next.order.kind.amount());
+            self.step.next.attempts.push(call);
+            if !self.step.next.holds() || candidate.cancel.is_some() {
+                return;
+            }
+            self.pass_over(id);
+        }
+    }
+
+    /// Concludes an attempt that has just been planned, at a candidate whose holds could not be voided.
+    fn pass_over(&mut self, id: CallId) {
+        let outcome = Outcome::NotSent { why: NotSent::NotSupported };
+        if let Some(call) = self.step.next.call_mut(id) {
+            call.conclude(outcome.clone(), self.facts.now);
+        }
+        self.step.effects.retain(|effect| *effect != Effect::Call(id));
+        self.step.events.push(Event::Concluded { call: id, outcome });
+        self.step.timers.push(Timer::Clear { call: id });
+    }
+
+    /// Promises to void what is in doubt, in the step that plans the next attempt.
+    fn oblige(&mut self) {
+        let due_at = self.facts.now.plus_millis(HOLD_MS);
+        let open: Vec<CallId> = self.step.next.open_attempts().collect();
+        for call in open {
+            let CallId::Attempt(attempt) = call else { continue };
+            if self.step.next.obligation(attempt).is_none() {
+                self.step.next.obligations.push(Obligation { attempt, due_at });
+                self.step.events.push(Event::Obliged { call, due_at });
+                self.check_later(call);
+            }
+        }
+    }
+
+    /// An approved hold that may still win or lose has a timer, so that it does not stay undecided.
+    fn watch_undecided(&mut self) {
+        let undecided: Vec<Obligation> = self.step.next.undecided().collect();
+        for Obligation { attempt, due_at } in undecided {
+            self.step.timers.push(Timer::Set { call: CallId::Attempt(attempt), at: due_at });
+        }
+        let winner = self.step.next.winner();
+        if let Some(no) = winner.filter(|no| self.step.next.obligation(*no).is_some()) {
+            self.step.timers.push(Timer::Clear { call: CallId::Attempt(no) });
+        }
+    }
+
+    /// Plans the capture of a sale that is run as a hold, again where one certainly did nothing.
+    fn plan_owed_capture(&mut self) {
+        let payment = &self.step.next;
+        let Some((no, Some(amount))) = payment.approved() else { return };
+        let is_voiding = payment.voids_of(no).any(|void| !void.call.is_concluded());
+        if !payment.captures_itself() || payment.has_failed_to_capture() || is_voiding {
             return;
         }
-        let payment = &self.step.next;
-        let Next::Try(candidate) = failover::next(payment, payment.updated_at) else { return };
-        self.wait_for_owner(self.facts.live);
-        if self.facts.live
-            && let Some(candidate) = self.step.next.order.candidates.get(candidate).cloned()
-        {
-            let no = count(self.step.next.attempts.len());
-            let call =
-                self.plan(CallId::Attempt(no), &candidate, self.step.next.order.kind.amount());
-            self.step.next.attempts.push(call);
+        if let (Some(first), Some(last)) = (payment.captures.first(), payment.captures.last()) {
+            let Some(ended) = last.call.concluded_at() else { return };
+            if payment.captures.iter().any(|capture| was_approved(&capture.call)) {
+                return;
+            }
+            let call = CallId::Attempt(no);
+            let at = next_on_schedule(first.call.planned_at, ended);
+            if self.facts.now < at {
+                self.step.timers.push(Timer::Set { call, at });
+                return;
+            }
+            self.step.timers.push(Timer::Clear { call });
+        }
+        if let Ok(candidate) = candidate(&self.step.next, no) {
+            self.plan_capture(&candidate, amount);
         }
     }
 
@@ -183,8 +256,23 @@ impl<'a> Draft<'a> {
         let payment = &self.step.next;
         let Some(last) = payment.attempts.len().checked_sub(1) else { return };
         let (call, at) = (CallId::Attempt(count(last)), payment.order.failover_until);
+        if !payment.call(call).is_some_and(Call::is_concluded) {
+            // A hold in doubt comes back by its own timer.
+            return;
+        }
         let change = if is_over { Timer::Clear { call } } else { Timer::Set { call, at } };
         self.step.timers.push(change);
+    }
+
+    /// A hold that turned out approved leaves nothing to wait for behind a later one that failed.
+    fn stop_waiting_for_owner(&mut self) {
+        let payment = &self.step.next;
+        let Ok(last) = u16::try_from(payment.attempts.len()) else { return };
+        let has_ended =
+            matches!(payment.standing(last), Some(Standing::Failed(_) | Standing::Closed(_)));
+        if payment.holds() && has_ended && !was_approved_at(payment, last) {
+            self.step.timers.push(Timer::Clear { call: CallId::Attempt(last) });
+        }
     }
 
     /// Plans a void that is owed, unless one is on its way. After one that did not succeed the next waits
@@ -196,10 +284,11 @@ impl<'a> Draft<'a> {
         }
         let first = payment.voids_of(attempt).next();
         let last = payment.voids_of(attempt).next_back();
+        let call = CallId::Attempt(attempt);
+        let has_timer = payment.call(call).is_some_and(|call| !call.is_concluded());
+        let may_have_timer = first.is_some() || payment.holds();
         if let (Some(first), Some(last)) = (first, last) {
             let Some(ended) = last.call.concluded_at() else { return };
-            let call = CallId::Attempt(attempt);
-            let has_timer = payment.call(call).is_some_and(|call| !call.is_concluded());
             let at = next_on_schedule(first.call.planned_at, ended);
             if self.facts.now < at {
                 if !has_timer {
@@ -207,9 +296,9 @@ impl<'a> Draft<'a> {
                 }
                 return;
             }
-            if !has_timer {
-                self.step.timers.push(Timer::Clear { call });
-            }
+        }
+        if !has_timer && may_have_timer {
+            self.step.timers.push(Timer::Clear { call });
         }
         self.plan_void(attempt, why);
     }
@@ -229,11 +318,15 @@ impl<'a> Draft<'a> {
         if payment.captures.len() >= MODIFICATIONS_MAX {
             return Err(Refusal::TooMany);
         }
-        let id = CallId::Capture(count(payment.captures.len()));
         let candidate = candidate(payment, attempt)?;
-        let call = self.plan(id, &candidate, Some(amount));
-        self.step.next.captures.push(Amounted { amount, call });
+        self.plan_capture(&candidate, amount);
         Ok(())
+    }
+
+    fn plan_capture(&mut self, candidate: &Candidate, amount: Money) {
+        let id = CallId::Capture(count(self.step.next.captures.len()));
+        let call = self.plan(id, candidate, Some(amount));
+        self.step.next.captures.push(Amounted { amount, call });
     }
 
     pub(crate) fn void(&mut self) -> Result<(), Refusal> {
@@ -251,6 +344,10 @@ impl<'a> Draft<'a> {
         }
         if payment.voids.len() >= MODIFICATIONS_MAX {
             return Err(Refusal::TooMany);
+        }
+        if payment.holds() {
+            // Its capture is not tried again meanwhile.
+            self.step.timers.push(Timer::Clear { call: CallId::Attempt(attempt) });
         }
         self.plan_void(attempt, VoidReason::Requested);
         Ok(())
@@ -315,6 +412,14 @@ impl<'a> Draft<'a> {
         }
     }
 
+    /// When an attempt in doubt is voided, if that is promised and still to come.
+    fn void_due(&self, id: CallId) -> Option<Timestamp> {
+        let CallId::Attempt(no) = id else { return None };
+        let payment = &self.step.next;
+        let due_at = payment.obligation(no).map(|promised| promised.due_at)?;
+        (!payment.has_lost(no) && due_at > self.facts.now).then_some(due_at)
+    }
+
     /// Sets the timer of an open call. While the request's own task lives it looks by itself, and the
     /// timer waits for its end. The timer of a planned call stays: its owner may still be sending.
     fn check_later(&mut self, id: CallId) {
@@ -323,6 +428,7 @@ impl<'a> Draft<'a> {
         let scheduled = call.next_check(self.facts.now);
         let own_task_until = self.step.next.order.failover_until;
         let at = if self.facts.live { scheduled.max(own_task_until) } else { scheduled };
+        let at = self.void_due(id).map_or(at, |due_at| at.min(due_at));
         self.step.timers.push(Timer::Set { call: id, at });
     }
 }
@@ -375,6 +481,10 @@ fn approved(payment: &Payment) -> Result<(u16, Option<Money>), Refusal> {
             _ => Err(Refusal::AlreadyVoided),
         },
     }
+}
+
+fn was_approved_at(payment: &Payment, attempt: u16) -> bool {
+    payment.call(CallId::Attempt(attempt)).is_some_and(was_approved)
 }
 
 fn candidate(payment: &Payment, attempt: u16) -> Result<Candidate, Refusal> {

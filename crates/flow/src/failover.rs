@@ -7,6 +7,7 @@ use baton_types::outcome::Outcome;
 use baton_types::{DeclinedBy, Timestamp};
 
 use crate::call::{Call, Closure};
+use crate::hold::HOLDS_MAX;
 use crate::mutation::mutated;
 use crate::payment::{DoubtMode, OrderKind, Payment, Standing, VoidReason, numbered};
 
@@ -40,15 +41,21 @@ pub enum Stop {
     AbsentSale,
 }
 
-/// Whether the next candidate may be tried now. Every earlier attempt has to allow it.
+/// Whether the next candidate may be tried now. Every earlier attempt has to allow it. An attempt in doubt
+/// does so only under `hold_safe`, where it is one of at most two holds and the provider voids it by our
+/// reference; that void is promised in the commit that plans the next attempt.
 #[must_use]
 pub fn next(payment: &Payment, now: Timestamp) -> Next {
+    let mut holds: usize = 0;
     for (no, call) in numbered(&payment.attempts) {
         let Some(standing) = payment.standing(no) else {
             return Next::Wait;
         };
         match standing {
             Standing::Open(_) if mutated("fail_over_on_a_lost_answer") => {}
+            Standing::Open(_) if payment.may_be_passed(no, call) => {
+                holds = holds.saturating_add(1);
+            }
             Standing::Running | Standing::Open(_) => return Next::Wait,
             Standing::Approved(_) => return Next::Stop(Stop::Approved),
             Standing::Failed(outcome) => {
@@ -62,6 +69,9 @@ pub fn next(payment: &Payment, now: Timestamp) -> Next {
                 }
             }
         }
+    }
+    if holds >= HOLDS_MAX {
+        return Next::Wait;
     }
     if payment.attempts.len() >= payment.order.candidates.len() {
         return Next::Stop(Stop::Exhausted);
@@ -94,17 +104,22 @@ fn after_failure(payment: &Payment, call: &Call, outcome: &Outcome) -> Option<St
 }
 
 fn after_closure(payment: &Payment, attempt: u16, how: Closure) -> Option<Stop> {
-    match payment.void_reason(attempt) {
-        Some(VoidReason::Requested) => return Some(Stop::Approved),
-        Some(VoidReason::PartialApproval | VoidReason::ActionRequired) => {
-            return Some(Stop::Unsuitable);
+    if payment.void_reason(attempt) == Some(VoidReason::Requested) {
+        return Some(Stop::Approved);
+    }
+    let is_unsuitable = |why: VoidReason| match why {
+        VoidReason::PartialApproval | VoidReason::ActionRequired | VoidReason::CaptureFailed => {
+            true
         }
-        None => {}
+        VoidReason::Requested | VoidReason::LosingHold => false,
+    };
+    if payment.voids_of(attempt).any(|void| is_unsuitable(void.why)) {
+        return Some(Stop::Unsuitable);
     }
     if payment.order.doubt == DoubtMode::Stop {
         return Some(Stop::Doubt);
     }
-    match (how, payment.order.kind) {
+    match (how, payment.attempt_kind()) {
         (Closure::Voided | Closure::Fenced, _) => None,
         (Closure::Absent, _) if mutated("an_absent_sale_is_over") => None,
         // A second hold is a nuisance; a second sale is a double charge.

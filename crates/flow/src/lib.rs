@@ -11,6 +11,7 @@ pub mod amounts;
 mod call;
 mod draft;
 pub mod failover;
+mod hold;
 pub mod mutation;
 mod payment;
 pub mod snapshot;
@@ -18,6 +19,7 @@ mod step;
 
 pub use amounts::Sums;
 pub use call::{Call, CallId, CallState, Check, Closure, Owner};
+pub use hold::{Cancel, HOLD_MS, Obligation};
 pub use mutation::mutated;
 pub use payment::{
     Amounted, Candidate, DoubtMode, Failure, Order, OrderKind, Payment, RetryDeclines, Standing,

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::call::{Call, CallId, CallState, Closure};
 use crate::failover::Next;
+use crate::hold::{Cancel, Obligation};
 
 /// One payment and its whole history.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,6 +37,9 @@ pub struct Payment {
     /// Refunds.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub refunds: Vec<Amounted>,
+    /// Attempts that were promised to be voided before the next one left, oldest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub obligations: Vec<Obligation>,
 }
 
 /// What a merchant asked for.
@@ -131,6 +135,9 @@ pub struct Candidate {
     /// The client certificate that the request named for it. Opaque here.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub certificate: Option<String>,
+    /// How the provider cancels a payment by our reference; `None` where it does not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cancel: Option<Cancel>,
 }
 
 /// What to do about an attempt whose outcome is not known.
@@ -140,6 +147,9 @@ pub enum DoubtMode {
     /// Resolve it first; try the next candidate only once it provably cannot take money.
     #[default]
     ResolveFirst,
+    /// Attempts only hold; the next candidate may be tried while one is in doubt, and the losing hold is
+    /// voided. See [`Payment::holds`].
+    HoldSafe,
     /// Never try another candidate after an attempt that could still move money for a while, however it
     /// ended.
     Stop,
@@ -193,6 +203,10 @@ pub enum VoidReason {
     PartialApproval,
     /// The payer would have to act, and none is there.
     ActionRequired,
+    /// Another attempt goes before it, or it was in doubt for too long.
+    LosingHold,
+    /// The hold of a sale could not be captured.
+    CaptureFailed,
 }
 
 /// How an attempt stands, its voids included.
@@ -249,6 +263,7 @@ impl Payment {
             captures: Vec::new(),
             voids: Vec::new(),
             refunds: Vec::new(),
+            obligations: Vec::new(),
         }
     }
 
@@ -307,6 +322,7 @@ impl Payment {
         match id {
             CallId::Attempt(no) => Some(no),
             CallId::Void(no) => self.voids.get(index(no)?).map(|v| v.attempt),
+            CallId::Capture(_) | CallId::Refund(_) if self.holds() => self.winner(),
             // The one attempt that was approved, even if it has been voided since.
             CallId::Capture(_) | CallId::Refund(_) => {
                 numbered(&self.attempts).find(|(_, call)| was_approved(call)).map(|(no, _)| no)
@@ -347,28 +363,46 @@ impl Payment {
     /// The attempt that stands approved, and its amount.
     #[must_use]
     pub fn approved(&self) -> Option<(u16, Option<Money>)> {
+        if self.holds() {
+            let no = self.winner()?;
+            let Some(Standing::Approved(amount)) = self.standing(no) else { return None };
+            return Some((no, amount));
+        }
         numbered(&self.attempts).find_map(|(no, _)| match self.standing(no) {
             Some(Standing::Approved(amount)) => Some((no, amount)),
             _ => None,
         })
     }
 
-    /// The void that the payment owes: an attempt that must not keep its hold, and why.
-    #[must_use]
-    pub fn owed_void(&self) -> Option<(u16, VoidReason)> {
-        numbered(&self.attempts).find_map(|(no, _)| match self.standing(no)? {
+    /// The voids that the payment owes by now: attempts that must not keep their holds, and why.
+    pub fn owed_voids(&self, now: Timestamp) -> impl Iterator<Item = (u16, VoidReason)> {
+        numbered(&self.attempts).filter_map(move |(no, _)| {
+            let is_losing = || self.is_losing(no, now).then_some((no, VoidReason::LosingHold));
+            self.unwanted(no).map(|why| (no, why)).or_else(is_losing)
+        })
+    }
+
+    /// Why an attempt must not keep its hold, whatever the time is.
+    fn unwanted(&self, no: u16) -> Option<VoidReason> {
+        match self.standing(no)? {
+            Standing::Open(_) | Standing::Approved(_) if self.has_lost(no) => {
+                Some(VoidReason::LosingHold)
+            }
             Standing::Approved(Some(amount)) if Some(amount) != self.order.kind.amount() => {
-                Some((no, VoidReason::PartialApproval))
+                Some(VoidReason::PartialApproval)
+            }
+            Standing::Approved(_) if self.winner() == Some(no) && self.has_failed_to_capture() => {
+                Some(VoidReason::CaptureFailed)
             }
             Standing::Open(Outcome::ActionRequired { .. }) if !self.order.payer_present => {
-                Some((no, VoidReason::ActionRequired))
+                Some(VoidReason::ActionRequired)
             }
             Standing::Running
             | Standing::Open(_)
             | Standing::Approved(_)
             | Standing::Failed(_)
             | Standing::Closed(_) => None,
-        })
+        }
     }
 
     pub(crate) fn voids_of(&self, attempt: u16) -> impl DoubleEndedIterator<Item = &Void> {
@@ -383,7 +417,7 @@ impl Payment {
 
     /// Whether an attempt is voided, or has to be, although the merchant did not ask for that.
     fn is_unwanted(&self, attempt: u16) -> bool {
-        self.owed_void().is_some_and(|(owed, _)| owed == attempt)
+        self.unwanted(attempt).is_some()
             || self
                 .voids_of(attempt)
                 .any(|void| void.why != VoidReason::Requested && !void.call.is_concluded())
@@ -392,6 +426,15 @@ impl Payment {
     /// How the payment stands for whoever asked for it.
     #[must_use]
     pub fn verdict(&self) -> Verdict<'_> {
+        let last = if self.holds() { self.verdict_of_holds() } else { self.verdict_of_attempts() };
+        // Somebody else concluded the last attempt, and its request's own task may still try the next one.
+        match (last, crate::failover::next(self, self.updated_at)) {
+            (Verdict::Failed(_), Next::Try(_)) if !self.attempts.is_empty() => Verdict::Running,
+            (last, Next::Try(_) | Next::Wait | Next::Stop(_)) => last,
+        }
+    }
+
+    fn verdict_of_attempts(&self) -> Verdict<'_> {
         let mut last = Verdict::Failed(Failure::NotTried);
         for (no, _) in numbered(&self.attempts) {
             match self.standing(no) {
@@ -409,11 +452,7 @@ impl Payment {
                 },
             }
         }
-        // Somebody else concluded the last attempt, and its request's own task may still try the next one.
-        match crate::failover::next(self, self.updated_at) {
-            Next::Try(_) if !self.attempts.is_empty() => Verdict::Running,
-            Next::Try(_) | Next::Wait | Next::Stop(_) => last,
-        }
+        last
     }
 
     /// The account that gave, or is to give, the final answer.

@@ -121,6 +121,13 @@ pub enum Event {
         /// Why.
         how: Closure,
     },
+    /// An attempt in doubt is to be voided: the next one is made beside it.
+    Obliged {
+        /// The attempt.
+        call: CallId,
+        /// When at the latest, if it does not win.
+        due_at: Timestamp,
+    },
     /// A look-up gave evidence that settles nothing yet.
     Checked {
         /// The call.
@@ -132,7 +139,7 @@ pub enum Event {
 }
 
 /// A change to the payment's timers. A call that is not concluded has one timer, and a concluded one has
-/// none, but for an approved attempt that is still to be voided: its timer tries the void again; and for a
+/// none, but for an approved attempt that is still to be voided or captured: its timer tries that again; and for a
 /// failed one behind which the request's own task may still try another: its timer says when that is over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Timer {
@@ -243,5 +250,7 @@ pub fn step(payment: &Payment, input: Input, facts: &Facts) -> Result<Step, Refu
         Input::Void => draft.void()?,
         Input::Refund { amount } => draft.refund(amount)?,
     }
+    // A look-up may take longer than a call may wait.
+    draft.step.effects.sort_by_key(|effect| matches!(effect, Effect::LookUp(_)));
     Ok(draft.step)
 }

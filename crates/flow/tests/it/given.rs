@@ -33,6 +33,7 @@ pub(crate) fn order(kind: OrderKind) -> Order {
         replay_ms: Some(86_400_000),
         inline: false,
         certificate: None,
+        cancel: Some(baton_flow::Cancel::Plain),
     };
     Order {
         kind,

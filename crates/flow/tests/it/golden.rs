@@ -1,8 +1,8 @@
 //! Golden files: the diagrams in the documentation, what is stored, what is published, what is told.
 
 use baton_flow::{
-    Amounted, CallId, CallState, Check, Closure, DoubtMode, Event, Input, OrderKind, Payment,
-    Refusal, RetryDeclines, Void, VoidReason, snapshot,
+    Amounted, CallId, CallState, Cancel, Check, Closure, DoubtMode, Event, Input, OrderKind,
+    Payment, Refusal, RetryDeclines, Void, VoidReason, snapshot,
 };
 use baton_types::outcome::{Answer, Doubt, Finding, NotSent, Outcome, Refused};
 use baton_types::{Brand, DeclineCode, DeclinedBy, Expiry, MaskedCard};
@@ -76,6 +76,18 @@ fn the_snapshot_of_schema_1_loads_for_ever() {
     assert_eq!(again, stored, "what is written now is not schema 1 as it was");
 }
 
+/// What `hold_safe` adds to schema 1.
+#[test]
+fn the_snapshot_of_two_holds_loads_for_ever() {
+    let stored = include_str!("../golden/snapshot-1-holds.json");
+    let expected = two_holds();
+    assert_eq!(snapshot::decode(1, stored), Ok(expected.clone()));
+    let again: serde_json::Value =
+        serde_json::from_str(&snapshot::encode(&expected).unwrap()).unwrap();
+    let stored: serde_json::Value = serde_json::from_str(stored).unwrap();
+    assert_eq!(again, stored, "what is written now is not what was");
+}
+
 #[test]
 fn a_snapshot_without_what_has_a_default_loads() {
     let bare = r#"{
@@ -108,6 +120,7 @@ fn events_are_written_like_this() {
     events.extend([
         Event::InDoubt { call, outcome: unknown() },
         Event::Concluded { call, outcome: declined(DeclinedBy::Issuer) },
+        Event::Obliged { call, due_at: T0.plus_millis(60_000) },
         Event::Closed { call, how: Closure::Absent },
         Event::Checked { call, finding: Finding::NotFound },
         Event::Checked { call, finding: Finding::Found { outcome: pending() } },
@@ -138,6 +151,29 @@ fn refusals_read_like_this() {
     insta::assert_snapshot!(lines.join("\n"));
 }
 
+/// A sale whose first answer was lost, whose second hold was approved, and whose first is being voided.
+fn two_holds() -> Payment {
+    let mut order = order(OrderKind::Charge(usd(100)));
+    order.doubt = DoubtMode::HoldSafe;
+    order.candidates[1].cancel = Some(Cancel::Fence);
+    order.candidates[2].cancel = None;
+    let (a1, a2) = (CallId::Attempt(1), CallId::Attempt(2));
+    let mut payment = begun(order);
+    for input in [
+        Input::Outcome { call: a1, outcome: unknown() },
+        Input::Finding { call: a1, finding: Finding::NotFound },
+        Input::Outcome { call: a2, outcome: approved(usd(100)) },
+    ] {
+        payment = take(&payment, input, &live(T0.plus_millis(1_000))).next;
+    }
+    payment.voids[0].call.state = CallState::Open { outcome: unknown() };
+    payment.voids[0].call.open_since = Some(T0.plus_millis(2_000));
+    let mut again = payment.voids[0].clone();
+    (again.why, again.attempt) = (VoidReason::CaptureFailed, 2);
+    payment.voids.push(again);
+    payment
+}
+
 /// A payment that no history makes, but that has a value in every field and every state of a call.
 fn everything() -> Payment {
     let mut order = order(OrderKind::Authorize(usd(10_000)));
@@ -148,6 +184,7 @@ fn everything() -> Payment {
         expiry: Expiry::new(12, 2030).unwrap(),
     });
     order.doubt = DoubtMode::Stop;
+    order.candidates.iter_mut().for_each(|candidate| candidate.cancel = None);
     order.retry_declines =
         RetryDeclines { issuer: true, provider_risk: false, provider_other: true };
     let mut payment = begun(order);

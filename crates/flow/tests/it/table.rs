@@ -6,3 +6,4 @@
 mod conclusion;
 mod failover;
 mod guards;
+mod hold;

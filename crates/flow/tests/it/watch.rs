@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use baton_flow::failover::{Next, next};
 use baton_flow::{
     Call, CallId, CallState, Closure, DoubtMode, Effect, Event, Facts, Input, OrderKind, Payment,
-    Refusal, Standing, Step, Timer, Verdict, amounts, snapshot, step,
+    Refusal, Standing, Step, Timer, Verdict, VoidReason, amounts, snapshot, step,
 };
 use baton_types::outcome::Outcome;
 use baton_types::{DeclinedBy, Timestamp};
@@ -58,10 +58,15 @@ impl Watch {
         let payment = &self.payment;
         let open = payment.calls().filter(|(_, call)| !call.is_concluded()).map(|(id, _)| id);
         let mut expected: BTreeSet<CallId> = open.collect();
-        if let Some((attempt, _)) = payment.owed_void() {
-            let mut voids = payment.voids.iter().filter(|void| void.attempt == attempt);
-            if voids.all(|void| void.call.is_concluded()) {
-                expected.insert(CallId::Attempt(attempt));
+        for no in 1..=u16::try_from(payment.attempts.len()).unwrap() {
+            let Some(Standing::Approved(amount)) = payment.standing(no) else { continue };
+            let waits = if payment.holds() {
+                self.waits_as_hold(no)
+            } else {
+                amount != payment.order.kind.amount() && no_void_is_open(payment, no)
+            };
+            if waits {
+                expected.insert(CallId::Attempt(no));
             }
         }
         // Its request's own task may try the next candidate: the timer says when that is over.
@@ -78,7 +83,66 @@ impl Watch {
         let timers = self.timers.keys().copied();
         let timers: BTreeSet<CallId> =
             timers.filter(|id| expected.contains(id) || !left.contains(id)).collect();
-        assert_eq!(timers, expected);
+        assert_eq!(timers, expected, "{} {:?}", said(payment), step.timers);
+    }
+
+    /// Whether an approved hold has to have a timer: it may still win, is to be voided or to be captured,
+    /// and none of that is on its way.
+    fn waits_as_hold(&self, no: u16) -> bool {
+        let payment = &self.payment;
+        if !no_void_is_open(payment, no) {
+            return false;
+        }
+        let is_sale = matches!(payment.order.kind, OrderKind::Charge(_));
+        match payment.winner() {
+            Some(winner) if winner == no => {
+                let mut captures = payment.captures.iter().map(|capture| &capture.call);
+                let is_done =
+                    captures.clone().any(|call| !call.is_concluded() || is_approved(call));
+                is_sale && captures.next().is_some() && !is_done
+            }
+            Some(_) => true,
+            None => {
+                lost(payment, no)
+                    || payment.obligation(no).is_some()
+                    || payment.standing(no) != Some(Standing::Approved(payment.order.kind.amount()))
+            }
+        }
+    }
+
+    /// Of several holds each but the last was promised to be voided, at most two are there, and at most one
+    /// is captured: not before the others cannot be any more.
+    fn sees_the_holds(&self, taking: &[usize]) {
+        let payment = &self.payment;
+        assert!(taking.len() <= 2, "holds {taking:?}");
+        for at in taking.iter().filter(|at| **at + 1 < payment.attempts.len()) {
+            let no = u16::try_from(*at + 1).unwrap();
+            let promised = payment.obligation(no);
+            assert!(promised.is_some() || payment.winner() == Some(no), "a{no} is not promised");
+        }
+        let captured: BTreeSet<_> = payment
+            .calls()
+            .filter(|(id, _)| matches!(id, CallId::Capture(_)))
+            .map(|(id, _)| payment.attempt_of(id).expect("a capture is of an attempt"))
+            .collect();
+        assert!(captured.len() <= 1);
+        let Some(no) = captured.first() else { return };
+        assert_eq!(payment.winner(), Some(*no));
+        for at in taking.iter().filter(|at| **at + 1 != usize::from(*no)) {
+            let other = u16::try_from(*at + 1).unwrap();
+            let unasked = payment.voids.iter().any(|void| void.attempt == other);
+            assert!(
+                unasked,
+                "a{other} holds beside a{no}, which is captured, and no void was planned"
+            );
+        }
+        if let (Verdict::Approved(_), OrderKind::Charge(_)) =
+            (payment.verdict(), payment.order.kind)
+            && payment.voids.iter().all(|void| void.attempt != *no)
+        {
+            let is_captured = payment.captures.iter().any(|capture| is_approved(&capture.call));
+            assert!(is_captured, "success is told before the capture is confirmed");
+        }
     }
 
     /// At most one attempt has taken money or still can.
@@ -93,12 +157,16 @@ impl Watch {
         };
         let taking: Vec<usize> =
             payment.attempts.iter().enumerate().filter(takes_money).map(|(at, _)| at).collect();
+        assert!(payment.attempts.len() <= payment.order.candidates.len());
+        if payment.holds() {
+            self.sees_the_holds(&taking);
+            return;
+        }
         assert!(taking.len() <= 1, "attempts {taking:?} can all take money");
         assert!(
             taking.iter().all(|at| at + 1 == payment.attempts.len()),
             "an earlier one: {taking:?}"
         );
-        assert!(payment.attempts.len() <= payment.order.candidates.len());
     }
 
     fn sees_the_sums(&self) {
@@ -170,6 +238,16 @@ impl Watch {
         reach("refunded", payment.status() == "refunded");
         reach("voided", payment.status() == "voided");
         reach("tokenized", payment.status() == "tokenized");
+        reach("a hold lost", payment.voids.iter().any(|v| v.why == VoidReason::LosingHold));
+        reach("two holds", payment.attempts.iter().filter(|a| !a.is_concluded()).count() == 2);
+        let first_won = payment.winner() == Some(1) && payment.attempts.len() > 1;
+        reach("the first hold won after all", first_won);
+        reach(
+            "a hold given back",
+            payment.voids.iter().any(|v| v.why == VoidReason::CaptureFailed),
+        );
+        let won_late = payment.winner().is_some_and(|no| no > 1) && !payment.obligations.is_empty();
+        reach("a later hold won", won_late);
         reach("in doubt at the second", payment.verdict() == Verdict::InDoubt(2));
         let closed = |how| {
             let is_so = move |call: &Call| matches!(call.state, CallState::Closed { how: is, .. } if is == how);
@@ -191,6 +269,32 @@ impl Watch {
     }
 }
 
+/// A payment in short, for the one who reads why a test failed.
+fn said(payment: &Payment) -> String {
+    let calls = payment.calls().map(|(id, call)| match &call.state {
+        CallState::Planned => format!("{id} planned"),
+        CallState::Open { outcome } => format!("{id} open {}", outcome.class()),
+        CallState::Final { outcome, .. } => format!("{id} {}", outcome.class()),
+        CallState::Closed { how, .. } => format!("{id} {how:?}"),
+    });
+    let voids = payment.voids.iter().map(|void| format!("{:?} of a{}", void.why, void.attempt));
+    let text: Vec<String> = calls.chain(voids).collect();
+    format!("{:?} {}: {}", payment.order.kind, text.join(", "), payment.status())
+}
+
+fn is_approved(call: &Call) -> bool {
+    matches!(call.state, CallState::Final { outcome: Outcome::Approved { .. }, .. })
+}
+
+fn no_void_is_open(payment: &Payment, no: u16) -> bool {
+    payment.voids.iter().filter(|void| void.attempt == no).all(|void| void.call.is_concluded())
+}
+
+fn lost(payment: &Payment, no: u16) -> bool {
+    let mut voids = payment.voids.iter();
+    voids.any(|void| void.attempt == no && void.why == VoidReason::LosingHold)
+}
+
 /// A refusal names what is so.
 fn is_justified(payment: &Payment, input: &Input, refusal: &Refusal) {
     match (refusal, input) {
@@ -205,10 +309,11 @@ fn is_justified(payment: &Payment, input: &Input, refusal: &Refusal) {
             assert!(payment.call(*call).unwrap().is_concluded());
         }
         (Refusal::InDoubt(call), Input::Capture { .. } | Input::Void | Input::Refund { .. }) => {
-            let is_open = !payment.call(*call).unwrap().is_concluded();
+            let is_undecided = matches!(payment.verdict(), Verdict::InDoubt(_)) && payment.holds();
+            let is_open = !payment.call(*call).unwrap().is_concluded() || is_undecided;
             let may_go_on = payment.verdict() == Verdict::Running;
-            let is_busy = payment.owed_void().is_some() || payment.has_open_calls();
-            assert!(is_open || is_busy || may_go_on, "{call}");
+            let is_owed = payment.owed_voids(payment.updated_at).next().is_some();
+            assert!(is_open || is_owed || payment.has_open_calls() || may_go_on, "{call}");
         }
         (_, Input::Capture { .. } | Input::Void | Input::Refund { .. }) => {}
         (_, input) => panic!("{input:?} is refused as {refusal:?}"),
@@ -261,12 +366,15 @@ fn sees_history_kept(before: &Payment, step: &Step) {
 fn sees_plans(before: &Payment, step: &Step, facts: &Facts) {
     let after = &step.next;
     let is_new = |id: &CallId| before.call(*id).is_none();
-    let planned: Vec<CallId> = after.calls().map(|(id, _)| id).filter(is_new).collect();
+    let mut planned: Vec<CallId> = after.calls().map(|(id, _)| id).filter(is_new).collect();
+    planned.sort_unstable();
     let told = step.events.iter().filter_map(|event| {
         let Event::Planned { call, .. } = event else { return None };
         Some(*call)
     });
-    assert_eq!(told.collect::<Vec<_>>(), planned);
+    let mut told: Vec<CallId> = told.collect();
+    told.sort_unstable();
+    assert_eq!(told, planned);
     let sent = step.effects.iter().filter_map(|effect| match effect {
         Effect::Call(call) => Some(*call),
         Effect::LookUp(call) => {
@@ -275,20 +383,30 @@ fn sees_plans(before: &Payment, step: &Step, facts: &Facts) {
             None
         }
     });
-    assert_eq!(sent.collect::<Vec<_>>(), planned);
+    let passed_over = |id: &CallId| {
+        let is_final = matches!(after.call(*id).unwrap().state, CallState::Final { .. });
+        is_final && after.holds()
+    };
+    let mut sent: Vec<CallId> = sent.collect();
+    sent.sort_unstable();
+    let mut sendable: Vec<CallId> = planned.iter().copied().filter(|id| !passed_over(id)).collect();
+    sendable.sort_unstable();
+    assert_eq!(sent, sendable);
     for id in &planned {
         let call = after.call(*id).unwrap();
-        assert_eq!(
-            (&call.state, &call.owner, call.planned_at),
-            (&CallState::Planned, &facts.owner, facts.now)
-        );
+        assert_eq!((&call.owner, call.planned_at), (&facts.owner, facts.now));
+        assert!(call.state == CallState::Planned || passed_over(id));
         let CallId::Attempt(no) = *id else { continue };
+        let at = after.candidate(no).unwrap();
+        assert_eq!(after.holds() && at.cancel.is_none(), passed_over(id), "{id}");
         assert!(facts.live && facts.now < after.order.failover_until);
         for earlier in 1..no {
-            assert!(lets_another_try(after, earlier), "{id} after a{earlier}");
+            assert!(lets_another_try(after, earlier), "{id} after a{earlier}: {}", said(after));
         }
     }
-    assert!(planned.len() <= 1);
+    if !after.holds() {
+        assert!(planned.len() <= 1);
+    }
     if facts.live {
         assert!(
             !matches!(next(after, after.updated_at), Next::Try(_)) || !has_followed_up(step),
@@ -307,10 +425,20 @@ fn lets_another_try(payment: &Payment, no: u16) -> bool {
     let order = &payment.order;
     let was_in_doubt = call.open_since.is_some();
     let voids = payment.voids.iter().filter(|void| void.attempt == no).count();
+    let losing = payment.voids.iter();
+    let losing =
+        losing.filter(|void| void.attempt == no && void.why == VoidReason::LosingHold).count();
     let moves_money = order.kind != OrderKind::Tokenize;
     let is_sale = matches!(order.kind, OrderKind::Charge(_));
     let stops = order.doubt == DoubtMode::Stop;
     match &call.state {
+        CallState::Open { outcome: Outcome::Unknown { .. } }
+            if order.doubt == DoubtMode::HoldSafe =>
+        {
+            let cancels = payment.candidate(no).unwrap().cancel.is_some();
+            let promised = payment.obligations.iter().any(|promised| promised.attempt == no);
+            moves_money && cancels && promised && !call.checks.is_empty()
+        }
         CallState::Planned | CallState::Open { .. } => false,
         CallState::Final { outcome, .. } => match outcome {
             Outcome::NotSent { .. } | Outcome::Refused { .. } => !(stops && was_in_doubt),
@@ -323,12 +451,17 @@ fn lets_another_try(payment: &Payment, no: u16) -> bool {
                 };
                 is_retried && !(stops && was_in_doubt)
             }
-            Outcome::Approved { .. } => false,
+            Outcome::Approved { .. } => {
+                let is_closed = payment.standing(no) == Some(Standing::Closed(Closure::Voided));
+                is_closed && losing > 0 && voids == losing
+            }
             Outcome::Pending { .. } | Outcome::ActionRequired { .. } | Outcome::Unknown { .. } => {
                 !moves_money
             }
         },
         CallState::Closed { how, .. } => {
+            let voids = if payment.holds() { voids - losing } else { voids };
+            let is_sale = is_sale && !payment.holds();
             voids == 0 && !stops && (*how != Closure::Absent || !is_sale)
         }
     }

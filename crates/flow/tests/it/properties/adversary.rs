@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 
-use baton_flow::{CallId, DoubtMode, Input, Order, OrderKind, RetryDeclines};
+use baton_flow::{CallId, Cancel, DoubtMode, Input, Order, OrderKind, RetryDeclines};
 use baton_types::outcome::{Doubt, Finding, NotSent, Outcome, Refused};
 use baton_types::{DeclinedBy, Money};
 use proptest::prelude::*;
@@ -29,7 +29,7 @@ proptest! {
 #[test]
 fn histories_reach_the_dangerous_places() {
     let reached = RefCell::new(BTreeSet::new());
-    let config = ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(600) };
+    let config = ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(1_500) };
     let rng = proptest::test_runner::TestRng::deterministic_rng(
         proptest::test_runner::RngAlgorithm::ChaCha,
     );
@@ -43,6 +43,9 @@ fn histories_reach_the_dangerous_places() {
     assert_eq!(
         reached,
         [
+            "a hold given back",
+            "a hold lost",
+            "a later hold won",
             "a second attempt behind an absent one",
             "a second void of one attempt",
             "a third attempt",
@@ -52,7 +55,9 @@ fn histories_reach_the_dangerous_places() {
             "in doubt at the second",
             "refunded",
             "refunded in parts",
+            "the first hold won after all",
             "tokenized",
+            "two holds",
             "voided",
             "voided by look-up",
         ]
@@ -120,11 +125,19 @@ fn orders() -> impl Strategy<Value = Order> {
     ];
     let flags = any::<[bool; 4]>();
     let failover_ms = prop_oneof![4 => Just(i64::MAX), 1 => Just(30_000), 1 => Just(0)];
-    let doubt = prop_oneof![3 => Just(DoubtMode::ResolveFirst), 1 => Just(DoubtMode::Stop)];
-    (kind, 1..=3_usize, flags, failover_ms, doubt).prop_map(
-        |(kind, candidates, flags, ms, doubt)| {
+    let doubt = prop_oneof![
+        3 => Just(DoubtMode::ResolveFirst),
+        4 => Just(DoubtMode::HoldSafe),
+        1 => Just(DoubtMode::Stop)
+    ];
+    let cancels = prop_oneof![4 => Just([true; 3]), 1 => any::<[bool; 3]>()];
+    (kind, 1..=3_usize, flags, failover_ms, doubt, cancels).prop_map(
+        |(kind, candidates, flags, ms, doubt, cancels)| {
             let [issuer, provider_risk, provider_other, payer_present] = flags;
             let mut order = order(kind);
+            for (candidate, cancels) in order.candidates.iter_mut().zip(cancels) {
+                candidate.cancel = cancels.then_some(Cancel::Plain);
+            }
             order.candidates.truncate(candidates);
             order.retry_declines = RetryDeclines { issuer, provider_risk, provider_other };
             order.failover_until = T0.plus_millis(ms);

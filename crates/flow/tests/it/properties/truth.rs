@@ -49,6 +49,7 @@ fn histories_contain_lost_late_and_raced_calls() {
         reached,
         [
             "a capture executed late",
+            "a later hold won",
             "a lost request",
             "a refund executed late",
             "a sale executed late",
@@ -56,8 +57,10 @@ fn histories_contain_lost_late_and_raced_calls() {
             "a void lost",
             "another attempt after a doubt",
             "approved after a doubt",
+            "the first hold won",
             "the owner is gone",
             "the payer was faster than the void",
+            "two holds at once",
         ]
     );
 }
@@ -120,7 +123,11 @@ impl World {
         };
         let mut order = order(kind);
         order.payer_present = byte() % 2 == 0;
-        order.doubt = if byte() % 8 == 7 { DoubtMode::Stop } else { DoubtMode::ResolveFirst };
+        order.doubt = match byte() % 8 {
+            7 => DoubtMode::Stop,
+            4..=6 => DoubtMode::HoldSafe,
+            _ => DoubtMode::ResolveFirst,
+        };
         // Long enough for the next candidate after an absence, sometimes.
         order.failover_until = T0.plus_millis(if byte() % 2 == 0 { 30_000 } else { 900_000 });
         Self {
@@ -282,7 +289,7 @@ impl World {
     /// Executes without looking whether it makes sense: that is what the payment has to see to.
     fn run(&mut self, id: CallId, fate: Fate) -> Outcome {
         let asked = self.requests[&id].asked;
-        let is_sale = matches!(self.watch.payment.order.kind, OrderKind::Charge(_));
+        let is_sale = matches!(self.watch.payment.attempt_kind(), OrderKind::Charge(_));
         let no = self.watch.payment.attempt_of(id).unwrap();
         let truth = self.truth.entry(no).or_default();
         truth.is_waiting &= !matches!(id, CallId::Attempt(_));
@@ -427,7 +434,10 @@ impl World {
         let payment = &self.watch.payment;
         let asked = payment.order.kind.amount().unwrap().minor();
         let taking = self.truth.iter().filter(|(_, truth)| truth.held > 0 && !truth.is_voided);
-        assert!(taking.count() <= 1, "two attempts took money: {:?}", self.truth);
+        let most = if payment.holds() { 2 } else { 1 };
+        assert!(taking.count() <= most, "too many attempts took money: {:?}", self.truth);
+        let captured = self.truth.values().filter(|truth| truth.captured > 0);
+        assert!(captured.count() <= 1, "two attempts were captured: {:?}", self.truth);
         for (no, truth) in &self.truth {
             assert!(truth.captured <= truth.held && truth.held <= asked, "a{no} {truth:?}");
             assert!(truth.refunded <= truth.captured, "a{no} {truth:?}");
@@ -446,7 +456,12 @@ impl World {
                 };
                 assert!(!self.requests.iter().any(pending), "failed, and still to be executed");
             }
-            Verdict::Approved(no) => assert!(self.truth[&no].held > 0, "{:?}", self.truth),
+            Verdict::Approved(no) => {
+                assert!(self.truth[&no].held > 0, "{:?}", self.truth);
+                let is_sale = matches!(payment.order.kind, OrderKind::Charge(_));
+                let is_taken = self.truth[&no].captured > 0 || self.truth[&no].is_voided;
+                assert!(!is_sale || is_taken, "{:?}", self.truth);
+            }
             Verdict::Running | Verdict::InDoubt(_) => {}
         }
     }
@@ -463,7 +478,12 @@ impl World {
             .iter()
             .any(|call| call.open_since.is_some());
         self.reach("another attempt after a doubt", was_in_doubt);
+        let holding = |truth: &&Truth| truth.held > 0 && !truth.is_voided;
+        self.reach("two holds at once", self.truth.values().filter(holding).count() == 2);
         let Verdict::Approved(no) = payment.verdict() else { return };
+        let is_beside = payment.obligation(1).is_some() && payment.holds();
+        self.reach("the first hold won", is_beside && no == 1);
+        self.reach("a later hold won", is_beside && no > 1);
         let call = payment.call(CallId::Attempt(no)).unwrap();
         self.reach("approved after a doubt", call.open_since.is_some());
         let raced = before.verdict() == Verdict::InDoubt(no) && !payment.voids.is_empty();

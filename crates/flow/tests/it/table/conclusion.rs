@@ -275,7 +275,7 @@ fn a_challenge_without_a_payer_is_cancelled_and_success_is_told_only_when_that_f
     order.payer_present = false;
     let step = take(&begun(order), happening("action"), &live(T0));
     let void = CallId::Void(1);
-    assert_eq!(step.effects, [Effect::LookUp(CALL), Effect::Call(void)]);
+    assert_eq!(step.effects, [Effect::Call(void), Effect::LookUp(CALL)]);
     let answer = |payment: &Payment, outcome: Outcome| {
         take(payment, Input::Outcome { call: void, outcome }, &live(T0)).next
     };
