@@ -61,6 +61,7 @@ codes! {
         Absent = "absent",
         Voided = "voided",
         Fenced = "fenced",
+        CaptureFailed = "capture_failed",
         NotExecuted = "not_executed",
         NotTried = "not_tried",
         NoAnswer = "no_answer",

@@ -277,6 +277,9 @@ pub struct Parent {
     /// The provider's id, where its answer gave one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub provider_reference: Option<String>,
+    /// When the attempt was planned, for a provider that finds it again by time: it left no earlier.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub planned_at: Option<Timestamp>,
 }
 
 /// A question about an operation whose outcome is not known. Asking moves no money.

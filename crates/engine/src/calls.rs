@@ -327,7 +327,7 @@ pub(crate) async fn ask(
 fn question(payment: &Payment, id: CallId) -> Option<LookUp> {
     let call = payment.call(id)?;
     let subject = match id {
-        CallId::Attempt(_) => match payment.order.kind {
+        CallId::Attempt(_) => match payment.attempt_kind() {
             OrderKind::Charge(_) => Subject::Charge,
             OrderKind::Authorize(_) => Subject::Authorize,
             OrderKind::Tokenize => Subject::Tokenize,
@@ -362,7 +362,7 @@ fn operation(payment: &Payment, id: CallId, facts: Option<&PurchaseFacts>) -> Op
                 digital: facts.digital,
                 challenge: facts.challenge.clone(),
             };
-            match (payment.order.kind, &facts.source) {
+            match (payment.attempt_kind(), &facts.source) {
                 (OrderKind::Charge(amount), _) => Operation::Charge(purchase(amount)),
                 (OrderKind::Authorize(amount), _) => Operation::Authorize(purchase(amount)),
                 (OrderKind::Tokenize, Source::Card(card)) => {
@@ -390,6 +390,7 @@ fn parent(payment: &Payment, id: CallId) -> Option<Parent> {
     Some(Parent {
         reference: attempt.reference.clone(),
         provider_reference: provider_reference(attempt),
+        planned_at: Some(attempt.planned_at),
     })
 }
 

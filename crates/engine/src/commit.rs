@@ -164,6 +164,7 @@ impl Change<'_> {
                 }
                 Event::Opened { merchant_ref: None, .. }
                 | Event::Closed { .. }
+                | Event::Obliged { .. }
                 | Event::Checked { .. } => {}
             }
         }

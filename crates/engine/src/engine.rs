@@ -5,9 +5,11 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use baton_connect::{
-    CardFacts, Challenge, Connector, Manifest, Payer, Source, ThreeDs, TokenScheme,
+    CardFacts, Challenge, Connector, Manifest, OperationKind, Payer, Source, ThreeDs, TokenScheme,
 };
-use baton_flow::{CallId, Candidate, DoubtMode, Input, Order, OrderKind, Payment, RetryDeclines};
+use baton_flow::{
+    CallId, Cancel, Candidate, DoubtMode, Input, Order, OrderKind, Payment, RetryDeclines,
+};
 use baton_store::Store;
 use baton_types::{AccountId, ApiKeyId, Card, MaskedCard, MerchantId, Money, PaymentId, Secret};
 use baton_vault::Vault;
@@ -566,7 +568,16 @@ pub(crate) fn candidate(
             .map(|claim| i64::from(claim.retention_hours).saturating_mul(3_600_000)),
         inline: false,
         certificate: None,
+        cancel: manifest.and_then(cancel),
     }
+}
+
+/// How a provider that is only asked to hold gives a hold back by our reference.
+fn cancel(manifest: &Manifest) -> Option<Cancel> {
+    let holds = [OperationKind::Authorize, OperationKind::Capture, OperationKind::Void];
+    let claim = manifest.cancel_by_reference.as_ref()?;
+    let fence = if claim.fences { Cancel::Fence } else { Cancel::Plain };
+    holds.into_iter().all(|kind| manifest.claims(kind)).then_some(fence)
 }
 
 /// What the task has come to by the time that its caller has waited.

@@ -430,11 +430,7 @@ fn doubt(body: &mut Fields) -> Result<DoubtMode, FieldError> {
     match body.text("outcomeMode", 64)?.as_deref().map(String::as_str) {
         None | Some("resolve_first") => Ok(DoubtMode::ResolveFirst),
         Some("stop") => Ok(DoubtMode::Stop),
-        Some("hold_safe") => {
-            let message =
-                "The mode hold_safe is not available in this version; use resolve_first or stop.";
-            Err(body.error("outcomeMode", message))
-        }
-        Some(_) => Err(body.error("outcomeMode", "It must be resolve_first or stop.")),
+        Some("hold_safe") => Ok(DoubtMode::HoldSafe),
+        Some(_) => Err(body.error("outcomeMode", "It must be resolve_first, hold_safe or stop.")),
     }
 }

@@ -3,7 +3,7 @@
 use baton_engine::{Answered, EngineError};
 use baton_flow::{
     Call, CallId, CallState, Candidate, Closure, Failure, OrderKind, Payment, Standing, Verdict,
-    VoidReason,
+    VoidReason, amounts,
 };
 use baton_types::outcome::{NotSent, Outcome, Refused};
 use baton_types::{Money, PaymentId, Timestamp};
@@ -207,7 +207,14 @@ impl OperationResult {
         let answer = answered.cloned().unwrap_or_default();
         let candidate =
             payment.attempt_of(conclusion.shown).and_then(|attempt| payment.candidate(attempt));
+        // What a sale has taken is what was captured, where it was run as a hold.
+        let is_captured_hold = payment.holds()
+            && conclusion.code == ResultCode::Success
+            && matches!((payment.order.kind, call), (OrderKind::Charge(_), CallId::Attempt(_)));
         let amount = match conclusion.outcome {
+            Some(Outcome::Approved { .. }) if is_captured_hold => {
+                amounts::of(payment).map(|sums| sums.captured)
+            }
             Some(Outcome::Approved { amount: Some(amount), .. }) => Some(*amount),
             _ => payment.amount_of(call).or_else(|| payment.order.kind.amount()),
         };
@@ -294,7 +301,10 @@ fn conclude_payment(payment: &Payment) -> Conclusion<'_> {
             let reason = match outcome {
                 Some(Outcome::Pending { .. }) => PENDING,
                 Some(Outcome::ActionRequired { .. }) => ACTION_REQUIRED,
+                Some(_) if payment.holds() => HOLD_UNKNOWN,
                 Some(_) => OUTCOME_UNKNOWN,
+                None if payment.winner() == Some(no) => CAPTURING,
+                None if payment.holds() && is_whole(payment, no) => HOLD_UNDECIDED,
                 None => PARTIAL_APPROVAL,
             };
             accepted(CallId::Attempt(no), outcome, reason)
@@ -353,11 +363,24 @@ const ACTION_REQUIRED: Told =
     (ErrorCode::ActionRequired, "The payer would have to act; it is being cancelled");
 const PARTIAL_APPROVAL: Told =
     (ErrorCode::PartialApproval, "Only a part was approved; it is being voided");
+const CAPTURING: Told =
+    (ErrorCode::InProgress, "The amount is held; success is told once it is captured");
+const HOLD_UNDECIDED: Told =
+    (ErrorCode::InProgress, "The amount is held, and of several holds one is being decided on");
+const HOLD_UNKNOWN: Told = (
+    ErrorCode::OutcomeUnknown,
+    "The provider's answer was lost; the outcome is being looked up, and what is held twice is given back",
+);
 const OUTCOME_UNKNOWN: Told = (
     ErrorCode::OutcomeUnknown,
     "The provider's answer was lost; the outcome is being looked up, and nothing else is tried until \
      it is known",
 );
+
+/// Whether an attempt was approved for all that was asked.
+fn is_whole(payment: &Payment, no: u16) -> bool {
+    matches!(payment.standing(no), Some(Standing::Approved(amount)) if amount == payment.order.kind.amount())
+}
 
 fn accepted(
     shown: CallId,
@@ -418,7 +441,11 @@ fn closed(payment: &Payment, no: u16, how: Closure, why: Option<VoidReason>) -> 
         (Some(VoidReason::ActionRequired), _) => {
             (ErrorCode::ActionRequired, "The payer would have to act; it has been cancelled")
         }
-        (Some(VoidReason::Requested) | None, Closure::Voided) => {
+        (Some(VoidReason::CaptureFailed), _) => (
+            ErrorCode::CaptureFailed,
+            "The hold could not be captured; it has been voided and nothing was taken",
+        ),
+        (Some(VoidReason::Requested | VoidReason::LosingHold) | None, Closure::Voided) => {
             (ErrorCode::Voided, "The outcome was unknown; it has been voided")
         }
         (_, Closure::Fenced) => {

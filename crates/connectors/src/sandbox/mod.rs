@@ -80,6 +80,10 @@ impl Connector for Sandbox {
             Operation::Refund { parent, amount, reference } => {
                 self.modification(parent, "refunds", Some(*amount), reference)?
             }
+            Operation::Void { parent, .. } if parent.provider_reference.is_none() => {
+                let body = Json::obj([("reference", parent.reference.as_str().into())]);
+                post("/cancels", &body).moves_money()
+            }
             Operation::Void { parent, reference } => {
                 self.modification(parent, "voids", None, reference)?
             }

@@ -44,6 +44,19 @@ struct Modification {
     failure: Option<String>,
 }
 
+/// A cancel by reference: what was voided by it, and what could not be.
+#[derive(Deserialize)]
+struct Cancelled {
+    cancelled: Vec<String>,
+    refused: Vec<NotCancelled>,
+    fenced: bool,
+}
+
+#[derive(Deserialize)]
+struct NotCancelled {
+    code: String,
+}
+
 #[derive(Deserialize)]
 struct Token {
     token: String,
@@ -86,6 +99,9 @@ pub(super) fn outcome(manifest: &Manifest, operation: &Operation, reply: &HttpRe
     let read = match operation {
         Operation::Authorize(purchase) => asked(&purchase.reference).purchase(reply, false),
         Operation::Charge(purchase) => asked(&purchase.reference).purchase(reply, true),
+        Operation::Void { parent, .. } if parent.provider_reference.is_none() => {
+            parse(reply).and_then(|made| cancelled(&made))
+        }
         Operation::Capture { reference, .. }
         | Operation::Refund { reference, .. }
         | Operation::Void { reference, .. } => {
@@ -233,6 +249,17 @@ fn declined(by: DeclinedBy, code: &str, answer: Answer) -> Outcome {
         code: DeclineCode::parse(code).unwrap_or(DeclineCode::Unmapped),
         answer: Answer { code: identifier(code), ..answer },
     }
+}
+
+/// What is there is voided, and what arrives later is refused; or something there cannot be voided.
+fn cancelled(made: &Cancelled) -> Option<Outcome> {
+    let reference = made.cancelled.first().map(|id| identifier(id));
+    if let Some(refused) = made.refused.first() {
+        return Some(declined(DeclinedBy::ProviderOther, &refused.code, Answer::default()));
+    }
+    let code = identifier(if reference.is_some() { "cancelled" } else { "fenced" });
+    let answer = Answer { code, ..Answer::default() };
+    (made.fenced && reference != Some(None)).then_some(Outcome::Approved { amount: None, answer })
 }
 
 fn token(made: &Token) -> Option<Outcome> {

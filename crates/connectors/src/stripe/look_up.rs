@@ -40,7 +40,7 @@ fn retrieve(intent: &str) -> HttpCall {
     get(&format!("/v1/payment_intents/{intent}?expand%5B%5D=latest_charge"))
 }
 
-fn list(planned_at: Timestamp, after: Option<&str>) -> Option<HttpCall> {
+pub(super) fn list(planned_at: Timestamp, after: Option<&str>) -> Option<HttpCall> {
     let planned_s = planned_at.millis().checked_div(1_000)?;
     let from = planned_s.checked_sub(BEFORE_S)?;
     let to = planned_s.checked_add(AFTER_S)?;

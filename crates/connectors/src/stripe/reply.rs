@@ -1,11 +1,13 @@
 //! What Stripe's answers mean. What its documentation does not say is unknown.
 
-use baton_connect::{Decoded, HttpCall, HttpReply, Manifest, Operation, Purchase, Source};
+use baton_connect::{
+    Decoded, HttpCall, HttpReply, Manifest, Method, Operation, Parent, Purchase, Source, identifier,
+};
 use baton_types::Money;
 use baton_types::outcome::{Answer, Doubt, Outcome, Refused};
 
-use super::objects::{Error, Failure, Intent, Made, Refund, parse};
-use super::{id, request};
+use super::objects::{Error, Failure, Intent, List, Made, Refund, parse};
+use super::{id, look_up, request};
 
 pub(super) fn decode(
     manifest: &Manifest,
@@ -23,6 +25,7 @@ pub(super) fn decode(
             .filter(|intent| is_at(sent, intent))
             .and_then(|intent| captured(manifest, &intent, *amount, reference))
             .map(Decoded::Outcome),
+        Operation::Void { parent, .. } if sent.method == Method::Get => found(parent, reply),
         Operation::Void { .. } => Intent::parse(&reply.body)
             .filter(|intent| is_at(sent, intent) && intent.status == "canceled")
             .map(|intent| Decoded::Outcome(voided(&intent))),
@@ -76,6 +79,34 @@ fn after_intent(purchase: &Purchase, intent: &Intent) -> Option<Decoded> {
         }
     };
     Some(Decoded::Next(next))
+}
+
+/// The intent to cancel, in the list of those that were made at the time. Where there is none, nothing was
+/// asked of Stripe.
+fn found(parent: &Parent, reply: &HttpReply) -> Option<Decoded> {
+    let page: List<Intent> = parse(&reply.body)?;
+    if page.object != "list" || !page.data.iter().all(Intent::is_one) {
+        return None;
+    }
+    let ours =
+        |intent: &&Intent| intent.metadata.reference.as_deref() == Some(parent.reference.as_str());
+    let mut ours = page.data.iter().filter(ours);
+    match (ours.next(), ours.next()) {
+        (Some(intent), None) => {
+            let intent = id(&intent.id)?;
+            Some(Decoded::Next(request::cancel(intent).about(intent).moves_money()))
+        }
+        // Made twice, although the key forbids it: an operator has to look.
+        (Some(_), Some(_)) => None,
+        (None, _) if page.has_more => {
+            let last = id(&page.data.last()?.id)?;
+            look_up::list(parent.planned_at?, Some(last)).map(Decoded::Next)
+        }
+        (None, _) => {
+            let answer = Answer { code: identifier("no_such_intent"), ..Answer::default() };
+            Some(Decoded::Outcome(Outcome::Refused { why: Refused::Validation, answer }))
+        }
+    }
 }
 
 /// One step of making a token: payment method, then the customer who owns it.
@@ -150,7 +181,7 @@ fn failure(
         // Another request was executed under our key.
         (400, _, Some("idempotency_error")) => return unknown(Doubt::UndocumentedStatus),
         (400, Some("payment_intent_unexpected_state"), _) => {
-            return unexpected_state(operation, &error);
+            return unexpected_state(operation, sent, &error);
         }
         (400 | 404, _, _) => Refused::Validation,
         _ => return unknown(Doubt::UndocumentedStatus),
@@ -175,12 +206,13 @@ fn declined(manifest: &Manifest, error: &Failure, sent: &HttpCall) -> Outcome {
 
 /// The intent's state does not allow the request. For a confirmation that is a doubt: something else has
 /// happened to the intent.
-fn unexpected_state(operation: &Operation, error: &Failure) -> Outcome {
+fn unexpected_state(operation: &Operation, sent: &HttpCall, error: &Failure) -> Outcome {
     let intent = error.payment_intent.as_deref();
     match (operation, intent) {
         (Operation::Void { parent, .. }, Some(intent))
             if intent.status == "canceled"
-                && parent.provider_reference.as_deref() == Some(intent.id.as_str()) =>
+                && parent.provider_reference.as_deref().or(sent.about.as_deref())
+                    == Some(intent.id.as_str()) =>
         {
             voided(intent)
         }

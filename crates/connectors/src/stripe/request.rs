@@ -6,7 +6,7 @@ use baton_connect::{
 };
 use baton_types::Money;
 
-use super::id;
+use super::{id, look_up};
 
 /// The version of Stripe's API whose answers are understood here.
 const API_VERSION: &str = "2024-06-20";
@@ -37,6 +37,10 @@ pub(super) fn first(manifest: &Manifest, operation: &Operation) -> Result<HttpCa
             ];
             let path = format!("/v1/payment_intents/{}/capture", known(parent)?);
             Ok(post(&path, &fields).moves_money())
+        }
+        Operation::Void { parent, .. } if parent.provider_reference.is_none() => {
+            let planned_at = parent.planned_at.ok_or_else(unknown_id)?;
+            look_up::list(planned_at, None).ok_or_else(unknown_id)
         }
         Operation::Void { parent, .. } => Ok(cancel(known(parent)?).moves_money()),
         Operation::Refund { parent, amount, reference } => {
@@ -178,9 +182,11 @@ pub(super) fn token_parts(token: &str) -> Option<(Option<&str>, &str)> {
 }
 
 fn known(parent: &Parent) -> Result<&str, EncodeError> {
-    parent.provider_reference.as_deref().and_then(id).ok_or_else(|| {
-        EncodeError::NotSupported("a change of a payment whose id is not known".to_owned())
-    })
+    parent.provider_reference.as_deref().and_then(id).ok_or_else(unknown_id)
+}
+
+fn unknown_id() -> EncodeError {
+    EncodeError::NotSupported("a change of a payment whose id is not known".to_owned())
 }
 
 fn units(manifest: &Manifest, amount: Money) -> Result<i64, EncodeError> {

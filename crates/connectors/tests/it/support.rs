@@ -40,8 +40,11 @@ pub(crate) fn operations() -> Vec<(Operation, Option<LookUp>)> {
         three_ds: None,
         network_token: None,
     };
-    let parent =
-        || Parent { reference: "parent".into(), provider_reference: Some("sp_0001".into()) };
+    let parent = || Parent {
+        reference: "parent".into(),
+        provider_reference: Some("sp_0001".into()),
+        planned_at: None,
+    };
     let purchase = Purchase {
         amount: amount(),
         reference: REFERENCE.into(),

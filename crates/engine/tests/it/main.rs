@@ -19,6 +19,7 @@ mod certificates;
 mod concurrency;
 mod crash;
 mod failover;
+mod hold_safe;
 mod idempotency;
 mod operations;
 mod order;

@@ -123,7 +123,7 @@ impl Watch {
         let captured: BTreeSet<_> = payment
             .calls()
             .filter(|(id, _)| matches!(id, CallId::Capture(_)))
-            .map(|(id, _)| payment.attempt_of(id).expect("a capture is of an attempt"))
+            .map(|(id, _)| payment.attempt_of(id).unwrap())
             .collect();
         assert!(captured.len() <= 1);
         let Some(no) = captured.first() else { return };

@@ -125,7 +125,11 @@ async fn a_payment_whose_answer_was_lost_is_cancelled_by_reference_in_the_docume
     // The connector writes the cancel; prism and the sandbox say whether it is one.
     let connectors = baton_connectors::all().unwrap();
     let adyen = connectors.iter().find(|c| c.manifest().id == "adyen").unwrap();
-    let parent = baton_connect::Parent { reference: "lost-1".to_owned(), provider_reference: None };
+    let parent = baton_connect::Parent {
+        reference: "lost-1".to_owned(),
+        provider_reference: None,
+        planned_at: None,
+    };
     let void = baton_connect::Operation::Void { parent, reference: "void-1".to_owned() };
     let mut cx = baton_connect::Cx::default();
     cx.settings.insert("MerchantAccount".to_owned(), "ShopEU".to_owned());

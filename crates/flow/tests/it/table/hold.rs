@@ -111,8 +111,8 @@ fn the_obligation_is_in_the_step_that_plans_the_next_attempt() {
     assert_eq!((promised.attempt, promised.due_at), (1, due_at));
     assert!(step.events.contains(&Event::Obliged { call: CallId::Attempt(1), due_at }));
     let timer = step.timers.iter().rev().find_map(|timer| match timer {
-        Timer::Set { call: CallId::Attempt(1), at } => Some(*at),
-        _ => None,
+        Timer::Set { call, at } => (*call == CallId::Attempt(1)).then_some(*at),
+        Timer::Clear { .. } => None,
     });
     assert!(timer.is_some_and(|at| at <= due_at), "it is not forgotten");
     assert_eq!(step.next.obligation(2), None);
