@@ -311,6 +311,7 @@ pub(crate) enum NetworkTokenSchemes {
 #[serde(rename_all = "snake_case")]
 pub(crate) enum OutcomeMode {
     ResolveFirst,
+    HoldSafe,
     Stop,
 }
 

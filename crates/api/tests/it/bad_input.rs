@@ -172,8 +172,7 @@ const VALUES: &[Row] = &[
     ("charge", "\"myRef\"", "\"networkTokenBrand\": \"visa\", \"myRef\"", 400, "networkTokenBrand", "Visa, MasterCard or Amex"),
     ("charge", "\"ownerID\"", "\"threeDSAuthentication\": {}, \"ownerID\"", 400, "card.threeDSAuthentication.authenticationValue", "It is required"),
     ("charge", "\"ownerID\"", "\"threeDSAuthentication\": {\"authenticationValue\": \"AAAB\", \"merchantName\": \"M\", \"eci\": \"x\", \"xid\": \"1\", \"version\": \"2.2.0\"}, \"ownerID\"", 400, "card.threeDSAuthentication.eci", "one or two digits"),
-    ("charge", "\"resolve_first\"", "\"hold_safe\"",              400, "outcomeMode", "The mode hold_safe is not available"),
-    ("charge", "\"resolve_first\"", "\"Stop\"",                   400, "outcomeMode", "It must be resolve_first or stop."),
+    ("charge", "\"resolve_first\"", "\"Stop\"",                   400, "outcomeMode", "It must be resolve_first, hold_safe or stop."),
     // Texts.
     ("charge", "\"order-1\"", "\"$LONG\"",                        400, "myRef", "longer than 255 characters"),
     ("charge", "\"Socks\"", "\"$LONG\"",                          400, "orderDesc", "longer than 255 characters"),
