@@ -187,6 +187,7 @@ impl Scope {
             replay_ms: None,
             certificate: None,
             inline: false,
+            cancel: Some(baton_flow::Cancel::Plain),
         };
         let kind = match self.kind {
             Kind::Sale if !self.has(Fault::AbsenceForSales) => OrderKind::Charge(amount()),
