@@ -140,7 +140,10 @@ impl Check<'_> {
                     Event::Concluded { call, .. } | Event::Closed { call, .. } => {
                         open.remove(&call);
                     }
-                    Event::Opened { .. } | Event::InDoubt { .. } | Event::Checked { .. } => {}
+                    Event::Opened { .. }
+                    | Event::InDoubt { .. }
+                    | Event::Obliged { .. }
+                    | Event::Checked { .. } => {}
                 }
             }
         }
