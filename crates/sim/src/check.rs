@@ -127,7 +127,9 @@ impl Check<'_> {
             for event in events {
                 match event {
                     Event::Planned { call, .. } => {
-                        let other = open.iter().find(|other| overtakes(call, **other));
+                        let of = payment.attempt_of(call);
+                        let same = |other: &&CallId| payment.attempt_of(**other) == of;
+                        let other = open.iter().filter(same).find(|other| overtakes(call, **other));
                         if let Some(other) = other {
                             let what = format!(
                                 "{}: {call} was planned while {other} was in doubt",

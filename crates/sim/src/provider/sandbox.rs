@@ -80,24 +80,32 @@ fn change(books: &mut Books, at: &Context<'_>, id: &str, what: &str, body: &Valu
             }
             _ => error(500, "internal_error"),
         },
-        Err(refusal) => error(409, word(refusal, what)),
+        Err(refusal) => error(409, word(refusal)),
     }
 }
 
+/// Voids what has this reference, and refuses what arrives with it later.
 fn cancel(books: &mut Books, at: &Context<'_>, body: &Value) -> Served {
     let reference = body.get("reference").and_then(Value::as_str).unwrap_or_default().to_owned();
-    let live: Vec<String> = books.with_reference(&reference).map(|paid| paid.id.clone()).collect();
-    for id in live {
-        if let Some(place) = books.place(&id) {
-            let _already = books.void(place, &reference, at.now_ms);
+    let ids: Vec<String> = books.with_reference(&reference).map(|paid| paid.id.clone()).collect();
+    books.fenced.insert(reference.clone());
+    let (mut cancelled, mut refused) = (Vec::new(), Vec::new());
+    for id in ids {
+        let Some(place) = books.place(&id) else { continue };
+        let was_voided = books.payment(place).is_some_and(|paid| paid.voided);
+        let is_over = books.payment(place).is_some_and(|p| matches!(p.state, State::Declined(_)));
+        if was_voided || books.void(place, &reference, at.now_ms).is_ok() {
+            cancelled.push(json!(id));
+        } else if !is_over {
+            refused.push(json!({ "id": id, "code": "not_voidable" }));
         }
     }
-    books.fenced.insert(reference.clone());
-    let data: Vec<Value> = books.with_reference(&reference).map(payment_json).collect();
-    Served::shown(json!({ "reference": reference, "data": data }))
+    let meaning = if refused.is_empty() { Meaning::Approved } else { Meaning::Declined };
+    let body = json!({ "cancelled": cancelled, "refused": refused, "fenced": true });
+    Served::new(200, &body, meaning)
 }
 
-const fn word(refusal: Refusal, _what: &str) -> &'static str {
+const fn word(refusal: Refusal) -> &'static str {
     match refusal {
         Refusal::NotCapturable => "not_capturable",
         Refusal::TooMuch => "amount_exceeds_capturable",
