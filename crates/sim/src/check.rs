@@ -54,6 +54,9 @@ pub(crate) async fn world(world: &World, seed: u64) -> Totals {
     for record in &records {
         check.order(record);
     }
+    if world.database.is_exhausted() {
+        check.breaks(Rule::Concludes, 0, "the nodes commit without end".to_owned());
+    }
     if let Some(what) = world.database.secret() {
         check.breaks(Rule::NoSecretStored, 0, what);
     }
