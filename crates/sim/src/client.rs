@@ -144,9 +144,8 @@ impl Order {
 /// What the engine is asked to do about doubts.
 fn doubt(mode: Mode) -> DoubtMode {
     match mode {
-        Mode::Naive | Mode::OutageRetry | Mode::ResolveFirst | Mode::HoldSafe => {
-            DoubtMode::ResolveFirst
-        }
+        Mode::Naive | Mode::OutageRetry | Mode::ResolveFirst => DoubtMode::ResolveFirst,
+        Mode::HoldSafe => DoubtMode::HoldSafe,
     }
 }
 

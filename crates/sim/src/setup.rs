@@ -134,9 +134,6 @@ impl Setup {
     /// # Errors
     /// What is wrong, in a sentence.
     pub fn check(&self, kit: &Kit) -> Result<(), String> {
-        if self.mode == Mode::HoldSafe {
-            return Err("hold_safe cannot be simulated yet".to_owned());
-        }
         for account in &self.accounts {
             traits(kit, account)?;
         }
