@@ -338,6 +338,7 @@ impl Engine {
             failover_until: now.plus_millis(self.inner.config.failover_window_ms),
             test: caller.sandbox,
             payer_present: purchase.challenge.is_some(),
+            imported: false,
         };
         let source = match (purchase.provider_token, card_facts) {
             (Some(token), _) => Source::ProviderToken(token),

@@ -437,7 +437,7 @@ impl<'a> Draft<'a> {
 /// the payment, the kind of call and its number, so that the same call has the same one after a restart.
 /// The payment's id is globally unique and so stands for the merchant too. At most 33 characters of
 /// `[a-z0-9-]`.
-fn reference(payment: &Payment, id: CallId) -> String {
+pub(crate) fn reference(payment: &Payment, id: CallId) -> String {
     let text = payment.id.to_string();
     let bare = text.split_once('_').map_or(text.as_str(), |(_, bare)| bare);
     if mutated("one_reference_for_all_calls") {

@@ -12,6 +12,7 @@ mod call;
 mod draft;
 pub mod failover;
 mod hold;
+mod import;
 pub mod mutation;
 mod payment;
 pub mod snapshot;
@@ -20,6 +21,7 @@ mod step;
 pub use amounts::Sums;
 pub use call::{Call, CallId, CallState, Check, Closure, Owner};
 pub use hold::{Cancel, HOLD_MS, Obligation};
+pub use import::{ImportFault, import};
 pub use mutation::mutated;
 pub use payment::{
     Amounted, Candidate, DoubtMode, Failure, Order, OrderKind, Payment, RetryDeclines, Standing,

@@ -67,6 +67,9 @@ pub struct Order {
     /// Whether a payer is there to act on a challenge. If not, a challenge is cancelled at the provider.
     #[serde(default)]
     pub payer_present: bool,
+    /// Was not made here: the provider was asked what it is, and nothing was sent for its attempt.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub imported: bool,
 }
 
 fn yes() -> bool {

@@ -205,6 +205,7 @@ impl Scope {
             failover_until: at(self.failover_until),
             test: true,
             payer_present: true,
+            imported: false,
         }
     }
 }

@@ -11,6 +11,7 @@ mod brand;
 pub mod card;
 mod currency;
 pub mod decline;
+mod foreign;
 pub mod id;
 mod iso4217;
 pub mod money;
@@ -21,6 +22,7 @@ pub mod time;
 
 pub use card::{Brand, Card, CardError, CardNumber, Cvv, Expiry, MaskedCard};
 pub use decline::{DeclineCode, DeclineInfo, DeclinedBy, Retry, WhoCanAct};
+pub use foreign::{Foreign, ForeignPart};
 pub use id::{
     AccountId, ApiKeyId, BootId, EventId, Id, IdError, Kind, MerchantId, PaymentId, RequestId, kind,
 };

@@ -45,6 +45,7 @@ pub(crate) fn order(kind: OrderKind) -> Order {
         failover_until: T0.plus_millis(FAILOVER_MS),
         test: true,
         payer_present: true,
+        imported: false,
     }
 }
 

@@ -7,3 +7,4 @@ mod conclusion;
 mod failover;
 mod guards;
 mod hold;
+mod import;
