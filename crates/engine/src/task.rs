@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use baton_flow::{
-    CallId, CallState, Effect, Event, Facts, Input, Payment, Refusal, Verdict, mutated,
+    CallId, CallState, Effect, Event, Facts, Input, Payment, Refusal, Standing, Verdict, mutated,
 };
 use baton_store::{CommitError, Guard, IdempotencyRow, Write};
 use baton_types::Timestamp;
@@ -504,7 +504,8 @@ impl Task {
         let done = ended
             || match call {
                 Some(CallId::Attempt(_)) => match self.payment.verdict() {
-                    Verdict::Running | Verdict::InDoubt(_) => false,
+                    Verdict::Running => false,
+                    Verdict::InDoubt(no) => is_for_the_payer(&self.payment, no),
                     Verdict::Approved(_) | Verdict::Failed(_) => true,
                 },
                 Some(id) => self.payment.call(id).is_some_and(baton_flow::Call::is_concluded),
@@ -517,6 +518,13 @@ impl Task {
             provider: self.provider,
         });
     }
+}
+
+/// Whether an attempt waits for a payer who is there: nothing more can be done before that.
+fn is_for_the_payer(payment: &Payment, attempt: u16) -> bool {
+    let open = payment.standing(attempt);
+    let asked = matches!(open, Some(Standing::Open(Outcome::ActionRequired { .. })));
+    asked && payment.order.payer_present
 }
 
 /// What a look-up shows, given when it was asked: "not found" counts towards absence only if the question

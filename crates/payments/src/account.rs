@@ -11,6 +11,7 @@ use baton_engine::audit::{Action, Actor, Entry};
 use baton_engine::keys::{self, NewKey, Scope};
 use baton_engine::merchants;
 use baton_store::WriteSet;
+use baton_types::MerchantId;
 use serde_json::json;
 
 /// A merchant of the Payments API.
@@ -126,6 +127,17 @@ impl Payments {
         };
         let found = self.load::<MerchantAccount>(row.id, id).await?;
         found.filter(|found| found.removed_at.is_none()).ok_or(missing)
+    }
+
+    /// The merchant behind an account's id, also of one that was removed: its keys can still be ended.
+    ///
+    /// # Errors
+    /// `NotFound`.
+    pub async fn merchant(&self, id: &str) -> Result<MerchantId, Fault> {
+        let missing = Fault::NotFound("merchant account");
+        let row = self.engine().store().merchant_by_name(id).await?.ok_or(missing.clone())?;
+        let found = self.load::<MerchantAccount>(row.id, id).await?;
+        found.map(|found| found.merchant).ok_or(missing)
     }
 
     /// A caller's own merchant account.

@@ -99,7 +99,8 @@ impl Payments {
         customer.body.fields.remove("metadata");
         customer.removed_at = Some(now);
         self.commit(vec![customer.write()]).await?;
-        Ok(Deleted { customer: true, address, payment_methods: false })
+        let methods = self.delete_methods(merchant, id).await?;
+        Ok(Deleted { customer: true, address, payment_methods: methods > 0 })
     }
 
     /// A merchant's customers, newest first.

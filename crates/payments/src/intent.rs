@@ -11,6 +11,7 @@ use serde_json::{Map, Value};
 pub use baton_types::Money;
 
 use crate::document::{Document, Stored};
+use crate::method::NewMandate;
 use crate::status::{self, IntentStatus};
 
 /// When what is authorized is taken.
@@ -116,6 +117,12 @@ pub struct Intent {
     /// The payments that confirmations have made, in order.
     #[serde(default)]
     pub tries: Vec<PaymentId>,
+    /// The saved method that it is paid with, or that it saves.
+    #[serde(default)]
+    pub saved_method: Option<String>,
+    /// The mandate that it is made under, or that it makes.
+    #[serde(default)]
+    pub mandate: Option<String>,
     /// Why it was given up, if it was before a payment was made.
     pub cancelled: Option<Cancelled>,
     /// Why it was given up, in the merchant's words.
@@ -180,6 +187,14 @@ pub struct IntentChange {
     pub method_kind: Option<String>,
     /// The card.
     pub card: Option<CardInput>,
+    /// A saved method instead of a card.
+    pub saved_method: Option<String>,
+    /// The CVC that came with a saved method.
+    pub cvv: Option<Cvv>,
+    /// The mandate that it is made under.
+    pub mandate: Option<String>,
+    /// A mandate that it is to make.
+    pub new_mandate: Option<NewMandate>,
     /// Whether the method is kept.
     pub setup_future_usage: Option<FutureUsage>,
     /// Where a browser goes in the end.

@@ -11,6 +11,7 @@ mod customer;
 mod document;
 mod fault;
 mod intent;
+mod method;
 mod refund;
 mod service;
 pub mod status;
@@ -24,5 +25,6 @@ pub use intent::{
     Authentication, CaptureMethod, CardInput, CardKept, FutureUsage, Intent, IntentChange, Method,
     Money, NewIntent, Seen,
 };
+pub use method::{Mandate, MandateState, NewMandate, NewMethod, SavedMethod};
 pub use refund::{NewRefund, Refund, RefundSeen, RefundStatus};
 pub use service::{Merchant, Payments};

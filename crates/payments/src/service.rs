@@ -19,7 +19,8 @@ use crate::intent::{
     Authentication, Cancelled, CaptureMethod, CardInput, CardKept, Intent, IntentChange, Method,
     NewIntent, Seen,
 };
-use crate::status::Flow;
+use crate::method::NewMandate;
+use crate::status::{Flow, IntentStatus};
 
 /// How long a browser may take part unless the request says otherwise, in seconds.
 const SESSION_S: u32 = 900;
@@ -167,16 +168,17 @@ impl Payments {
             description: None,
             details: serde_json::Map::new(),
             tries: Vec::new(),
+            saved_method: None,
+            mandate: None,
             cancelled: None,
             cancellation_reason: None,
         };
         let mut intent = Stored::new(merchant.caller.merchant, intent, now);
-        let payer = new.change.payer.clone();
-        let card = self.apply(merchant, &mut intent, new.change).await?;
+        let given = self.apply(merchant, &mut intent, new.change).await?;
         let done = if confirm {
-            self.charge(merchant, intent, card, payer).await
+            self.charge(merchant, intent, given).await
         } else {
-            if let Some(card) = card {
+            if let Some(card) = given.card {
                 self.keep_card(merchant, &mut intent, card).await?;
             }
             self.commit(vec![intent.write()]).await.map(|()| Seen { intent, payment: None })
@@ -200,7 +202,7 @@ impl Payments {
         let seen = self.see(merchant, id).await?;
         allow(&seen, Flow::Update)?;
         let mut intent = seen.intent.next(self.now());
-        if let Some(card) = self.apply(merchant, &mut intent, change).await? {
+        if let Some(card) = self.apply(merchant, &mut intent, change).await?.card {
             self.keep_card(merchant, &mut intent, card).await?;
         }
         self.commit(vec![intent.write()]).await?;
@@ -220,9 +222,8 @@ impl Payments {
         let seen = self.see(merchant, id).await?;
         allow(&seen, Flow::Confirm)?;
         let mut intent = seen.intent.next(self.now());
-        let payer = change.payer.clone();
-        let card = self.apply(merchant, &mut intent, change).await?;
-        self.charge(merchant, intent, card, payer).await
+        let given = self.apply(merchant, &mut intent, change).await?;
+        self.charge(merchant, intent, given).await
     }
 
     /// Makes the payment of an intent: the intent's next version and the payment's first plan are one commit.
@@ -230,21 +231,42 @@ impl Payments {
         &self,
         merchant: &Merchant,
         mut intent: Stored<Intent>,
-        card: Option<CardInput>,
-        payer: Option<Payer>,
+        given: Given,
     ) -> Result<Seen, Fault> {
         let id = intent.body.id.clone();
         let kept = intent.body.method.as_mut().and_then(|method| method.card.record.take());
-        let card = match card {
-            Some(card) => paid_with(card)?,
-            None => self.kept_card(merchant, &intent, kept.as_deref()).await?,
+        let (mut writes, mut saves) = (Vec::new(), None);
+        let card = match (given.card, intent.body.mandate.clone(), intent.body.saved_method.clone())
+        {
+            (Some(card), ..) => card,
+            (None, Some(mandate), _) => {
+                let (method, used) = self.use_mandate(merchant, &intent.body, &mandate).await?;
+                writes.extend(used);
+                self.saved_card(merchant, &method, None, None).await?
+            }
+            (None, None, Some(method)) => {
+                let customer = intent.body.customer.as_deref();
+                self.saved_card(merchant, &method, customer, given.cvv).await?
+            }
+            (None, None, None) => self.kept_card(merchant, &intent, kept.as_deref()).await?,
         };
+        show_card(&mut intent.body, &card);
         let accounts = self.route(merchant, &intent.body).await?;
         let payment = self.engine.new_payment_id();
         intent.body.tries.push(payment);
-        let purchase = self.purchase(&intent.body, card, accounts, payer);
+        if intent.body.saved_method.is_none() && intent.body.mandate.is_none() {
+            let body = &mut intent.body;
+            let mandate = given.new_mandate;
+            writes.extend(self.plan_saving(merchant, body, &card, mandate, payment).await?);
+            saves.clone_from(&intent.body.saved_method);
+        }
+        let purchase = self.purchase(&intent.body, paid_with(card)?, accounts, given.payer);
         let written = intent.clone();
-        let alongside = Box::new(move |_: &Payment, _: CallId| vec![written.write()]);
+        let alongside = Box::new(move |_: &Payment, _: CallId| {
+            let mut writes = writes.clone();
+            writes.push(written.write());
+            writes
+        });
         let bought =
             self.engine.purchase_alongside(merchant.caller, payment, purchase, alongside).await;
         let seen = match bought {
@@ -253,7 +275,14 @@ impl Payments {
             Err(error) => return Err(error.into()),
         };
         if let Some(record) = kept {
-            self.drop_card(merchant, &record).await;
+            self.drop_card(merchant, SealedKind::IntentCard, &record).await;
+        }
+        // What a payment was to save and did not take is not there: neither is the card.
+        if seen.status() == IntentStatus::Failed
+            && let (Some(record), Some(id)) = (&seen.intent.body.saved_method, saves)
+            && *record == id
+        {
+            self.drop_card(merchant, SealedKind::SavedCard, record).await;
         }
         Ok(seen)
     }
@@ -319,7 +348,7 @@ impl Payments {
             let kept = intent.body.method.as_mut().and_then(|method| method.card.record.take());
             self.commit(vec![intent.write()]).await?;
             if let Some(record) = kept {
-                self.drop_card(merchant, &record).await;
+                self.drop_card(merchant, SealedKind::IntentCard, &record).await;
             }
             return Ok(Seen { intent, payment: None });
         };
@@ -419,7 +448,7 @@ impl Payments {
         merchant: &Merchant,
         intent: &mut Stored<Intent>,
         change: IntentChange,
-    ) -> Result<Option<CardInput>, Fault> {
+    ) -> Result<Given, Fault> {
         let mut person = serde_json::Map::new();
         for name in ["name", "email", "phone", "phone_country_code"] {
             if let Some(value) = change.details.get(name) {
@@ -439,13 +468,28 @@ impl Payments {
             self.ensure_customer(merchant, &customer, person).await?;
             intent.body.customer = Some(customer);
         }
+        let body = &mut intent.body;
         if let Some(card) = &change.card {
-            let (masked, holder) = (card.masked.clone(), card.holder.clone());
-            let has_cvv = card.cvv.is_some();
-            let card = CardKept { masked, holder, record: None, has_cvv };
-            intent.body.method = Some(Method { kind: change.method_kind, card });
+            show_card(body, card);
+            (body.saved_method, body.mandate) = (None, None);
         }
-        Ok(change.card)
+        if let Some(method) = change.saved_method {
+            let saved = self.method(merchant, &method).await?.body;
+            let (masked, holder, kind) = (saved.card, saved.holder, saved.kind);
+            let card = CardKept { masked, holder, record: None, has_cvv: false };
+            body.method = Some(Method { kind, card });
+            body.saved_method = Some(method);
+        }
+        body.mandate = change.mandate.or(body.mandate.take());
+        if let (Some(method), Some(kind)) = (&mut body.method, change.method_kind) {
+            method.kind = Some(kind);
+        }
+        Ok(Given {
+            card: change.card,
+            cvv: change.cvv,
+            payer: change.payer,
+            new_mandate: change.new_mandate,
+        })
     }
 
     /// Seals a card's number under the intent's id, and keeps its CVC in memory.
@@ -481,7 +525,7 @@ impl Payments {
         merchant: &Merchant,
         intent: &Stored<Intent>,
         record: Option<&str>,
-    ) -> Result<PaidWith, Fault> {
+    ) -> Result<CardInput, Fault> {
         let method = intent.body.method.as_ref().ok_or(Fault::Missing("payment_method_data"))?;
         let record = record.ok_or(Fault::Missing("payment_method_data"))?;
         let (vault, tenant) = (self.engine.vault(), merchant.caller.tenant());
@@ -494,12 +538,12 @@ impl Payments {
             return Err(Fault::Missing("card_cvc"));
         }
         let (masked, holder) = (method.card.masked.clone(), method.card.holder.clone());
-        paid_with(CardInput { number, masked, cvv, holder })
+        Ok(CardInput { number, masked, cvv, holder })
     }
 
-    async fn drop_card(&self, merchant: &Merchant, record: &str) {
+    async fn drop_card(&self, merchant: &Merchant, kind: SealedKind, record: &str) {
         let (vault, tenant) = (self.engine.vault(), merchant.caller.tenant());
-        if let Err(error) = vault.remove(tenant, SealedKind::IntentCard, record).await {
+        if let Err(error) = vault.remove(tenant, kind, record).await {
             tracing::warn!(%error, "a card that is not needed any more stays in the vault");
         }
     }
@@ -545,6 +589,22 @@ impl Payments {
             doubt: DoubtMode::default(),
         }
     }
+}
+
+/// What only the request has of an intent that it changes or confirms.
+struct Given {
+    card: Option<CardInput>,
+    cvv: Option<Cvv>,
+    payer: Option<Payer>,
+    new_mandate: Option<NewMandate>,
+}
+
+/// Keeps what may be shown of the card that an intent is paid with.
+fn show_card(intent: &mut Intent, card: &CardInput) {
+    let (masked, holder) = (card.masked.clone(), card.holder.clone());
+    let kind = intent.method.take().and_then(|method| method.kind);
+    let card = CardKept { masked, holder, record: None, has_cvv: card.cvv.is_some() };
+    intent.method = Some(Method { kind, card });
 }
 
 fn paid_with(card: CardInput) -> Result<PaidWith, Fault> {

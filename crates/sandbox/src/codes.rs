@@ -238,6 +238,7 @@ fn cards() -> Vec<TestCard> {
     let special = [
         ("4000002500003155", "3-D Secure challenge required", challenge.clone()),
         ("4000002760003184", "3-D Secure challenge required", challenge.clone()),
+        ("4000000000003063", "3-D Secure challenge required", challenge.clone()),
         ("4000000000003220", "3-D Secure challenge required", challenge),
         ("4000000000009110", "pending, approved after 2 s", pending(None)),
         ("4000000000009128", "pending, declined after 2 s", pending(refused)),
@@ -303,7 +304,7 @@ mod tests {
         let codes = codes();
         let names: HashSet<_> = DECLINES.iter().map(|row| row.code).collect();
         assert_eq!((names.len(), DECLINES.len()), (52, 52));
-        assert_eq!(codes.cards.len(), 25, "a card whose decline code is misspelt would be missing");
+        assert_eq!(codes.cards.len(), 26, "a card whose decline code is misspelt would be missing");
         assert_eq!(codes.amounts.len(), 19);
         let numbers: HashSet<_> = codes.cards.iter().map(|card| card.number).collect();
         assert_eq!(numbers.len(), codes.cards.len());

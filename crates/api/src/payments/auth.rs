@@ -9,6 +9,7 @@ use axum::response::Response;
 use baton_engine::keys::Scope;
 use baton_engine::{Caller, EngineError};
 use baton_payments::Merchant;
+use baton_types::MerchantId;
 use http::HeaderMap;
 
 use super::error::Refusal;
@@ -74,12 +75,21 @@ impl Asker {
     /// The merchant that the path names: any for the operator, its own for a merchant's key.
     pub(crate) async fn of_path(self, app: &App, id: &str) -> Result<Merchant, Refusal> {
         let account = app.payments.account(id).await?;
+        self.of(app, account.merchant)
+    }
+
+    /// The same, also for a merchant account that was removed.
+    pub(crate) async fn of_any_path(self, app: &App, id: &str) -> Result<Merchant, Refusal> {
+        self.of(app, app.payments.merchant(id).await?)
+    }
+
+    fn of(self, app: &App, named: MerchantId) -> Result<Merchant, Refusal> {
         match self {
             Self::Operator => {
-                let (merchant, sandbox) = (account.merchant, app.payments.is_sandbox());
-                Ok(Merchant { caller: Caller { merchant, sandbox, key: None } })
+                let sandbox = app.payments.is_sandbox();
+                Ok(Merchant { caller: Caller { merchant: named, sandbox, key: None } })
             }
-            Self::Server(merchant) if merchant.caller.merchant == account.merchant => Ok(merchant),
+            Self::Server(merchant) if merchant.caller.merchant == named => Ok(merchant),
             Self::Server(_) | Self::Browser(_) => {
                 Err(baton_payments::Fault::NotFound("merchant account").into())
             }

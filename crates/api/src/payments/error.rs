@@ -66,6 +66,11 @@ impl Refusal {
         Self::invalid("IR_16", message)
     }
 
+    /// What a provider would refuse, in the contract's form for that.
+    pub(crate) fn connector(message: &str) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "connector", "CE_01", message)
+    }
+
     /// A field that is needed.
     pub(crate) fn missing(field: &str) -> Self {
         Self::invalid("IR_04", format!("Missing required param: {field}"))

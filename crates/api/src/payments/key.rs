@@ -101,7 +101,7 @@ fn is_secret(row: &ApiKeyRow) -> bool {
 }
 
 async fn find(app: &App, asker: Asker, merchant: &str, key: &str) -> Result<ApiKeyRow, Refusal> {
-    let merchant = asker.of_path(app, merchant).await?;
+    let merchant = asker.of_any_path(app, merchant).await?;
     let missing = || Refusal::from(Fault::NotFound("API key"));
     let key = ApiKeyId::parse(key).map_err(|_| missing())?;
     let found = keys::get(app.engine.store().as_ref(), merchant.caller.merchant, key).await;

@@ -12,6 +12,7 @@ mod customer;
 mod error;
 mod intent;
 mod key;
+mod method;
 mod refund;
 mod shape;
 mod view;
@@ -64,6 +65,7 @@ pub fn routes() -> Vec<PaymentsRoute> {
         connector::routes(),
         customer::routes(),
         intent::routes(),
+        method::routes(),
         refund::routes(),
     ];
     groups.into_iter().flatten().collect()

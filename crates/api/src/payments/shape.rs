@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use super::body::Hidden;
 use super::error::Refusal;
+use super::method::new_mandate;
 use crate::pan::holds_card_number;
 
 /// Longest text that is kept, in characters.
@@ -104,15 +105,19 @@ request!(
         billing: Option<Value>,
         browser_info: Option<Value>,
         payment_token: Option<String>,
+        payment_method_id: Option<String>,
+        mandate_id: Option<String>,
+        mandate_data: Option<Value>,
+        recurring_details: Option<Value>,
         card_cvc: Option<Hidden>,
     } kept {
         payment_method,
         order_tax_amount, shipping_cost, routing, connector, off_session, shipping,
-        statement_descriptor_name, statement_descriptor_suffix, order_details, mandate_data,
-        customer_acceptance, mandate_id, payment_experience, business_country, business_label,
+        statement_descriptor_name, statement_descriptor_suffix, order_details,
+        customer_acceptance, payment_experience, business_country, business_label,
         allowed_payment_method_types, metadata, connector_metadata, payment_link, surcharge_details,
         payment_type, request_incremental_authorization, frm_metadata,
-        request_external_three_ds_authentication, recurring_details, request_extended_authorization,
+        request_external_three_ds_authentication, request_extended_authorization,
         merchant_order_reference_id, payment_channel, capture_on, name, email, phone,
         phone_country_code, feature_metadata, is_iframe_redirection_enabled, force_3ds_challenge,
         enable_partial_authorization, enable_overcapture, all_keys_required,
@@ -194,7 +199,7 @@ impl CardData {
         let year = part(&self.card_exp_year, "Invalid Expiry Year")?;
         let expiry = Expiry::new(month, year).map_err(|_| Refusal::said("Invalid Expiry Year"))?;
         if expiry.is_past(now) {
-            return Err(Refusal::said("Invalid Expiry Year"));
+            return Err(Refusal::connector("Invalid Expiry Year"));
         }
         let cvv = match &self.card_cvc {
             None => None,
@@ -221,22 +226,37 @@ impl PaymentsRequest {
             let message = format!("no connector of this server takes the payment method {method}");
             return Err(Refusal::value("payment_method_data", message));
         }
-        if self.payment_token.is_some() || self.card_cvc.is_some() {
-            let message = "this version keeps no payment methods; send the card";
-            return Err(Refusal::value("payment_token", message));
+        if let (Some(capture), Some(amount)) = (self.amount_to_capture, self.amount)
+            && capture > amount
+        {
+            return Err(Refusal::value("amount_to_capture", "is greater than amount"));
         }
-        if let (Some(capture), Some(amount)) = (self.amount_to_capture, self.amount) {
-            let is_automatic = self.capture_method.unwrap_or_default() == CaptureMethod::Automatic;
-            if capture > amount || is_automatic && capture != amount {
-                let message = "must be the whole amount unless it is captured later";
-                return Err(Refusal::value("amount_to_capture", message));
+        let cvv = match self.card_cvc.take() {
+            Some(text) => {
+                let wrong = |_| Refusal::said("Invalid card_cvc length");
+                Some(Cvv::parse(text.expose()).map_err(wrong)?)
             }
-        }
+            None => None,
+        };
+        let new_mandate = self.mandate_data.as_ref().map(new_mandate).transpose()?.flatten();
+        let recurring = self.recurring_details.as_ref();
+        let recurring = |kind: &str| {
+            let typed = recurring.filter(|data| data.get("type").is_some_and(|t| t == kind))?;
+            typed.get("data")?.as_str().map(str::to_owned)
+        };
+        let saved_method = self.payment_token.take().or_else(|| recurring("payment_method_id"));
+        let saved_method = saved_method.or(self.payment_method_id.take());
+        let mandate = self.mandate_id.take().or_else(|| recurring("mandate_id"));
         let mut details = self.kept()?;
         // The method's own billing address is the payment's, unless that has one.
         let of_method = self.payment_method_data.as_mut().and_then(|data| data.billing.take());
         self.billing = self.billing.take().or(of_method);
-        for (name, value) in [("billing", &self.billing), ("browser_info", &self.browser_info)] {
+        let kept = [
+            ("billing", &self.billing),
+            ("browser_info", &self.browser_info),
+            ("mandate_data", &self.mandate_data),
+        ];
+        for (name, value) in kept {
             if let Some(value) = value {
                 check_kept(name, value)?;
                 details.insert(name.to_owned(), value.clone());
@@ -267,6 +287,10 @@ impl PaymentsRequest {
             customer,
             method_kind: self.payment_method_type.take(),
             card,
+            saved_method,
+            cvv,
+            mandate,
+            new_mandate,
             setup_future_usage: self.setup_future_usage,
             return_url: self.return_url.take(),
             description: self.description.take(),

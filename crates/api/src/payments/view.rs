@@ -43,7 +43,6 @@ const SHOWN: &[&str] = &[
     "email",
     "phone",
     "capture_on",
-    "mandate_id",
 ];
 
 /// Fields of the contract that this version knows nothing of: always null.
@@ -63,7 +62,6 @@ const NULLS: &[&str] = &[
     "incremental_authorizations",
     "external_authentication_details",
     "fingerprint",
-    "payment_method_id",
     "payment_method_status",
     "split_payments",
     "extended_authorization_applied",
@@ -74,7 +72,6 @@ const NULLS: &[&str] = &[
     "issuer_error_code",
     "issuer_error_message",
     "whole_connector_response",
-    "payment_token",
     "unified_code",
     "unified_message",
     "network_transaction_id",
@@ -119,6 +116,9 @@ pub(crate) fn payment(seen: &Seen, merchant: &str, connectors: &Connectors) -> V
         "payment_method_data": intent.method.as_ref().map(|method| {
             json!({ "card": card(&method.card.masked, method.card.holder.as_deref()), "billing": null })
         }),
+        "payment_method_id": intent.saved_method,
+        "payment_token": intent.saved_method,
+        "mandate_id": intent.mandate,
         "cancellation_reason": intent.cancellation_reason,
         "profile_id": intent.profile,
         "attempt_count": intent.tries.len().max(1),

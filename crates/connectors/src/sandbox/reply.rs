@@ -3,7 +3,7 @@
 use baton_connect::{
     Balance, HttpReply, LookUp, Manifest, Operation, Subject, identifier, message,
 };
-use baton_types::outcome::{Answer, Doubt, Finding, Outcome, Refused};
+use baton_types::outcome::{Answer, Doubt, Finding, NextAction, Outcome, Refused};
 use baton_types::{Currency, DeclineCode, DeclinedBy, Money};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -19,6 +19,13 @@ struct Payment {
     voided: bool,
     auth_code: Option<String>,
     decline: Option<Decline>,
+    next_action: Option<Action>,
+}
+
+/// What the payer has to do.
+#[derive(Deserialize)]
+struct Action {
+    url: String,
 }
 
 #[derive(Deserialize)]
@@ -184,6 +191,9 @@ impl Asked<'_> {
             reference: Some(identifier(&paid.id)?),
             authorization_code: paid.auth_code.as_deref().and_then(identifier),
             code: identifier(&paid.status),
+            next_action: paid.next_action.as_ref().map(|action| {
+                Box::new(NextAction::Redirect { url: action.url.clone(), form: None })
+            }),
             ..Answer::default()
         };
         let approved = |units: i64, answer| {

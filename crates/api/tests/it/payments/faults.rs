@@ -29,13 +29,13 @@ async fn a_body_that_cannot_be_right_is_refused_with_a_reason() {
         (with(payment(100), json!({"payment_id": "x".repeat(65)})),     "IR_07", "payment_id"),
         (with(payment(100), json!({"description": long})),              "IR_07", "longer than"),
         (with(payment(100), json!({"metadata": {"pan": "4111111111111111"}})), "IR_07", "holds a card number"),
-        (with(payment(100), json!({"amount_to_capture": 99})),          "IR_07", "whole amount"),
+        (with(payment(100), json!({"amount_to_capture": 101})),         "IR_07", "greater than amount"),
         (with(payment(100), json!({"payment_method_data": {"bank_redirect": {}}})), "IR_07", "bank_redirect"),
         (of_card("card_number", "4111111111111112"),                    "IR_06", "check digit"),
         (of_card("card_number", "41"),                                  "IR_06", "card number"),
         (of_card("card_exp_month", "13"),                               "IR_16", "Invalid Expiry Month"),
         (of_card("card_exp_year", "abc"),                               "IR_16", "Invalid Expiry Year"),
-        (of_card("card_exp_year", "2001"),                              "IR_16", "Invalid Expiry Year"),
+        (of_card("card_exp_year", "2001"),                              "CE_01", "Invalid Expiry Year"),
         (of_card("card_cvc", "12345"),                                  "IR_16", "Invalid card_cvc length"),
     ];
     for (body, code, message) in rows {
@@ -46,7 +46,8 @@ async fn a_body_that_cannot_be_right_is_refused_with_a_reason() {
         assert!(error["message"].as_str().unwrap().contains(message), "{body} {seen:?}");
         assert!(!seen.body.contains("411111"), "{seen:?}");
         let kind = if code == "IR_06" { "error_type" } else { "type" };
-        assert_eq!(error[kind], "invalid_request", "{seen:?}");
+        let want = if code == "CE_01" { "connector" } else { "invalid_request" };
+        assert_eq!(error[kind], want, "{seen:?}");
     }
     assert_eq!(shop.get("/payments/list").await["size"], 0, "nothing was made");
     let accents = with(payment(100), json!({"name": "Ada Łukasz 🎩 \u{202e}"}));

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{Shop, card, payment, with};
+use crate::client;
 
 #[track_caller]
 fn sums(payment: &Value, status: &str, capturable: i64, received: Option<i64>) {
@@ -188,4 +189,102 @@ async fn customers_are_kept_changed_and_redacted() {
     assert_eq!((&gone["customer_deleted"], &gone["address_deleted"]), (&json!(true), &json!(true)));
     let redacted = shop.get("/customers/bob").await;
     assert!(!redacted.to_string().contains("Rob") && !redacted.to_string().contains("example"));
+}
+
+#[tokio::test]
+async fn a_saved_card_pays_again_and_a_mandate_without_its_owner() {
+    let shop = Shop::open().await;
+    let consent = json!({"customer_acceptance": {"acceptance_type": "online"},
+        "mandate_type": {"multi_use": {"amount": 2000, "currency": "USD"}}});
+    let first =
+        with(payment(1000), json!({"setup_future_usage": "off_session", "mandate_data": consent}));
+    let first = shop.post("/payments", first).await;
+    sums(&first, "succeeded", 0, Some(1000));
+    let (mandate, method) =
+        (first["mandate_id"].as_str().unwrap(), first["payment_method_id"].as_str().unwrap());
+    let listed = shop.get("/customers/ada/payment_methods").await;
+    assert_eq!(listed["customer_payment_methods"][0]["payment_method_id"], method, "{listed}");
+
+    let base = json!({"amount": 1500, "currency": "USD", "confirm": true, "customer_id": "ada"});
+    let again = with(base.clone(), json!({"payment_token": method, "card_cvc": "123"}));
+    sums(&shop.post("/payments", again).await, "succeeded", 0, Some(1500));
+    let later = with(base.clone(), json!({"mandate_id": mandate, "off_session": true}));
+    let later = shop.post("/payments", later).await;
+    sums(&later, "succeeded", 0, Some(1500));
+    assert_eq!(later["payment_method_data"]["card"]["last4"], "1111");
+
+    let much = with(base.clone(), json!({"mandate_id": mandate, "amount": 2001}));
+    let other = with(base.clone(), json!({"mandate_id": mandate, "customer_id": "bob"}));
+    let nobodys = with(base.clone(), json!({"payment_token": method, "customer_id": "bob"}));
+    for (body, status) in [(much, 400), (other, 400), (nobodys, 404)] {
+        let seen = shop.send("POST", "/payments", &body).await;
+        assert_eq!(seen.status, status, "{seen:?}");
+    }
+    shop.post(&format!("/mandates/revoke/{mandate}"), Value::Null).await;
+    let revoked = with(base.clone(), json!({"mandate_id": mandate}));
+    assert_eq!(shop.send("POST", "/payments", &revoked).await.status, 400);
+    let gone = shop.send("DELETE", &format!("/payment_methods/{method}"), &Value::Null).await;
+    assert_eq!(gone.status, 200, "{gone:?}");
+    let missing = with(base, json!({"payment_token": method}));
+    assert_eq!(shop.send("POST", "/payments", &missing).await.status, 404);
+}
+
+#[tokio::test]
+async fn a_mandate_for_one_payment_is_used_once_by_however_many_at_a_time() {
+    let shop = Shop::open().await;
+    let consent = json!({"mandate_type": {"single_use": {"amount": 2000, "currency": "USD"}}});
+    let first = with(payment(1000), json!({"mandate_data": consent}));
+    let mandate = shop.post("/payments", first).await["mandate_id"].clone();
+    let body = json!({"amount": 1500, "currency": "USD", "confirm": true, "mandate_id": mandate});
+    let sent = (0..8).map(|_| shop.send("POST", "/payments", &body));
+    let seen = futures_util::future::join_all(sent).await;
+    assert_eq!(seen.iter().filter(|seen| seen.status == 200).count(), 1, "{seen:?}");
+}
+
+#[tokio::test]
+async fn a_card_that_was_declined_is_not_saved() {
+    let shop = Shop::open().await;
+    let body = json!({"setup_future_usage": "on_session", "payment_method_data": card("4000000000009995")});
+    let declined = shop.post("/payments", with(payment(1000), body)).await;
+    sums(&declined, "failed", 0, None);
+    let listed = shop.get("/customers/ada/payment_methods").await;
+    assert_eq!(listed["customer_payment_methods"], json!([]));
+    let method = declined["payment_method_id"].as_str().unwrap();
+    let again = json!({"amount": 5, "currency": "USD", "confirm": true, "payment_token": method});
+    assert_eq!(shop.send("POST", "/payments", &again).await.status, 404);
+}
+
+#[tokio::test]
+async fn a_challenge_is_shown_and_its_end_is_found() {
+    let shop = Shop::open().await;
+    let body = json!({"authentication_type": "three_ds", "return_url": "https://shop.example/done",
+        "payment_method_data": card("4000000000003220")});
+    let asked = shop.post("/payments", with(payment(1000), body.clone())).await;
+    assert_eq!(asked["status"], "requires_customer_action", "{asked}");
+    let url = asked["next_action"]["redirect_to_url"].as_str().unwrap();
+    let (host, path) = url.strip_prefix("http://").unwrap().split_once('/').unwrap();
+    let answer = client::send(
+        host.parse().unwrap(),
+        "POST",
+        &format!("/{path}"),
+        &[("content-type", "application/x-www-form-urlencoded")],
+        b"outcome=approve",
+    )
+    .await;
+    assert!(answer.status < 400, "{answer:?}");
+    let path = format!("/payments/{}?force_sync=true", asked["payment_id"].as_str().unwrap());
+    let mut seen = asked.clone();
+    // The request's own task looks on its schedule.
+    for _ in 0..300 {
+        if seen["status"] != "requires_customer_action" {
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+        seen = shop.get(&path).await;
+    }
+    sums(&seen, "succeeded", 0, Some(1000));
+    // Without leave to challenge, the provider declines instead.
+    let quiet = with(body, json!({"authentication_type": "no_three_ds"}));
+    let declined = shop.post("/payments", with(payment(1000), quiet)).await;
+    assert_eq!(declined["status"], "failed", "{declined}");
 }

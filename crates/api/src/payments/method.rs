@@ -1,0 +1,371 @@
+//! Saved payment methods, mandates, and what a browser may offer.
+
+use std::sync::Arc;
+
+use axum::extract::{Path, Query, State};
+use axum::{Extension, Json};
+use baton_payments::{
+    Fault, Mandate, MandateState, Merchant, NewMandate, NewMethod, SavedMethod, Seen, Stored,
+};
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+
+use super::account::merchant_id;
+use super::auth::{Asker, Who};
+use super::body::{Body, Hidden};
+use super::error::Refusal;
+use super::shape::{CardData, check_id, check_kept, request};
+use super::{PaymentsRoute, view};
+use crate::App;
+
+pub(crate) fn routes() -> Vec<PaymentsRoute> {
+    let (own, any) = (Who::Merchant, Who::MerchantOrBrowser);
+    let one = "/payment_methods/{payment_method_id}";
+    vec![
+        PaymentsRoute::new("POST", "/payment_methods", own, create),
+        PaymentsRoute::new("GET", one, own, show),
+        PaymentsRoute::new("POST", one, own, update),
+        PaymentsRoute::new("DELETE", one, own, remove),
+        PaymentsRoute::new("GET", "/account/payment_methods", any, offered),
+        PaymentsRoute::new("GET", "/customers/{customer_id}/payment_methods", own, of_customer),
+        PaymentsRoute::new("GET", "/customers/payment_methods", any, of_payment),
+        PaymentsRoute::new("POST", "/payments/session_tokens", any, session_tokens),
+        PaymentsRoute::new("GET", "/mandates/{mandate_id}", own, mandate),
+        PaymentsRoute::new("POST", "/mandates/revoke/{mandate_id}", own, revoke),
+    ]
+}
+
+request!(
+    /// A payment method to be saved.
+    MethodRequest {
+        payment_method: Option<String>,
+        payment_method_type: Option<String>,
+        customer_id: Option<String>,
+        card: Option<CardData>,
+    } kept {
+        metadata, payment_method_issuer, payment_method_issuer_code, card_network,
+    }
+);
+
+type Answer = Result<Json<Value>, Refusal>;
+
+fn shown(method: &Stored<SavedMethod>, merchant: &str) -> Value {
+    let SavedMethod { id, customer, kind, card, holder, details, .. } = &method.body;
+    json!({
+        "merchant_id": merchant,
+        "customer_id": customer,
+        "payment_method_id": id,
+        "payment_token": id,
+        "payment_method": "card",
+        "payment_method_type": kind,
+        "payment_method_issuer": details.get("payment_method_issuer"),
+        "payment_method_issuer_code": null,
+        "card": of_card(card, holder.as_deref()),
+        "metadata": details.get("metadata"),
+        "created": view::time(method.created_at),
+        "recurring_enabled": true,
+        "installment_payment_enabled": false,
+        "payment_experience": ["redirect_to_url"],
+        "requires_cvv": true,
+        "default_payment_method_set": false,
+        "last_used_at": view::time(method.updated_at),
+        "client_secret": null,
+    })
+}
+
+fn of_card(card: &baton_types::MaskedCard, holder: Option<&str>) -> Value {
+    json!({
+        "last4_digits": card.last4,
+        "card_network": view::network(card.brand),
+        "scheme": view::network(card.brand),
+        "card_isin": card.bin,
+        "expiry_month": format!("{:02}", card.expiry.month()),
+        "expiry_year": card.expiry.year().to_string(),
+        "card_holder_name": holder,
+        "nick_name": null,
+        "card_issuer": null,
+        "card_type": null,
+        "issuer_country": null,
+        "card_token": null,
+        "card_fingerprint": null,
+        "saved_to_locker": true,
+    })
+}
+
+async fn create(
+    State(app): State<Arc<App>>,
+    Extension(asker): Extension<Asker>,
+    Body(mut request): Body<MethodRequest>,
+) -> Answer {
+    let merchant = asker.merchant()?;
+    match request.payment_method.take().as_deref() {
+        Some("card") => {}
+        Some(other) => {
+            let message =
+                format!("only cards are kept, not {}", other.chars().take(32).collect::<String>());
+            return Err(Refusal::value("payment_method", message));
+        }
+        None => return Err(Refusal::missing("payment_method")),
+    }
+    let customer = request.customer_id.take().ok_or_else(|| Refusal::missing("customer_id"))?;
+    check_id("customer_id", &customer)?;
+    let card = request.card.take().ok_or_else(|| Refusal::missing("card"))?;
+    let new = NewMethod {
+        customer,
+        kind: request.payment_method_type.take(),
+        card: card.read(app.engine.clock().now())?,
+        details: request.kept()?,
+    };
+    let saved = app.payments.save_method(&merchant, new).await?;
+    Ok(Json(shown(&saved, &merchant_id(&app, &merchant).await?)))
+}
+
+async fn show(
+    State(app): State<Arc<App>>,
+    Extension(asker): Extension<Asker>,
+    Path(id): Path<String>,
+) -> Answer {
+    let merchant = asker.merchant()?;
+    let method = app.payments.method(&merchant, &id).await?;
+    Ok(Json(shown(&method, &merchant_id(&app, &merchant).await?)))
+}
+
+async fn update(
+    State(app): State<Arc<App>>,
+    Extension(asker): Extension<Asker>,
+    Path(id): Path<String>,
+    Body(mut request): Body<MethodRequest>,
+) -> Answer {
+    let merchant = asker.merchant()?;
+    let now = app.engine.clock().now();
+    let card = request.card.take().map(|card| card.read(now)).transpose()?;
+    let details = request.kept()?;
+    let changed = app.payments.update_method(&merchant, &id, card, details).await?;
+    Ok(Json(shown(&changed, &merchant_id(&app, &merchant).await?)))
+}
+
+async fn remove(
+    State(app): State<Arc<App>>,
+    Extension(asker): Extension<Asker>,
+    Path(id): Path<String>,
+) -> Answer {
+    app.payments.delete_method(&asker.merchant()?, &id).await?;
+    Ok(Json(json!({ "payment_method_id": id, "deleted": true })))
+}
+
+#[derive(Deserialize)]
+struct Offer {
+    client_secret: Option<String>,
+}
+
+/// The payment that a secret belongs to; a browser has to have one.
+async fn secret_of(
+    app: &App,
+    asker: Asker,
+    secret: Option<&str>,
+) -> Result<(Merchant, Option<Seen>), Refusal> {
+    let merchant = asker.merchant()?;
+    let Some(secret) = secret else {
+        return match asker {
+            Asker::Browser(_) => Err(Refusal::missing("client_secret")),
+            Asker::Operator | Asker::Server(_) => Ok((merchant, None)),
+        };
+    };
+    let id = secret.rsplit_once("_secret_").map_or("", |(id, _)| id);
+    let seen = app.payments.see(&merchant, id).await.map_err(|fault| {
+        // Whether there is such a payment is told to nobody who does not know its secret.
+        if matches!(fault, Fault::NotFound(_)) { Fault::ClientSecret } else { fault }
+    })?;
+    app.payments.check_client(&seen.intent.body, Some(secret))?;
+    Ok((merchant, Some(seen)))
+}
+
+/// What the merchant's connectors take, for this payment if one is named.
+async fn offered(
+    State(app): State<Arc<App>>,
+    Extension(asker): Extension<Asker>,
+    Query(offer): Query<Offer>,
+) -> Answer {
+    let (merchant, seen) = secret_of(&app, asker, offer.client_secret.as_deref()).await?;
+    let profile = seen.as_ref().map(|seen| seen.intent.body.profile.clone());
+    let connectors = app.payments.connectors(&merchant, profile.as_deref()).await?;
+    let mut eligible: Vec<&str> = Vec::new();
+    let mut kinds: Vec<&str> = Vec::new();
+    for connector in connectors.iter().map(|stored| &stored.body) {
+        let takes = seen.as_ref().is_none_or(|seen| {
+            connector.takes_card(seen.intent.body.amount, seen.intent.body.currency)
+        });
+        if connector.disabled || !takes {
+            continue;
+        }
+        eligible.push(&connector.connector);
+        let own = connector.methods.iter().filter(|filter| filter.method == "card");
+        kinds.extend(own.map(|filter| filter.kind.as_str()));
+        if connector.methods.is_empty() {
+            kinds.extend(["credit", "debit"]);
+        }
+    }
+    kinds.sort_unstable();
+    kinds.dedup();
+    let networks = ["Visa", "Mastercard", "AmericanExpress", "Discover", "JCB", "DinersClub"];
+    let networks = networks.map(|network| {
+        json!({ "card_network": network, "surcharge_details": null, "eligible_connectors": eligible })
+    });
+    let types: Vec<Value> = kinds
+        .iter()
+        .map(|kind| {
+            json!({
+                "payment_method_type": kind,
+                "payment_experience": null,
+                "card_networks": networks,
+                "bank_names": null,
+                "bank_debits": null,
+                "bank_transfers": null,
+                "required_fields": {},
+                "surcharge_details": null,
+                "pm_auth_connector": null,
+            })
+        })
+        .collect();
+    let card = json!({ "payment_method": "card", "payment_method_types": types });
+    let methods: Vec<Value> = if types.is_empty() { Vec::new() } else { vec![card] };
+    let kind = seen.as_ref().map(|seen| {
+        if seen.intent.body.setup_future_usage.is_some() { "new_mandate" } else { "normal" }
+    });
+    Ok(Json(json!({
+        "redirect_url": seen.as_ref().and_then(|seen| seen.intent.body.return_url.clone()),
+        "currency": seen.as_ref().map(|seen| seen.intent.body.currency.code()),
+        "payment_methods": methods,
+        "mandate_payment": null,
+        "merchant_name": null,
+        "show_surcharge_breakup_screen": false,
+        "payment_type": kind,
+        "request_external_three_ds_authentication": false,
+        "collect_shipping_details_from_wallets": false,
+        "collect_billing_details_from_wallets": false,
+        "is_tax_calculation_enabled": false,
+    })))
+}
+
+async fn listed(app: &App, merchant: &Merchant, customer: Option<&str>) -> Answer {
+    let account = merchant_id(app, merchant).await?;
+    let known = match customer {
+        Some(customer) => app.payments.methods(merchant, customer).await?,
+        None => Vec::new(),
+    };
+    let methods: Vec<Value> = known.iter().map(|method| shown(method, &account)).collect();
+    Ok(Json(json!({
+        "customer_payment_methods": methods, "is_guest_customer": customer.is_none()
+    })))
+}
+
+async fn of_customer(
+    State(app): State<Arc<App>>,
+    Extension(asker): Extension<Asker>,
+    Path(customer): Path<String>,
+) -> Answer {
+    let merchant = asker.merchant()?;
+    app.payments.customer(&merchant, &customer).await?;
+    listed(&app, &merchant, Some(&customer)).await
+}
+
+async fn of_payment(
+    State(app): State<Arc<App>>,
+    Extension(asker): Extension<Asker>,
+    Query(offer): Query<Offer>,
+) -> Answer {
+    let (merchant, seen) = secret_of(&app, asker, offer.client_secret.as_deref()).await?;
+    let customer = seen.and_then(|seen| seen.intent.body.customer);
+    listed(&app, &merchant, customer.as_deref()).await
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SessionRequest {
+    payment_id: String,
+    client_secret: Hidden,
+    #[serde(default, rename = "wallets")]
+    _wallets: Vec<Value>,
+}
+
+/// Wallets that the payment could be made with: none, because no connector of this build takes one.
+async fn session_tokens(
+    State(app): State<Arc<App>>,
+    Extension(asker): Extension<Asker>,
+    Body(request): Body<SessionRequest>,
+) -> Answer {
+    let merchant = asker.merchant()?;
+    let seen = app.payments.see(&merchant, &request.payment_id).await?;
+    app.payments.check_client(&seen.intent.body, Some(request.client_secret.expose()))?;
+    Ok(Json(json!({
+        "payment_id": request.payment_id,
+        "client_secret": request.client_secret.expose(),
+        "session_token": [],
+    })))
+}
+
+fn of_mandate(mandate: &Mandate, method: &SavedMethod) -> Value {
+    let status = match mandate.state {
+        MandateState::Active => "active",
+        MandateState::Inactive => "inactive",
+        MandateState::Revoked => "revoked",
+    };
+    json!({
+        "mandate_id": mandate.id,
+        "status": status,
+        "payment_method_id": mandate.method,
+        "payment_method": "card",
+        "payment_method_type": method.kind,
+        "card": of_card(&method.card, method.holder.as_deref()),
+        "customer_acceptance": mandate.data.get("customer_acceptance"),
+    })
+}
+
+async fn mandate(
+    State(app): State<Arc<App>>,
+    Extension(asker): Extension<Asker>,
+    Path(id): Path<String>,
+) -> Answer {
+    let merchant = asker.merchant()?;
+    let mandate = app.payments.mandate(&merchant, &id).await?.body;
+    let method = app.payments.method(&merchant, &mandate.method).await?.body;
+    Ok(Json(of_mandate(&mandate, &method)))
+}
+
+async fn revoke(
+    State(app): State<Arc<App>>,
+    Extension(asker): Extension<Asker>,
+    Path(id): Path<String>,
+) -> Answer {
+    app.payments.revoke_mandate(&asker.merchant()?, &id).await?;
+    Ok(Json(json!({
+        "mandate_id": id, "status": "revoked", "error_code": null, "error_message": null
+    })))
+}
+
+/// A mandate that a payment is to make, from its `mandate_data`.
+pub(crate) fn new_mandate(data: &Value) -> Result<Option<NewMandate>, Refusal> {
+    let Some(kind) = data.get("mandate_type").filter(|kind| kind.is_object()) else {
+        return Ok(None);
+    };
+    check_kept("mandate_data", data)?;
+    let single = kind.get("single_use").filter(|limit| !limit.is_null());
+    let multiple = kind.get("multi_use");
+    let limit = match (single, multiple) {
+        (Some(limit), _) | (None, Some(limit)) => limit,
+        (None, None) => {
+            return Err(Refusal::value(
+                "mandate_data.mandate_type",
+                "must be single_use or multi_use",
+            ));
+        }
+    };
+    let empty = Map::new();
+    let limit = limit.as_object().unwrap_or(&empty);
+    Ok(Some(NewMandate {
+        single_use: single.is_some(),
+        amount: limit.get("amount").and_then(Value::as_i64),
+        currency: limit.get("currency").and_then(Value::as_str).map(str::to_owned),
+        data: data.clone(),
+    }))
+}
