@@ -191,9 +191,16 @@ class Patroni:
         roles = await self.whole()
         if roles is None:
             return "not done: there is no standby in time"
-        kill(postmaster(self.leader(roles).data), signal.SIGQUIT)
+        data = self.leader(roles).data
+        before = postmaster(data)
+        kill(before, signal.SIGQUIT)
         begun = time.monotonic()
-        await asyncio.sleep(1)
+        # What Patroni says of its members is a loop old: the new process is what shows that it has seen this.
+        while postmaster(data) in (None, before):
+            if time.monotonic() - begun > 60:
+                raise RuntimeError("Patroni does not start its server again within 60 s")
+            await asyncio.sleep(0.1)
+        await asyncio.sleep(2)
         await self.whole()
         return f"immediate shutdown of the leader's server, whole again after {time.monotonic() - begun:.1f} s"
 

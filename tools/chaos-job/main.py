@@ -45,7 +45,7 @@ class Run:
         self.options, self.place, self.clock = options, place, Clock()
         self.random = Random(options.seed)
         self.skipped, self.counts, self.complaints = [], Counter(), []
-        self.nodes, self.proxies, self.ending = [], [], False
+        self.nodes, self.proxies, self.ending, self.database_busy = [], [], False, False
         self.database = self.sandbox = self.stripe = self.shop = None
 
     def skip(self, what, why):
@@ -143,7 +143,7 @@ class Run:
     async def event(self, kind):
         pick = self.random.choice
         if kind in ("restart", "leader"):
-            if getattr(self, "database_busy", False):
+            if self.database_busy:
                 return
             self.database_busy = True
             self.counts[kind] += 1
