@@ -45,6 +45,7 @@ def unseen():
         ("declined", [charge("Rejected")], [row(captured=0, live=False)]),
         ("in doubt, then approved", [charge("Accepted", "Success")], [row()]),
         ("refunded", [refunded("Success")], [row(refunded=30)]),
+        ("refunded at the second try", [refunded("TemporaryFailure", "Success")], [row(refunded=30)]),
         ("voided", [order(request("authorize", 100, ["Success"]), request("void", 100, ["Success"]))],
          [row(captured=0, live=False, voided=True)]),
     ]
@@ -61,6 +62,9 @@ def unseen():
         ("no answer to the last sending", [open_again()], [row()]),
         ("success taken back", [charge("Success", "Rejected")], []),
         ("failure taken back", [charge("Rejected", "Success")], [row()]),
+        ("a try again that was the charge itself", [charge("TemporaryFailure", "Success")], [row()]),
+        ("a refund taken back", [refunded("Success", "TemporaryFailure")], [row()]),
+        ("a declined refund that happened", [refunded("Rejected", "Success")], [row(refunded=30)]),
         ("voided behind our back", [charge("Success")], [row(captured=0, live=False, voided=True)]),
         ("another sum", [charge("Success")], [row(captured=99)]),
         ("another payment's", [charge("Success")], [row(payment="pay_2")]),
