@@ -11,6 +11,7 @@ use tokio_postgres::types::private::BytesMut;
 use tokio_postgres::types::{IsNull, ToSql, Type, to_sql_checked};
 use tokio_postgres::{Client, Config, Error, NoTls};
 
+use super::many;
 use crate::compile::{Statement, Value};
 use crate::migrations::Schema;
 use crate::open::{OpenError, OpenOptions};
@@ -85,6 +86,13 @@ impl Link {
         let link = Self { client, prepared: Mutex::default() };
         let rows = link.query(&Statement::new(&SETTINGS, vec![])).await.map_err(unavailable)?;
         demand(&pairs(rows), target.allow_unsafe_durability)?;
+        Ok(link)
+    }
+
+    /// Connects to write batches; see [`many`].
+    pub(super) async fn to_write(target: &Target) -> Result<Self, OpenError> {
+        let link = Self::connect(target).await?;
+        link.client.batch_execute(many::SESSION).await.map_err(unavailable)?;
         Ok(link)
     }
 

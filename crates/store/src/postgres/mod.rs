@@ -8,6 +8,7 @@
 //! Left out: TLS. The server is on this machine, on a private network, or behind a tunnel.
 
 mod link;
+mod many;
 mod writer;
 
 use std::sync::Arc;

@@ -14,16 +14,21 @@ use futures_util::poll;
 use tokio::sync::{Mutex, mpsc, oneshot};
 use tokio::time::{sleep, timeout};
 use tokio_postgres::Error;
+use tokio_postgres::types::ToSql;
 
 use super::TRIES;
 use super::link::{self, Failure, Link, Target};
+use super::many::{self, Request};
 use crate::compile::{Statement, Value};
 use crate::counts::Counter;
 use crate::store::CommitError;
 
-/// How many sets share a transaction at most. Measured with 64 clients and four writers on two cores: 6,500
-/// sets a second, against 4,500 with 32, because larger batches leave the other writers without work.
-const BATCH: usize = 16;
+/// How many sets share a transaction at most.
+const BATCH: usize = 64;
+/// From how many sets in a batch on the next one is waited for, and how long. A transaction costs the server
+/// about as much as a set: under load fewer and larger ones are cheaper. Below that nobody waits.
+const BUSY: usize = 4;
+const LINGER: Duration = Duration::from_millis(1);
 /// How long a batch may take; above the server's own time-out for one statement.
 const TIMEOUT: Duration = Duration::from_secs(20);
 const MIN_BACKOFF: Duration = Duration::from_millis(50);
@@ -51,13 +56,15 @@ pub(super) async fn run(
     let mut link: Option<Link> = None;
     let mut backoff = MIN_BACKOFF;
     let mut waiting = Vec::with_capacity(BATCH);
+    let mut busy = false;
     loop {
-        if waiting.is_empty() && jobs.lock().await.recv_many(&mut waiting, BATCH).await == 0 {
+        if waiting.is_empty() && take(&jobs, busy, &mut waiting).await == 0 {
             return;
         }
+        busy = waiting.len() >= BUSY;
         let connected = match link.take().filter(|link| !link.is_closed()) {
             Some(link) => Ok(link),
-            None => Link::connect(&target).await,
+            None => Link::to_write(&target).await,
         };
         match connected {
             Ok(ready) => {
@@ -74,6 +81,22 @@ pub(super) async fn run(
             }
         }
     }
+}
+
+/// Takes the sets that wait, or the next one; none when the queue is closed.
+async fn take(jobs: &Mutex<mpsc::Receiver<Job>>, busy: bool, waiting: &mut Vec<Job>) -> usize {
+    // Whoever has the lock collects for all: the other writers wait for it.
+    let mut jobs = jobs.lock().await;
+    let taken = jobs.recv_many(waiting, BATCH).await;
+    if busy && (1..BATCH).contains(&taken) {
+        sleep(LINGER).await;
+        while waiting.len() < BATCH
+            && let Ok(job) = jobs.try_recv()
+        {
+            waiting.push(job);
+        }
+    }
+    waiting.len()
 }
 
 fn answer_all(jobs: Vec<Job>, error: &CommitError) {
@@ -110,6 +133,8 @@ enum Outcome {
     Committed,
     /// Rolled back because of this job.
     Refused(usize, CommitError),
+    /// Rolled back because of a job that was one of several with the same statement.
+    RefusedOne,
     /// Rolled back because of a concurrent transaction.
     Again(String),
     /// Rolled back, or never begun.
@@ -121,8 +146,10 @@ enum Outcome {
 /// Commits the jobs, without those that are refused; says whether the connection can be used again.
 async fn commit(link: &Link, mut jobs: Vec<Job>, counter: &Counter) -> bool {
     let mut tries = 0;
+    // A job alone has little to merge, and its answer is wanted exactly.
+    let mut merged = jobs.len() > 1;
     while !jobs.is_empty() {
-        let outcome = match timeout(TIMEOUT, transaction(link, &jobs)).await {
+        let outcome = match timeout(TIMEOUT, transaction(link, &jobs, merged)).await {
             Ok(outcome) => outcome,
             Err(_) => Outcome::InDoubt("no answer in time".into()),
         };
@@ -135,6 +162,7 @@ async fn commit(link: &Link, mut jobs: Vec<Job>, counter: &Counter) -> bool {
                 return true;
             }
             Outcome::Refused(index, error) => jobs.remove(index).answer(Err(error)),
+            Outcome::RefusedOne => merged = false,
             Outcome::Again(_) if tries < TRIES => tries += 1,
             Outcome::Again(why) | Outcome::Unavailable(why) => {
                 tracing::warn!(why, "a batch of commits failed");
@@ -151,8 +179,9 @@ async fn commit(link: &Link, mut jobs: Vec<Job>, counter: &Counter) -> bool {
     true
 }
 
-/// All jobs in one transaction and one round trip.
-async fn transaction(link: &Link, jobs: &[Job]) -> Outcome {
+/// All jobs in one transaction and one round trip. `merged`: statements with the same text are sent as one;
+/// then nobody knows whose it was that was refused.
+async fn transaction(link: &Link, jobs: &[Job], merged: bool) -> Outcome {
     // Everybody locks in one order, so nobody waits in a circle. The sort keeps the order of one key.
     let mut statements: Vec<_> = jobs
         .iter()
@@ -160,9 +189,16 @@ async fn transaction(link: &Link, jobs: &[Job]) -> Outcome {
         .flat_map(|(index, job)| job.statements.iter().map(move |statement| (index, statement)))
         .collect();
     statements.sort_by(|(_, a), (_, b)| a.key().cmp(&b.key()));
-    let mut prepared = Vec::with_capacity(statements.len());
-    for (_, statement) in &statements {
-        match link.prepare(statement.query.text).await {
+    let requests: Vec<(Option<usize>, Request<'_>)> = if merged {
+        let statements: Vec<_> = statements.iter().map(|(_, statement)| *statement).collect();
+        many::merge(&statements).into_iter().map(|request| (None, request)).collect()
+    } else {
+        let one = |(index, statement)| (Some(index), Request::One(statement));
+        statements.into_iter().map(one).collect()
+    };
+    let mut prepared = Vec::with_capacity(requests.len());
+    for (_, request) in &requests {
+        match link.prepare(request.text()).await {
             Ok(statement) => prepared.push(statement),
             Err(error) => return Outcome::Unavailable(link::describe(&error)),
         }
@@ -174,9 +210,12 @@ async fn transaction(link: &Link, jobs: &[Job]) -> Outcome {
     // The first poll of each request sends it.
     let mut begin = Box::pin(maybe_done(link.client.batch_execute("begin")));
     let _sent = poll!(begin.as_mut());
-    let mut sent = Vec::with_capacity(statements.len());
-    for ((index, statement), prepared) in statements.iter().zip(&prepared) {
-        let values = link::params(&statement.params);
+    let mut sent = Vec::with_capacity(requests.len());
+    for ((index, request), prepared) in requests.iter().zip(&prepared) {
+        let values: Vec<&(dyn ToSql + Sync)> = match request {
+            Request::One(statement) => link::params(&statement.params),
+            Request::Many { columns, .. } => columns.iter().map(|column| column as _).collect(),
+        };
         let request = async move { link.client.execute(prepared, &values).await };
         let mut request = Box::pin(maybe_done(request));
         let _sent = poll!(request.as_mut());
@@ -187,12 +226,17 @@ async fn transaction(link: &Link, jobs: &[Job]) -> Outcome {
 
     begin.as_mut().await;
     if let Some(Err(error)) = begin.as_mut().take_output() {
-        return rolled_back(None, &error);
+        let why = link::describe(&error);
+        return match Failure::of(&error) {
+            Failure::Lost => Outcome::InDoubt(why),
+            Failure::Again => Outcome::Again(why),
+            Failure::Refused(_) | Failure::Unavailable => Outcome::Unavailable(why),
+        };
     }
     for (index, mut request) in sent {
         request.as_mut().await;
         if let Some(Err(error)) = request.as_mut().take_output() {
-            return rolled_back(Some(index), &error);
+            return rolled_back(index, &error);
         }
     }
     end.as_mut().await;
@@ -209,13 +253,15 @@ async fn transaction(link: &Link, jobs: &[Job]) -> Outcome {
     }
 }
 
-/// The outcome when the server refused a statement before `commit`, or was lost.
+/// The outcome when the server refused a statement before `commit`, or was lost. Without an index nobody knows
+/// whose statement it was.
 fn rolled_back(index: Option<usize>, error: &Error) -> Outcome {
     let why = link::describe(error);
     match (Failure::of(error), index) {
         (Failure::Refused(error), Some(index)) => Outcome::Refused(index, error),
         (Failure::Again, _) => Outcome::Again(why),
-        (Failure::Refused(_), None) | (Failure::Unavailable, _) => Outcome::Unavailable(why),
+        (Failure::Refused(_), None) => Outcome::RefusedOne,
+        (Failure::Unavailable, _) => Outcome::Unavailable(why),
         (Failure::Lost, _) => Outcome::InDoubt(why),
     }
 }

@@ -4,6 +4,7 @@
 use std::process;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, Ordering};
+use std::time::Duration;
 
 use rusqlite::{ErrorCode, ffi};
 use tokio::sync::mpsc;
@@ -21,6 +22,11 @@ const GROUP: usize = 256;
 /// measured, fewer pages shorten the longest waits (p99 7 ms, against 10 ms for 1000 and 22 ms for 4000) at
 /// no cost in throughput.
 const CHECKPOINT_PAGES: i32 = 300;
+/// From how many commits in a group on the next one is waited for, and how long. A sync costs processor time
+/// too, and so does each page, which a group writes once: under load fewer and larger groups are cheaper. Below
+/// that nobody waits.
+const BUSY: usize = 4;
+const LINGER: Duration = Duration::from_millis(1);
 /// The log before it is copied, the database after, and the log's new header at the next commit.
 const CHECKPOINT_SYNCS: u64 = 3;
 
@@ -43,13 +49,29 @@ pub(super) fn run(
         return;
     }
     let mut group = Vec::with_capacity(GROUP);
+    let mut busy = false;
     while jobs.blocking_recv_many(&mut group, GROUP) > 0 {
+        if busy && group.len() < GROUP {
+            linger(&mut jobs, &mut group);
+        }
+        busy = group.len() >= BUSY;
         commit(connection, &mut group, counter);
         if log_pages.load(Ordering::Relaxed) >= CHECKPOINT_PAGES {
             checkpoint(connection);
             counter.syncs(CHECKPOINT_SYNCS);
             log_pages.store(0, Ordering::Relaxed);
         }
+    }
+}
+
+/// Waits a moment, and takes what has come meanwhile.
+#[allow(clippy::disallowed_methods, reason = "the thread is the writer's own")]
+fn linger(jobs: &mut mpsc::Receiver<Job<CommitError>>, group: &mut Vec<Job<CommitError>>) {
+    std::thread::sleep(LINGER);
+    while group.len() < GROUP
+        && let Ok(job) = jobs.try_recv()
+    {
+        group.push(job);
     }
 }
 
