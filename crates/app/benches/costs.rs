@@ -77,6 +77,7 @@ fn payment() -> Payment {
         replay_ms: Some(86_400_000),
         inline: false,
         certificate: None,
+        cancel: None,
     };
     let order = Order {
         kind: OrderKind::Charge(Money::new(1023, Currency::parse("EUR").unwrap())),
