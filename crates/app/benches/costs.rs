@@ -89,6 +89,7 @@ fn payment() -> Payment {
         failover_until: NOW.plus_millis(30_000),
         test: true,
         payer_present: true,
+        imported: false,
     };
     Payment::new(Id::from_bytes([7; 16]), Id::from_bytes([9; 16]), order, NOW)
 }
