@@ -8,13 +8,13 @@
 
 use std::time::Instant;
 
-use baton_model::checks::{NOT_AFTER_FAILED, ONE_MOVES};
+use baton_model::checks::{NO_LOSER, NOT_AFTER_FAILED, ONE_MOVES};
 use baton_model::{Fault, Kind, Mode, Scope, explore};
 
-const HELP: &str = "explore KIND [NAME=NUMBER]... [fault=NAME]...
+const HELP: &str = "explore KIND [hold_safe] [NAME=NUMBER]... [fault=NAME]...
 
-KIND is sale or hold. A NAME is one of candidates, failover_until, send_window, in_flight, index_lag,
-skew, calm_from, horizon, resolvers, crashes, lost_acks; what is not given is as in the tests. With a
+KIND is sale or hold. Without hold_safe it is resolve_first. A NAME is one of candidates, failover_until, send_window, in_flight, index_lag,
+skew, calm_from, horizon, resolvers, crashes, lost_acks, and, 0 or 1, declines and fence; what is not given is as in the tests. With a
 fault the exploration ends at the first broken promise.";
 
 fn main() -> Result<(), String> {
@@ -27,6 +27,10 @@ fn main() -> Result<(), String> {
     let mut scope = Scope::small(kind, Mode::ResolveFirst);
     let mut faults = Vec::new();
     for word in words {
+        if word == "hold_safe" {
+            scope.mode = Mode::HoldSafe;
+            continue;
+        }
         let (name, value) = word.split_once('=').ok_or(HELP)?;
         if name == "fault" {
             let fault = Fault::ALL.into_iter().find(|fault| format!("{fault:?}") == value);
@@ -37,7 +41,8 @@ fn main() -> Result<(), String> {
         }
     }
     scope.faults = faults;
-    let until: &[&str] = if scope.faults.is_empty() { &[] } else { &[ONE_MOVES, NOT_AFTER_FAILED] };
+    let until: &[&str] =
+        if scope.faults.is_empty() { &[] } else { &[ONE_MOVES, NOT_AFTER_FAILED, NO_LOSER] };
     println!("{scope:?}");
     let started = Instant::now();
     let report = explore(scope, until);

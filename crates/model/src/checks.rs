@@ -5,8 +5,10 @@ use std::collections::BTreeMap;
 use baton_flow::{CallId, Verdict};
 use stateright::{Checker, HasDiscoveries, Model, Property};
 
+use crate::process::{OWNER, Process, owner};
 use crate::provider::Money;
-use crate::scope::{Kind, Scope};
+use crate::row::Row;
+use crate::scope::{Kind, Mode, Scope};
 use crate::world::{State, World};
 
 /// At most one attempt holds or takes the payer's money.
@@ -17,6 +19,10 @@ pub const NOT_AFTER_FAILED: &str = "no money moves after failed was told";
 pub const TRUE_APPROVAL: &str = "an approval that is told is true";
 /// When faults have ended and every timer has been served, no call is open.
 pub const CONCLUDED: &str = "everything is concluded in the end";
+/// Never more than two holds at once.
+pub const TWO_HOLDS: &str = "at most two holds";
+/// When faults have ended and every timer has been served, no hold is left but that of an approved payment.
+pub const NO_LOSER: &str = "no money is left behind in the end";
 /// The first byte of a request leaves before its plan's `send_by`.
 pub const IN_TIME: &str = "nothing leaves after send_by";
 /// It leaves from the process that planned it.
@@ -72,10 +78,16 @@ pub fn explore(scope: Scope, until: &[&'static str]) -> Report {
     }
 }
 
-pub(crate) fn properties(_scope: &Scope) -> Vec<Property<World>> {
-    vec![
-        Property::always(ONE_MOVES, |_, s: &State| {
-            s.providers.moved() <= 1 && !s.providers.moved_twice
+pub(crate) fn properties(scope: &Scope) -> Vec<Property<World>> {
+    let mut all: Vec<Property<World>> = vec![
+        Property::always(ONE_MOVES, |world, s: &State| {
+            let holds = world.scope.mode == Mode::HoldSafe;
+            let moves = if holds { s.providers.taken() } else { s.providers.moved() };
+            moves <= 1 && !s.providers.moved_twice
+        }),
+        Property::always(TWO_HOLDS, |_, s: &State| s.providers.moved() <= 2),
+        Property::always(NO_LOSER, |world, s: &State| {
+            !s.is_over(world) || s.providers.moved() == usize::from(s.is_approved())
         }),
         Property::always(NOT_AFTER_FAILED, |_, s: &State| {
             !(s.seen.told_failed && s.providers.moved() > 0)
@@ -93,9 +105,7 @@ pub(crate) fn properties(_scope: &Scope) -> Vec<Property<World>> {
         Property::always(BY_OWNER, |_, s: &State| !s.seen.sent_by_another),
         Property::always(DURABLE, |_, s: &State| !s.seen.sent_undurable),
         Property::always(CONCLUDED, |world, s: &State| {
-            s.now < world.scope.horizon
-                || s.processes.iter().any(|process| !process.is_resting())
-                || s.row.as_ref().is_none_or(|row| !row.payment().has_open_calls())
+            !s.is_over(world) || s.row.as_ref().is_none_or(|row| !row.payment().has_open_calls())
         }),
         Property::sometimes("the second account is tried", |_, s: &State| {
             s.providers.legs.contains_key(&CallId::Attempt(2))
@@ -117,10 +127,46 @@ pub(crate) fn properties(_scope: &Scope) -> Vec<Property<World>> {
                     .as_ref()
                     .is_some_and(|row| matches!(row.payment().verdict(), Verdict::InDoubt(_)))
         }),
-    ]
+    ];
+    if scope.mode == Mode::HoldSafe {
+        all.extend([
+            Property::sometimes("two attempts hold", |_, s: &State| s.providers.moved() == 2),
+            Property::sometimes("the first wins although a second was tried", |_, s: &State| {
+                s.providers.legs.contains_key(&CallId::Attempt(2))
+                    && s.row.as_ref().is_some_and(|r| r.payment().verdict() == Verdict::Approved(1))
+            }),
+            Property::sometimes(
+                "a losing hold is voided and the other approved",
+                |_, s: &State| {
+                    s.providers.money(1) == Money::Released
+                        && s.row
+                            .as_ref()
+                            .is_some_and(|r| r.payment().verdict() == Verdict::Approved(2))
+                },
+            ),
+            Property::sometimes("a promise is kept by another node", |_, s: &State| {
+                let by_another = |row: &Row| {
+                    let voids = &row.payment().voids;
+                    voids.iter().any(|void| void.call.owner != owner(OWNER))
+                };
+                s.row.as_ref().is_some_and(by_another)
+            }),
+        ]);
+    }
+    all
 }
 
 impl State {
+    /// Whether nothing will happen any more.
+    fn is_over(&self, world: &World) -> bool {
+        self.now >= world.scope.horizon && self.processes.iter().all(Process::is_resting)
+    }
+
+    fn is_approved(&self) -> bool {
+        let verdict = |row: &Row| matches!(row.payment().verdict(), Verdict::Approved(_));
+        self.row.as_ref().is_some_and(verdict)
+    }
+
     fn is_absent(&self, attempt: u16) -> bool {
         use baton_flow::{CallState, Closure};
         self.row.as_ref().and_then(|row| row.payment().call(CallId::Attempt(attempt))).is_some_and(

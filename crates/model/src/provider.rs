@@ -19,6 +19,8 @@ pub(crate) enum Money {
     Taken,
     /// Given back.
     Released,
+    /// A cancel came first, and what comes after it is refused.
+    Fenced,
 }
 
 impl Money {
@@ -73,6 +75,11 @@ impl Providers {
         self.money.values().filter(|money| money.is_moved()).count()
     }
 
+    /// How many attempts have taken money for good.
+    pub(crate) fn taken(&self) -> usize {
+        self.money.values().filter(|money| **money == Money::Taken).count()
+    }
+
     pub(crate) fn send(&mut self, call: CallId, now: i64) {
         let leg = Leg { sent: now, done: None, done_at: 0, lost: false };
         if let Some(before) = self.legs.insert(call, leg) {
@@ -88,8 +95,24 @@ impl Providers {
 
     /// Executes an attempt; the provider decides whether it approves.
     pub(crate) fn attempt(&mut self, no: u16, approves: Option<Money>, now: i64) {
+        if self.money(no) == Money::Fenced {
+            return self.end(CallId::Attempt(no), false, now);
+        }
         self.money.insert(no, approves.unwrap_or(Money::Declined));
         self.end(CallId::Attempt(no), approves.is_some(), now);
+    }
+
+    /// Executes a void or a capture; says whether that succeeded.
+    pub(crate) fn modify(&mut self, call: CallId, of: u16, wants: bool, fence: bool, now: i64) {
+        let (success, after) = match (call, self.money(of)) {
+            (CallId::Void(_), Money::Held) => (true, Money::Released),
+            (CallId::Void(_), Money::Untouched) if fence => (true, Money::Fenced),
+            (CallId::Void(_), money @ (Money::Released | Money::Fenced)) => (true, money),
+            (CallId::Capture(_), Money::Held) if wants => (true, Money::Taken),
+            (_, money) => (false, money),
+        };
+        self.money.insert(of, after);
+        self.end(call, success, now);
     }
 
     pub(crate) fn end(&mut self, call: CallId, success: bool, now: i64) {

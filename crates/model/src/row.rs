@@ -28,6 +28,13 @@ impl Row {
         &self.payment
     }
 
+    /// The same, as if the promises to void had not been stored.
+    pub(crate) fn without_obligations(&self) -> Self {
+        let mut payment = self.payment().clone();
+        payment.obligations.clear();
+        Self::new(payment)
+    }
+
     pub(crate) fn version(&self) -> u64 {
         self.payment.version
     }

@@ -1,6 +1,6 @@
 //! How large the world is, and which of its assumptions is broken on purpose.
 
-use baton_flow::{Candidate, DoubtMode, Order, OrderKind, RetryDeclines};
+use baton_flow::{Cancel, Candidate, DoubtMode, Order, OrderKind, RetryDeclines};
 use baton_types::{AccountId, Currency, Money, Timestamp};
 
 /// One tick of the world, in milliseconds. Production's constants are not changed, so it is chosen to make
@@ -24,6 +24,8 @@ pub enum Kind {
 pub enum Mode {
     /// It is resolved first.
     ResolveFirst,
+    /// The next account is tried beside it, and the losing hold is voided.
+    HoldSafe,
 }
 
 /// An assumption or a rule that is taken away.
@@ -51,11 +53,13 @@ pub enum Fault {
     LostAckIsSuccess,
     /// "Not found" counts by when it was answered, not by when it was asked.
     DatedByAnswer,
+    /// The promise to void is in the owner's memory only.
+    ObligationNotDurable,
 }
 
 impl Fault {
     /// All of them.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::InFlightExceeded,
         Self::IndexLagExceeded,
         Self::ClockAhead,
@@ -67,6 +71,7 @@ impl Fault {
         Self::NoVersionGuard,
         Self::LostAckIsSuccess,
         Self::DatedByAnswer,
+        Self::ObligationNotDurable,
     ];
 }
 
@@ -100,6 +105,10 @@ pub struct Scope {
     pub crashes: u8,
     /// How many acknowledgements of commits may be lost.
     pub lost_acks: u8,
+    /// Whether providers also say no.
+    pub declines: bool,
+    /// Whether a cancel also keeps out a request that arrives after it.
+    pub fence: bool,
     /// Whether states are told apart by what no later step can tell.
     pub exact: bool,
     /// What is broken on purpose.
@@ -124,6 +133,8 @@ impl Scope {
             resolvers: 1,
             crashes: 1,
             lost_acks: 0,
+            declines: true,
+            fence: false,
             exact: false,
             faults: Vec::new(),
         }
@@ -148,6 +159,8 @@ impl Scope {
             "horizon" => self.horizon = value,
             "resolvers" => self.resolvers = u8::try_from(value).ok()?,
             "crashes" => self.crashes = u8::try_from(value).ok()?,
+            "declines" => self.declines = value != 0,
+            "fence" => self.fence = value != 0,
             "lost_acks" => self.lost_acks = u8::try_from(value).ok()?,
             _ => return None,
         }
@@ -185,9 +198,9 @@ impl Scope {
             gateway: "Model".to_owned(),
             quiet_ms: Some(quiet * TICK_MS),
             replay_ms: None,
+            cancel: Some(if self.fence { Cancel::Fence } else { Cancel::Plain }),
             certificate: None,
             inline: false,
-            cancel: Some(baton_flow::Cancel::Plain),
         };
         let kind = match self.kind {
             Kind::Sale if !self.has(Fault::AbsenceForSales) => OrderKind::Charge(amount()),
@@ -200,6 +213,7 @@ impl Scope {
             candidates: (1..=self.candidates).map(candidate).collect(),
             doubt: match self.mode {
                 Mode::ResolveFirst => DoubtMode::ResolveFirst,
+                Mode::HoldSafe => DoubtMode::HoldSafe,
             },
             retry_declines: RetryDeclines::GATEWAY_LIST,
             failover_until: at(self.failover_until),

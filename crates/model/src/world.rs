@@ -13,7 +13,7 @@ use stateright::Model;
 use crate::process::{Ack, Case, Draft, Heard, OWNER, Phase, Pid, Process, owner};
 use crate::provider::{Money, Providers, Shown};
 use crate::row::Row;
-use crate::scope::{Fault, Kind, Scope, TICK_MS, at};
+use crate::scope::{Fault, Kind, Mode, Scope, TICK_MS, at};
 
 /// A world of a given size.
 pub struct World {
@@ -130,7 +130,9 @@ impl World {
                 |p: &Process| state.timers.values().any(|due| *due <= p.clock(state.now));
             state.processes.iter().skip(1).any(by_clock)
         };
-        !self.is_calm(state) || !(busy() || due())
+        // Before calm a request is lost by not being executed; in calm each that was sent then arrives.
+        let flies = || state.providers.flying().any(|(_, leg)| leg.sent >= self.scope.calm_from);
+        !self.is_calm(state) || !(busy() || due() || flies())
     }
 
     fn actions_of(&self, state: &State, pid: Pid, process: &Process, actions: &mut Vec<Action>) {
@@ -151,7 +153,10 @@ impl World {
                 if leg.is_some_and(|leg| leg.done.is_some()) {
                     actions.push(Action::Answer(pid));
                 }
-                actions.push(Action::NoAnswer(pid));
+                // In calm an answer that comes is heard.
+                if !self.is_calm(state) || leg.is_none_or(|leg| leg.lost) {
+                    actions.push(Action::NoAnswer(pid));
+                }
             }
             Phase::Idle if !process.outbox.is_empty() => {
                 actions.push(if self.scope.has(Fault::SuspendedAfterCheck) {
@@ -204,8 +209,11 @@ impl World {
                         actions.push(Action::LookUp(pid, id, shown));
                     }
                 }
-                // Production waits for the owner's grace or for a restart; here it may be at any time.
-                CallState::Planned if pid != OWNER && !self.is_calm(state) => {
+                // Production waits for the owner's grace or for a restart; here an attempt may be taken over at
+                // any time.
+                CallState::Planned
+                    if pid != OWNER && !self.is_calm(state) && matches!(id, CallId::Attempt(_)) =>
+                {
                     actions.push(Action::Due(pid, id));
                     continue;
                 }
@@ -233,7 +241,9 @@ impl World {
         let attempt = payment.attempt_of(id).unwrap_or_default();
         let call = payment.call(id);
         let counts = call.and_then(|call| call.absent_after).is_some_and(|after| clock > after)
-            || self.is_calm(state);
+            || self.is_calm(state)
+            // Under `hold_safe` it is enough that the provider was asked.
+            || payment.holds() && call.is_some_and(|call| call.checks.is_empty());
         let by_answer = self.scope.has(Fault::DatedByAnswer);
         let shown = state.providers.shows(id, attempt);
         shown.into_iter().filter(|s| *s != Shown::Nothing || counts || by_answer).collect()
@@ -280,7 +290,11 @@ impl World {
                 None => state.timers.remove(call),
             };
         }
-        state.row = Some(draft.row.clone());
+        state.row = Some(if self.scope.has(Fault::ObligationNotDurable) {
+            draft.row.without_obligations()
+        } else {
+            draft.row.clone()
+        });
         state.seen.told_failed |= matches!(draft.row.payment().verdict(), Verdict::Failed(_));
     }
 
@@ -318,13 +332,18 @@ impl World {
     }
 
     fn execute(&self, state: &mut State, call: CallId, success: bool) {
+        let now = state.now;
         if let CallId::Attempt(no) = call {
-            let moved = match self.scope.kind {
-                Kind::Sale => Money::Taken,
-                Kind::Hold => Money::Held,
+            let moved = match (self.scope.kind, self.scope.mode) {
+                (Kind::Sale, Mode::ResolveFirst) => Money::Taken,
+                (Kind::Hold, _) | (Kind::Sale, Mode::HoldSafe) => Money::Held,
             };
-            state.providers.attempt(no, success.then_some(moved), state.now);
+            return state.providers.attempt(no, success.then_some(moved), now);
         }
+        let Some(of) = state.row.as_ref().and_then(|row| row.payment().attempt_of(call)) else {
+            return;
+        };
+        state.providers.modify(call, of, success, self.scope.fence, now);
     }
 
     fn look_up(state: &mut State, pid: Pid, call: CallId, shown: Shown) -> Option<()> {
@@ -355,8 +374,8 @@ impl World {
     fn tick(&self, state: &mut State) {
         // In calm nothing happens until a timer is due or a request may be lost.
         let flies = state.providers.flying().next().is_some();
-        let next = state.timers.values().min().filter(|_| self.is_calm(state) && !flies);
-        let next = next.map_or(state.now, |due| tick_of(*due));
+        let due = state.timers.values().min().map_or(self.scope.horizon, |due| tick_of(*due));
+        let next = if self.is_calm(state) && !flies { due } else { state.now };
         state.now = next.max(state.now + 1).min(self.scope.horizon);
         let scope = &self.scope;
         state.providers.age(state.now, scope.executes_for(), scope.unseen_for());
@@ -437,7 +456,10 @@ impl Model for World {
         }
         for (call, _) in state.providers.flying() {
             actions.push(Action::Execute(call, true));
-            actions.push(Action::Execute(call, false));
+            // What a void does is decided by what is there.
+            if self.scope.declines && !matches!(call, CallId::Void(_)) {
+                actions.push(Action::Execute(call, false));
+            }
         }
         if self.may_tick(state) {
             actions.push(Action::Tick);
