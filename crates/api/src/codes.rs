@@ -57,6 +57,7 @@ codes! {
         Pending = "pending",
         ActionRequired = "action_required",
         OutcomeUnknown = "outcome_unknown",
+        DuplicateInDoubt = "duplicate_in_doubt",
         PartialApproval = "partial_approval",
         Absent = "absent",
         Voided = "voided",

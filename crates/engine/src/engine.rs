@@ -25,6 +25,7 @@ use crate::audit::{Actor, Audit, current_request, in_request};
 use crate::brought::Brought;
 use crate::calls::PurchaseFacts;
 use crate::error::EngineError;
+use crate::guards::Guards;
 use crate::inner::{Inner, Running};
 use crate::metrics::Metrics;
 use crate::network::Network;
@@ -142,6 +143,8 @@ pub struct Purchase {
     pub doubt: DoubtMode,
     /// What came with the request instead of being stored.
     pub brought: Brought,
+    /// Whether it may go to a provider although another one for the same thing is in doubt.
+    pub allow_duplicate: bool,
 }
 
 /// A card and what came with it.
@@ -192,6 +195,16 @@ pub struct Answered {
     pub replayed: bool,
     /// How long providers have been waited for.
     pub provider: Duration,
+    /// Whether this is another payment, for the same thing and in doubt; what was asked for was not done.
+    pub duplicate: bool,
+}
+
+impl Answered {
+    /// How a call of a payment stands, for whoever asks.
+    #[must_use]
+    pub fn of(payment: Arc<Payment>, call: CallId) -> Self {
+        Self { payment, call, replayed: false, provider: Duration::ZERO, duplicate: false }
+    }
 }
 
 /// The engine. Cheap to clone.
@@ -326,6 +339,7 @@ impl Engine {
         alongside: Option<Alongside>,
     ) -> Result<Answered, EngineError> {
         let candidates = self.candidates(caller, &purchase).await?;
+        let guards = Guards::of(&purchase, caller.tenant(), &self.inner.vault);
         let now = self.inner.clock.now();
         let card_facts = purchase.card.as_ref().map(PaidWith::facts);
         let order = Order {
@@ -346,6 +360,7 @@ impl Engine {
             (None, None) => return Err(EngineError::NotFound),
         };
         let secrets = PurchaseSecrets {
+            guards,
             facts: PurchaseFacts {
                 source,
                 description: purchase.description,
@@ -421,18 +436,12 @@ impl Engine {
         let (payment, call) = self.find(caller, target).await?;
         let mut payment = Arc::new(payment);
         if payment.has_open_calls()
-            && let Some(running) = Running::enter_if_idle(&self.inner, payment.id)
+            && let Some(resolve) = self.resolve_if_idle(&payment)
         {
-            let (engine, open) = (Arc::clone(&self.inner), Arc::clone(&payment));
-            // A task of its own: a void that it may owe is not broken off when the reader leaves.
-            let resolve = self.inner.tracker.spawn(async move {
-                let _running = running;
-                crate::resolver::resolve_open_calls(&engine, &open).await;
-            });
             let _ = tokio::time::timeout(PATIENCE, resolve).await;
             payment = Arc::new(self.reload(&payment).await?);
         }
-        Ok(Answered { payment, call, replayed: false, provider: Duration::ZERO })
+        Ok(Answered::of(payment, call))
     }
 
     async fn modify(
@@ -505,11 +514,37 @@ impl Engine {
                 self.replay_or(merchant, idempotency, EngineError::Unavailable).await
             }
             Ok(Ok(Err(Stopped::Overtaken))) => Err(EngineError::Overtaken),
+            Ok(Ok(Err(Stopped::Duplicate(other)))) => self.duplicate_of(merchant, other).await,
             Ok(Ok(Err(Stopped::Store(error)))) => Err(error),
             Ok(Err(_)) => Err(EngineError::Internal),
             // The database has not said whether the plan is durable.
             Err(_) => Err(EngineError::StillRunning),
         }
+    }
+
+    /// The payment that stands in a duplicate's way. Who asks for it a second time wants to know of it: so
+    /// it is looked up, by a task that nobody waits for.
+    async fn duplicate_of(
+        &self,
+        merchant: MerchantId,
+        other: PaymentId,
+    ) -> Result<Answered, EngineError> {
+        let payment = self.inner.load(merchant, other).await?.ok_or(EngineError::Internal)?;
+        let payment = Arc::new(payment);
+        self.inner.metrics.duplicate();
+        self.resolve_if_idle(&payment);
+        Ok(Answered { duplicate: true, ..Answered::of(payment, CallId::Attempt(1)) })
+    }
+
+    /// Looks up what is in doubt, if no task works on the payment. A task of its own: a void that it may owe
+    /// is not broken off when the reader leaves.
+    fn resolve_if_idle(&self, payment: &Arc<Payment>) -> Option<tokio::task::JoinHandle<()>> {
+        let running = Running::enter_if_idle(&self.inner, payment.id)?;
+        let (engine, open) = (Arc::clone(&self.inner), Arc::clone(payment));
+        Some(self.inner.tracker.spawn(async move {
+            let _running = running;
+            crate::resolver::resolve_open_calls(&engine, &open).await;
+        }))
     }
 
     /// The stored answer to an earlier request with the same key, or the error if there is none.
@@ -535,7 +570,7 @@ impl Engine {
             let payment = payment.ok_or(EngineError::Internal)?;
             if !is_in_progress(&payment, call) {
                 let payment = Arc::new(payment);
-                return Ok(Answered { payment, call, replayed: true, provider: Duration::ZERO });
+                return Ok(Answered { replayed: true, ..Answered::of(payment, call) });
             }
             if waited >= patience {
                 return Err(EngineError::StillRunning);
@@ -589,7 +624,7 @@ async fn answer(
     let _ = tokio::time::timeout(patience, seen.wait_for(|progress| progress.done)).await;
     let Progress { payment, call, provider, .. } = seen.borrow().clone();
     let call = call.ok_or(EngineError::Internal)?;
-    Ok(Answered { payment, call, replayed: false, provider })
+    Ok(Answered { provider, ..Answered::of(payment, call) })
 }
 
 /// Whether the request behind a call is still being worked on; a doubt that has been told is not.

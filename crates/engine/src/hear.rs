@@ -63,7 +63,7 @@ impl Engine {
                         tracing::warn!(payment = %id, %call, %refusal, "a webhook does not fit");
                         Heard::Known
                     }
-                    Err(Stopped::KeyTaken | Stopped::Overtaken) => {
+                    Err(Stopped::KeyTaken | Stopped::Overtaken | Stopped::Duplicate(_)) => {
                         return Err(EngineError::Internal);
                     }
                     Err(Stopped::Store(error)) => return Err(error),

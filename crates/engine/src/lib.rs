@@ -22,6 +22,7 @@ mod commit;
 mod engine;
 mod error;
 mod find;
+mod guards;
 mod hear;
 mod inner;
 pub mod keys;

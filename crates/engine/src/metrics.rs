@@ -33,6 +33,7 @@ pub struct Metrics {
     calls: Family<CallLabels, Counter>,
     call_seconds: Family<GatewayLabels, Histogram>,
     unmapped_declines: Family<GatewayLabel, Counter>,
+    duplicates: Counter,
     /// Requests whose task has not ended.
     in_flight: Gauge,
 }
@@ -54,6 +55,7 @@ impl Metrics {
                 Histogram::new(exponential_buckets(0.001, 2.0, 17))
             }),
             unmapped_declines: Family::default(),
+            duplicates: Counter::default(),
             in_flight: Gauge::default(),
         }
     }
@@ -77,6 +79,11 @@ impl Metrics {
             self.unmapped_declines.clone(),
         );
         registry.register(
+            "duplicates_held",
+            "Purchases that reached no provider because one for the same thing was in doubt",
+            self.duplicates.clone(),
+        );
+        registry.register(
             "requests_in_flight",
             "Requests that move money and have not ended",
             self.in_flight.clone(),
@@ -85,6 +92,10 @@ impl Metrics {
 
     pub(crate) fn unmapped_decline(&self, gateway: &str) {
         self.unmapped_declines.get_or_create(&GatewayLabel { gateway: gateway.to_owned() }).inc();
+    }
+
+    pub(crate) fn duplicate(&self) {
+        self.duplicates.inc();
     }
 
     pub(crate) fn request(&self) -> InFlight {

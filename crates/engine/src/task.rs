@@ -11,8 +11,8 @@ use baton_flow::{
     CallId, CallState, Effect, Event, Facts, Input, Payment, Refusal, Standing, Verdict, mutated,
 };
 use baton_store::{CommitError, Guard, IdempotencyRow, Write};
-use baton_types::Timestamp;
 use baton_types::outcome::{Finding, NotSent, Outcome};
+use baton_types::{PaymentId, Timestamp};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -21,6 +21,7 @@ use crate::alongside::Alongside;
 use crate::calls::{self, Prepared, PurchaseFacts};
 use crate::commit::{self, Change};
 use crate::error::EngineError;
+use crate::guards::{self, Guards, Other};
 use crate::inner::{Inner, Running};
 use crate::new_id;
 use crate::resolver::paused;
@@ -29,6 +30,9 @@ use crate::resolver::paused;
 /// time is faster, because it need not read it: then we wait until it has done.
 const CONFLICTS_FOR: Duration = Duration::from_secs(3);
 const CONFLICT_PAUSE: Duration = Duration::from_millis(2);
+
+/// How often a payment that stands in the way is looked at.
+const GIVE_WAY_PAUSE: Duration = Duration::from_millis(25);
 
 /// How long an answer is tried to be recorded before the task leaves it to the resolver.
 const RECORD_FOR: Duration = Duration::from_secs(60);
@@ -58,6 +62,7 @@ pub(crate) struct Claim {
 
 /// A card and what else only the request knows.
 pub(crate) struct PurchaseSecrets {
+    pub(crate) guards: Guards,
     pub(crate) facts: PurchaseFacts,
     pub(crate) card: Option<CardSecrets>,
 }
@@ -90,6 +95,8 @@ pub(crate) enum Stopped {
     KeyTaken,
     /// What is written alongside has changed meanwhile.
     Overtaken,
+    /// Another payment for the same thing is in doubt, or takes too long.
+    Duplicate(PaymentId),
     /// It could not be recorded.
     Store(EngineError),
 }
@@ -332,9 +339,16 @@ impl Task {
         let started = Instant::now();
         loop {
             let mut draft = self.decide(input.clone()).await?;
+            if self.payment.version == 0 && draft.planned.is_empty() {
+                // It has given way until the time for its first attempt was over.
+                return Err(Stopped::Store(EngineError::Unavailable));
+            }
             let version = self.payment.version.saturating_add(1);
-            Arc::make_mut(&mut draft.payment).version = version;
-            let committed = match self.commit(&draft).await {
+            let next = Arc::make_mut(&mut draft.payment);
+            next.version = version;
+            let own = self.purchase.as_ref().map(|purchase| &purchase.guards);
+            let guards = guards::change(&self.payment, next, own.unwrap_or(&Guards::default()));
+            let committed = match self.commit(&draft, &guards).await {
                 Err(CommitError::Unavailable(_)) if mutated("send_before_it_is_durable") => Ok(()),
                 committed => committed,
             };
@@ -364,9 +378,28 @@ impl Task {
                 }
                 Err(CommitError::Conflict(Guard::IdempotencyKey)) => return Err(Stopped::KeyTaken),
                 Err(CommitError::Conflict(Guard::Document)) => return Err(Stopped::Overtaken),
+                Err(CommitError::Conflict(Guard::Duplicate)) => self.give_way(started).await?,
                 Err(error) => return Err(Stopped::Store(error.into())),
             }
         }
+    }
+
+    /// Waits a moment for the payment that has our guards, unless it is in doubt or takes too long.
+    async fn give_way(&self, since: Instant) -> Result<(), Stopped> {
+        let engine = &self.engine;
+        let own = self.purchase.as_ref().map(|purchase| purchase.guards.clone());
+        let other = guards::holder(engine, self.payment.merchant, &own.unwrap_or_default()).await;
+        let patience = Duration::from_millis(engine.config.repeat_wait_ms);
+        let is_late =
+            since.elapsed() >= patience || engine.clock.now() >= self.payment.order.failover_until;
+        match other.map_err(Stopped::Store)? {
+            Other::InDoubt(other) => return Err(Stopped::Duplicate(other)),
+            Other::Running(other) if is_late => return Err(Stopped::Duplicate(other)),
+            Other::None if is_late => return Err(Stopped::Store(EngineError::Unavailable)),
+            Other::Running(_) => tokio::time::sleep(GIVE_WAY_PAUSE).await,
+            Other::None => tokio::time::sleep(CONFLICT_PAUSE).await,
+        }
+        Ok(())
     }
 
     async fn decide(&self, input: Input) -> Result<Draft, Stopped> {
@@ -452,7 +485,7 @@ impl Task {
         self.engine.accounts.of_candidate(&self.payment, candidate, held).await.ok().flatten()
     }
 
-    async fn commit(&self, draft: &Draft) -> Result<(), CommitError> {
+    async fn commit(&self, draft: &Draft, guards: &[Write]) -> Result<(), CommitError> {
         let engine = &self.engine;
         let owner = engine.owner();
         let change = Change {
@@ -467,6 +500,7 @@ impl Task {
             let mut set = change.write_set()?;
             set.writes.extend(self.idempotency(draft));
             set.writes.extend(self.alongside(draft));
+            set.writes.extend_from_slice(guards);
             Ok(set)
         };
         commit::commit(engine.store.as_ref(), &draft.payment, change.id, build).await

@@ -25,6 +25,10 @@ pub struct Payment {
     pub updated_at: Timestamp,
     /// What was asked.
     pub order: Order,
+    /// What another payment may not have in common with this one while it can still take money. Opaque
+    /// here; emptied when it cannot any more, because it tells of the card.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub guards: Vec<String>,
     /// One attempt per candidate tried, in order.
     #[serde(default)]
     pub attempts: Vec<Call>,
@@ -262,6 +266,7 @@ impl Payment {
             created_at: now,
             updated_at: now,
             order,
+            guards: Vec::new(),
             attempts: Vec::new(),
             captures: Vec::new(),
             voids: Vec::new(),
@@ -468,6 +473,12 @@ impl Payment {
             Verdict::Running | Verdict::Failed(Failure::NotTried) => last,
         };
         self.candidate(no).map(|candidate| candidate.account)
+    }
+
+    /// Whether what was asked for can still happen: it is under way, or in doubt.
+    #[must_use]
+    pub fn is_unsettled(&self) -> bool {
+        matches!(self.verdict(), Verdict::Running | Verdict::InDoubt(_))
     }
 
     /// Whether anything of the payment is in doubt or on its way.

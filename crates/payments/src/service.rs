@@ -270,6 +270,13 @@ impl Payments {
         let bought =
             self.engine.purchase_alongside(merchant.caller, payment, purchase, alongside).await;
         let seen = match bought {
+            // Nothing was made of this intent, which can be confirmed again.
+            Ok(answered) if answered.duplicate => {
+                return Err(Fault::Precondition(format!(
+                    "another payment of the same card, amount and currency is in doubt ({}); nothing was sent",
+                    answered.payment.id
+                )));
+            }
             Ok(answered) => Seen { intent, payment: Some(answered.payment) },
             Err(EngineError::StillRunning) => self.see(merchant, &id).await?,
             Err(error) => return Err(error.into()),
@@ -587,6 +594,7 @@ impl Payments {
             digital: None,
             challenge,
             doubt: DoubtMode::default(),
+            allow_duplicate: false,
         }
     }
 }

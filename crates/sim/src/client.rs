@@ -133,6 +133,7 @@ impl Order {
             challenge: self.challenge(),
             doubt: doubt(world.mode),
             brought: Brought::default(),
+            allow_duplicate: false,
         })
     }
 

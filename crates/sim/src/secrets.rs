@@ -13,10 +13,12 @@ pub(crate) fn found(set: &WriteSet) -> Option<String> {
             Write::Outbox(row) => ("a message", row.body.as_str()),
             Write::Reference(row) => ("a reference", row.value.as_str()),
             Write::ClaimKey(row) => ("an idempotency key", row.key.as_str()),
+            Write::TakeGuard(row) | Write::KeepGuard(row) => ("a guard", row.key.as_str()),
             // Nothing of a payment's own request is in these.
             Write::SetTimer(_)
             | Write::ClearTimer { .. }
             | Write::ReleaseKey { .. }
+            | Write::ReleaseGuard { .. }
             | Write::Merchant(_)
             | Write::Account(_)
             | Write::RemoveAccount { .. }

@@ -11,8 +11,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use baton_store::{
     AccountRow, ApiKeyRow, AuditQuery, AuditRow, CommitError, DocumentQuery, DocumentRow, EventRow,
-    IdempotencyRow, MemoryStore, MerchantRow, OutboxRow, PaymentQuery, PaymentRow, ReferenceKind,
-    ReferenceRow, Store, StoreError, StoreInfo, TimerRow, WriteSet,
+    GuardRow, IdempotencyRow, MemoryStore, MerchantRow, OutboxRow, PaymentQuery, PaymentRow,
+    ReferenceKind, ReferenceRow, Store, StoreError, StoreInfo, TimerRow, WriteSet,
 };
 use baton_types::{AccountId, BootId, EventId, MerchantId, PaymentId, Timestamp};
 use tokio::sync::Notify;
@@ -296,6 +296,18 @@ impl Store for NodeStore {
         key: &str,
     ) -> Result<Option<IdempotencyRow>, StoreError> {
         self.reads(self.database.memory.idempotency(merchant, key)).await
+    }
+
+    async fn guard(&self, merchant: MerchantId, key: &str) -> Result<Option<GuardRow>, StoreError> {
+        self.reads(self.database.memory.guard(merchant, key)).await
+    }
+
+    async fn doubts(
+        &self,
+        after: Option<(PaymentId, String)>,
+        limit: u32,
+    ) -> Result<Vec<TimerRow>, StoreError> {
+        self.reads(self.database.memory.doubts(after, limit)).await
     }
 
     async fn sweep_idempotency(&self, now: Timestamp, limit: u32) -> Result<u64, StoreError> {

@@ -9,8 +9,8 @@ use std::fmt;
 use baton_types::{Id, Kind, Timestamp};
 
 use crate::rows::{
-    AccountRow, ApiKeyRow, AuditRow, DocumentRow, EventRow, IdempotencyRow, MerchantRow, OutboxRow,
-    PaymentRow, ReferenceKind, ReferenceRow, TimerRow, Write, WriteSet,
+    AccountRow, ApiKeyRow, AuditRow, DocumentRow, EventRow, GuardRow, IdempotencyRow, MerchantRow,
+    OutboxRow, PaymentRow, ReferenceKind, ReferenceRow, TimerRow, Write, WriteSet,
 };
 use crate::sql::{self, Query};
 use crate::store::CommitError;
@@ -104,6 +104,11 @@ fn statement(write: Write) -> Result<Statement, CommitError> {
         Write::ReleaseKey { merchant, key } => {
             (&sql::KEY_DELETE, vec![merchant.into(), key.into()])
         }
+        Write::TakeGuard(row) => (&sql::GUARD_TAKE, guard(row)),
+        Write::KeepGuard(row) => (&sql::GUARD_KEEP, guard(row)),
+        Write::ReleaseGuard { merchant, key, payment } => {
+            (&sql::GUARD_RELEASE, vec![merchant.into(), key.into(), payment.into()])
+        }
         Write::Reference(row) => (&sql::REFERENCE_INSERT, reference(row)),
         Write::Merchant(MerchantRow { id, name, created_at }) => {
             (&sql::MERCHANT_INSERT, vec![id.into(), name.into(), created_at.into()])
@@ -134,7 +139,8 @@ fn keys(write: &Write) -> Vec<&[u8]> {
         Write::ClearTimer { call, .. } => vec![call.as_bytes()],
         Write::SetTimer(row) => vec![row.call.as_bytes()],
         Write::ClaimKey(row) => vec![row.key.as_bytes()],
-        Write::ReleaseKey { key, .. } => vec![key.as_bytes()],
+        Write::ReleaseKey { key, .. } | Write::ReleaseGuard { key, .. } => vec![key.as_bytes()],
+        Write::TakeGuard(row) | Write::KeepGuard(row) => vec![row.key.as_bytes()],
         Write::Reference(row) => vec![row.value.as_bytes(), row.call.as_bytes()],
         Write::Merchant(row) => vec![row.name.as_bytes()],
         Write::Account(row) => vec![row.name.as_bytes()],
@@ -218,6 +224,10 @@ fn idempotency(row: IdempotencyRow) -> Vec<Value> {
         row.created_at.into(),
         row.expires_at.into(),
     ]
+}
+
+fn guard(row: GuardRow) -> Vec<Value> {
+    vec![row.merchant.into(), row.key.into(), row.payment.into(), row.created_at.into()]
 }
 
 fn reference(row: ReferenceRow) -> Vec<Value> {

@@ -4,8 +4,8 @@ use baton_types::{Id, Kind, Timestamp};
 
 use crate::compile::{Value, kind_name};
 use crate::rows::{
-    AccountRow, ApiKeyRow, AuditRow, DocumentRow, EventRow, IdempotencyRow, MerchantRow, OutboxRow,
-    PaymentRow, ReferenceKind, ReferenceRow, TimerRow,
+    AccountRow, ApiKeyRow, AuditRow, DocumentRow, EventRow, GuardRow, IdempotencyRow, MerchantRow,
+    OutboxRow, PaymentRow, ReferenceKind, ReferenceRow, TimerRow,
 };
 use crate::store::StoreError;
 
@@ -185,6 +185,17 @@ impl Decode for IdempotencyRow {
             call: row.text()?,
             created_at: row.time()?,
             expires_at: row.time()?,
+        })
+    }
+}
+
+impl Decode for GuardRow {
+    fn decode(row: &mut Columns) -> Result<Self, StoreError> {
+        Ok(Self {
+            merchant: row.id()?,
+            key: row.text()?,
+            payment: row.id()?,
+            created_at: row.time()?,
         })
     }
 }

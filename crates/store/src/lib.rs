@@ -27,7 +27,7 @@ pub use memory::MemoryStore;
 pub use open::{OpenError, OpenOptions, open, open_vault};
 pub use postgres::syncs as postgres_syncs;
 pub use rows::{
-    AccountRow, ApiKeyRow, AuditQuery, AuditRow, DocumentQuery, DocumentRow, EventRow,
+    AccountRow, ApiKeyRow, AuditQuery, AuditRow, DocumentQuery, DocumentRow, EventRow, GuardRow,
     IdempotencyRow, MerchantRow, OutboxRow, PaymentQuery, PaymentRow, ReferenceKind, ReferenceRow,
     TimerRow, Write, WriteSet,
 };

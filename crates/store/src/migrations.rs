@@ -80,7 +80,7 @@ pub(crate) static VAULT: Schema = schema!(
 );
 
 /// All migrations. Append only: a released script never changes.
-static MIGRATIONS: [Migration; 5] = [
+static MIGRATIONS: [Migration; 6] = [
     Migration {
         version: 1,
         name: "payments",
@@ -102,6 +102,7 @@ static MIGRATIONS: [Migration; 5] = [
         name: "documents",
         script: include_str!("../migrations/V5__documents.sql"),
     },
+    Migration { version: 6, name: "guards", script: include_str!("../migrations/V6__guards.sql") },
 ];
 
 /// The vault's migrations. Append only, like the others.

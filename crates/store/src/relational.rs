@@ -10,7 +10,7 @@ use crate::counts::Counts;
 use crate::decode::{self, Decode};
 use crate::migrations;
 use crate::rows::{
-    AccountRow, ApiKeyRow, AuditQuery, AuditRow, DocumentQuery, DocumentRow, EventRow,
+    AccountRow, ApiKeyRow, AuditQuery, AuditRow, DocumentQuery, DocumentRow, EventRow, GuardRow,
     IdempotencyRow, MerchantRow, OutboxRow, PaymentQuery, PaymentRow, ReferenceKind, ReferenceRow,
     TimerRow, WriteSet,
 };
@@ -198,6 +198,22 @@ impl<B: Backend> Store for Relational<B> {
         key: &str,
     ) -> Result<Option<IdempotencyRow>, StoreError> {
         self.one(&sql::KEY, vec![merchant.into(), key.into()]).await
+    }
+
+    async fn guard(&self, merchant: MerchantId, key: &str) -> Result<Option<GuardRow>, StoreError> {
+        self.one(&sql::GUARD, vec![merchant.into(), key.into()]).await
+    }
+
+    async fn doubts(
+        &self,
+        after: Option<(PaymentId, String)>,
+        limit: u32,
+    ) -> Result<Vec<TimerRow>, StoreError> {
+        let (payment, call) = after.unwrap_or((PaymentId::from_bytes([0; 16]), String::new()));
+        let params = vec![payment.into(), call.into(), limit.into()];
+        let mut rows: Vec<TimerRow> = self.all(&sql::DOUBTS, params).await?;
+        rows.sort_by(|a, b| (a.payment, &a.call).cmp(&(b.payment, &b.call)));
+        Ok(rows)
     }
 
     async fn sweep_idempotency(&self, now: Timestamp, limit: u32) -> Result<u64, StoreError> {

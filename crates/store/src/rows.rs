@@ -67,6 +67,20 @@ pub enum Write {
         /// The client's key.
         key: String,
     },
+    /// Takes a key that one payment at a time may have. Fails with [`Guard::Duplicate`](crate::Guard::Duplicate)
+    /// while a row has the key, whoever's.
+    TakeGuard(GuardRow),
+    /// Takes a key if no row has it. Never fails.
+    KeepGuard(GuardRow),
+    /// Gives a key back, if this payment has it.
+    ReleaseGuard {
+        /// The key's merchant.
+        merchant: MerchantId,
+        /// The key.
+        key: String,
+        /// The payment that has it.
+        payment: PaymentId,
+    },
     /// Makes a payment findable by a reference. Repeating it changes nothing.
     Reference(ReferenceRow),
     /// A new merchant. Fails with [`Guard::Merchant`](crate::Guard::Merchant) if id or name is taken.
@@ -122,12 +136,14 @@ impl Write {
             Self::Event(_) => 3,
             Self::ClaimKey(_) | Self::ReleaseKey { .. } => 4,
             Self::Document(_) => 5,
+            // After the keys of clients: a repeat is a repeat before it is a duplicate.
+            Self::TakeGuard(_) | Self::KeepGuard(_) | Self::ReleaseGuard { .. } => 6,
             // After the other guards: whoever loses here only has to take the next number.
-            Self::Audit(_) => 6,
-            Self::Payment(_) => 7,
-            Self::SetTimer(_) | Self::ClearTimer { .. } => 8,
-            Self::Outbox(_) => 9,
-            Self::Reference(_) => 10,
+            Self::Audit(_) => 7,
+            Self::Payment(_) => 8,
+            Self::SetTimer(_) | Self::ClearTimer { .. } => 9,
+            Self::Outbox(_) => 10,
+            Self::Reference(_) => 11,
         }
     }
 }
@@ -241,6 +257,28 @@ pub struct IdempotencyRow {
     pub created_at: Timestamp,
     /// From when on a sweep may delete the row.
     pub expires_at: Timestamp,
+}
+
+/// A key that one payment at a time may have: what would be bought twice by another with the same key.
+#[derive(Clone, PartialEq, Eq)]
+pub struct GuardRow {
+    /// The merchant.
+    pub merchant: MerchantId,
+    /// The key. It may hold a card's keyed fingerprint, so `Debug` leaves it out.
+    pub key: String,
+    /// The payment that has it.
+    pub payment: PaymentId,
+    /// When it was taken.
+    pub created_at: Timestamp,
+}
+
+impl fmt::Debug for GuardRow {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("GuardRow")
+            .field("merchant", &self.merchant)
+            .field("payment", &self.payment)
+            .finish_non_exhaustive()
+    }
 }
 
 /// Whose reference it is.

@@ -38,6 +38,7 @@ pub(crate) fn guard_of(constraint: &str) -> Option<Guard> {
     match constraint {
         "events_merchant_payment_version" => Some(Guard::Version),
         "idempotency_merchant_key" => Some(Guard::IdempotencyKey),
+        "guards_merchant_key" => Some(Guard::Duplicate),
         "accounts_merchant_name" => Some(Guard::AccountName),
         "accounts_merchant_number" => Some(Guard::AccountNumber),
         "merchants_id" | "merchants_name" => Some(Guard::Merchant),
@@ -76,6 +77,11 @@ macro_rules! timers {
 macro_rules! idempotency {
     () => {
         "merchant, key, fingerprint, payment, call, created_at, expires_at"
+    };
+}
+macro_rules! guards {
+    () => {
+        "merchant, key, payment, created_at"
     };
 }
 macro_rules! payment_references {
@@ -217,6 +223,31 @@ pub(crate) static TIMERS_OF_OTHER_BOOTS: Query = read(concat!(
 ));
 
 pub(crate) static TIMER_COUNT: Query = read("select count(*) from timers");
+
+/// What is in doubt, over all merchants. The partial index has these rows alone.
+pub(crate) static DOUBTS: Query = read(concat!(
+    "select ",
+    timers!(),
+    " from timers where kind = 'resolve' and payment >= $1 and (payment > $1 or call > $2) \
+     order by payment, call limit $3"
+));
+
+// Guards against duplicates.
+
+pub(crate) static GUARD_TAKE: Query =
+    guard(2, concat!("insert into guards (", guards!(), ") values ($1, $2, $3, $4)"));
+
+/// Reckoned a guard too, so that it never shares a transaction with one that it would make fail.
+pub(crate) static GUARD_KEEP: Query = guard(
+    2,
+    concat!("insert into guards (", guards!(), ") values ($1, $2, $3, $4) on conflict do nothing"),
+);
+
+pub(crate) static GUARD_RELEASE: Query =
+    write(2, "delete from guards where merchant = $1 and key = $2 and payment = $3");
+
+pub(crate) static GUARD: Query =
+    read(concat!("select ", guards!(), " from guards where merchant = $1 and key = $2"));
 
 // Idempotency keys.
 

@@ -11,7 +11,7 @@ use baton_types::{AccountId, BootId, EventId, MerchantId, PaymentId, Timestamp};
 
 use crate::counts::Counts;
 use crate::rows::{
-    AccountRow, ApiKeyRow, AuditQuery, AuditRow, DocumentQuery, DocumentRow, EventRow,
+    AccountRow, ApiKeyRow, AuditQuery, AuditRow, DocumentQuery, DocumentRow, EventRow, GuardRow,
     IdempotencyRow, MerchantRow, OutboxRow, PaymentQuery, PaymentRow, ReferenceKind, ReferenceRow,
     TimerRow, WriteSet,
 };
@@ -66,6 +66,17 @@ pub trait Store: Send + Sync {
         merchant: MerchantId,
         key: &str,
     ) -> Result<Option<IdempotencyRow>, StoreError>;
+
+    /// Which payment has a guard's key.
+    async fn guard(&self, merchant: MerchantId, key: &str) -> Result<Option<GuardRow>, StoreError>;
+
+    /// Timers of calls in doubt, of all merchants, by (payment, call), at most `limit`; only those behind
+    /// `after`. Ids of payments count up with time, so the oldest come first.
+    async fn doubts(
+        &self,
+        after: Option<(PaymentId, String)>,
+        limit: u32,
+    ) -> Result<Vec<TimerRow>, StoreError>;
 
     /// Deletes up to `limit` idempotency rows that expired at or before `now`; returns how many.
     async fn sweep_idempotency(&self, now: Timestamp, limit: u32) -> Result<u64, StoreError>;
@@ -177,6 +188,8 @@ pub enum Guard {
     Version,
     /// The idempotency key is claimed.
     IdempotencyKey,
+    /// Another payment has the guard's key.
+    Duplicate,
     /// An account of the merchant has this name.
     AccountName,
     /// An account of the merchant has this number.

@@ -287,12 +287,7 @@ impl Transaction {
         };
         let (created, changed) = (payment.created_at, payment.updated_at);
         let my_ref = payment.order.merchant_ref.clone();
-        let answered = Answered {
-            payment: Arc::new(payment),
-            call: CallId::Attempt(1),
-            replayed: false,
-            provider: std::time::Duration::ZERO,
-        };
+        let answered = Answered::of(Arc::new(payment), CallId::Attempt(1));
         Self {
             creation_time: created.to_rfc3339(),
             change_time: changed.to_rfc3339(),

@@ -149,6 +149,10 @@ pub(crate) fn make(
         Making::Tokenize => None,
         Making::Charge | Making::Authorize => body.kept_text("userToken", TEXT_MAX)?,
     };
+    let allow_duplicate = match making {
+        Making::Tokenize => false,
+        Making::Charge | Making::Authorize => body.boolean("allowDuplicate")?.unwrap_or_default(),
+    };
     let card = match body.object("card")? {
         Some(fields) => Some(card(fields, now)?),
         None if provider_token.is_some() => None,
@@ -170,6 +174,7 @@ pub(crate) fn make(
         challenge: None,
         doubt: doubt(&mut body)?,
         brought: Brought { inline: None, certificates },
+        allow_duplicate,
     };
     Ok(MakeRequest { purchase, inline, form })
 }

@@ -142,7 +142,17 @@ impl OperationResult {
     /// The result of what was asked.
     pub(crate) fn of(answered: &Answered, now: Timestamp) -> Self {
         let payment = &answered.payment;
-        Self::render(payment, OperationType::of(payment, answered.call), answered.call, now)
+        let operation = OperationType::of(payment, answered.call);
+        let mut result = Self::render(payment, operation, answered.call, now);
+        if answered.duplicate {
+            // Whatever has become of the other payment meanwhile: this one was not made.
+            result.operation_result_code = ResultCode::Accepted;
+            result.success = false;
+            result.reason = Some(ErrorCode::DuplicateInDoubt.as_str());
+            result.operation_result_description = Some(DUPLICATE_IN_DOUBT.to_owned());
+            result.retry_after_s = None;
+        }
+        result
     }
 
     /// The result of a look-up of an earlier operation: that operation's result, as it stands now.
@@ -357,6 +367,7 @@ fn conclude_call(payment: &Payment, id: CallId) -> Conclusion<'_> {
 /// Why something is not known yet, with the sentence that says so.
 type Told = (ErrorCode, &'static str);
 
+const DUPLICATE_IN_DOUBT: &str = "Another payment for the same is in doubt; this one was sent nowhere, and this is the other one";
 const IN_PROGRESS: Told = (ErrorCode::InProgress, "It is being carried out");
 const PENDING: Told = (ErrorCode::Pending, "The provider has accepted it; the result follows");
 const ACTION_REQUIRED: Told =

@@ -93,6 +93,9 @@ pub(crate) struct AuthRequest {
     payment_gateway_account_names: Option<Vec<types::AccountName>>,
     network_token_brand: Option<NetworkTokenSchemes>,
     outcome_mode: Option<OutcomeMode>,
+    /// Whether it may go to a gateway although another payment for the same card, amount and currency, or
+    /// with the same reference, is in doubt; false if absent.
+    allow_duplicate: Option<bool>,
 }
 
 /// A card to be kept by the gateway.

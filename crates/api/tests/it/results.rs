@@ -133,6 +133,19 @@ async fn what_is_in_doubt_is_accepted_and_never_tried_elsewhere() {
     let answers = golden(&server, cases).await;
     let unknown = answers[0].json();
     assert!(unknown["nextCheckAt"].is_string() && unknown["gatewayReference"].is_null());
+    // Another one for the same is answered with this one, and goes nowhere, unless it says that it may.
+    let before = server.at_provider().await;
+    let again = charge("10", "USD", CARD, &["acme-a"]);
+    let case = |body| {
+        let reason = json!("duplicate_in_doubt");
+        Case("duplicate_in_doubt", "charge", body, 202, "Accepted", reason, None)
+    };
+    let seen = golden(&server, vec![case(again.clone())]).await.remove(0).json();
+    assert_eq!(seen["transactionId"], unknown["transactionId"]);
+    assert_eq!(server.at_provider().await, before);
+    let allowed = again.replacen('{', r#"{"allowDuplicate": true, "#, 1);
+    check(&server.operate("charge", allowed).await, 202, "Success", &Value::Null, None);
+    assert_eq!(server.at_provider().await, before + 1);
     let status = async |of: &Value| {
         let id = of["transactionId"].as_str().unwrap();
         server.operate("status", format!(r#"{{"refTransId": "{id}"}}"#)).await

@@ -304,8 +304,9 @@ async fn everything_that_a_crash_left_behind_is_taken_up_at_the_next_start() {
     let setup = Setup::default();
     let shared = Arc::clone(&probe) as Arc<dyn Store>;
     let (engine, caller) = engine_on(shared, &clock, provider, setup.clone()).await;
-    let charge = || purchase(OrderKind::Charge(usd(100)), &["first"]);
-    let all = join_all((0..LEFT).map(|_| engine.purchase(caller, charge(), None)));
+    // Each for something else: of two for the same, the second waits for the first.
+    let charge = |n: i64| purchase(OrderKind::Charge(usd(100 + n)), &["first"]);
+    let all = join_all((0_i64..).take(LEFT).map(|n| engine.purchase(caller, charge(n), None)));
     assert!(tokio::time::timeout(Duration::from_millis(1_000), all).await.is_err());
 
     let store = Arc::clone(&memory) as Arc<dyn Store>;

@@ -18,6 +18,7 @@ mod canary;
 mod certificates;
 mod concurrency;
 mod crash;
+mod duplicates;
 mod failover;
 mod hold_safe;
 mod idempotency;

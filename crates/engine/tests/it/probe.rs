@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 use baton_store::{
     AccountRow, ApiKeyRow, AuditQuery, AuditRow, CommitError, DocumentQuery, DocumentRow, EventRow,
-    IdempotencyRow, MerchantRow, OutboxRow, PaymentQuery, PaymentRow, ReferenceKind, ReferenceRow,
-    Store, StoreError, StoreInfo, TimerRow, Write, WriteSet,
+    GuardRow, IdempotencyRow, MerchantRow, OutboxRow, PaymentQuery, PaymentRow, ReferenceKind,
+    ReferenceRow, Store, StoreError, StoreInfo, TimerRow, Write, WriteSet,
 };
 use baton_types::{AccountId, BootId, EventId, MerchantId, PaymentId, Timestamp};
 use tokio::sync::Semaphore;
@@ -150,6 +150,18 @@ impl Store for Probe {
         key: &str,
     ) -> Result<Option<IdempotencyRow>, StoreError> {
         self.inner.idempotency(merchant, key).await
+    }
+
+    async fn guard(&self, merchant: MerchantId, key: &str) -> Result<Option<GuardRow>, StoreError> {
+        self.inner.guard(merchant, key).await
+    }
+
+    async fn doubts(
+        &self,
+        after: Option<(PaymentId, String)>,
+        limit: u32,
+    ) -> Result<Vec<TimerRow>, StoreError> {
+        self.inner.doubts(after, limit).await
     }
 
     async fn sweep_idempotency(&self, now: Timestamp, limit: u32) -> Result<u64, StoreError> {

@@ -331,10 +331,10 @@ async fn a_payer_who_is_there_gets_the_challenge() {
     let mut setup = Setup::default();
     setup.engine.caller_wait_ms = 1_500;
     let world = World::with(setup).await;
-    for account in ["stripe", "adyen"] {
+    for (account, minor) in [("stripe", 1_000), ("adyen", 2_000)] {
         let challenge = json!({"verdict": {"challenge": {"abandoned": false}}});
         world.provider.rule(json!({"account": account}), challenge, None).await;
-        let mut bought = purchase(OrderKind::Charge(usd(1_000)), &[account]);
+        let mut bought = purchase(OrderKind::Charge(usd(minor)), &[account]);
         bought.challenge = Some(Challenge { return_url: "https://shop.test/back".to_owned() });
         let told = world.engine.purchase(world.caller, bought, None).await.unwrap().payment;
         assert_eq!(verdict(&told), "in doubt at 1: action_required", "{account}");

@@ -139,8 +139,13 @@ pub(crate) async fn engine_on(
     (engine, Caller { merchant, sandbox: true, key: None })
 }
 
-/// A vault in memory; its root key's file is gone with the test.
+/// A vault in memory that all nodes of a test share; its root key's file is gone when it is open.
 async fn vault() -> baton_vault::Vault {
+    static SHARED: tokio::sync::OnceCell<baton_vault::Vault> = tokio::sync::OnceCell::const_new();
+    SHARED.get_or_init(new_vault).await.clone()
+}
+
+async fn new_vault() -> baton_vault::Vault {
     let folder = tempfile::tempdir().unwrap();
     let options = baton_store::OpenOptions { migrate: true, ..Default::default() };
     let store = baton_store::open_vault("memory:", options).await.unwrap();
@@ -172,15 +177,19 @@ impl World {
 
     /// One world on every kind of store that this machine has.
     pub(crate) async fn on_all_stores() -> Vec<Self> {
-        let mut worlds = vec![Self::memory().await];
+        Self::on_all_stores_with(&Setup::default()).await
+    }
+
+    pub(crate) async fn on_all_stores_with(setup: &Setup) -> Vec<Self> {
+        let mut worlds = vec![Self::with(setup.clone()).await];
         let directory = tempfile::tempdir().unwrap();
-        let mut on_sqlite = Self::on_sqlite(directory.path(), Setup::default()).await;
+        let mut on_sqlite = Self::on_sqlite(directory.path(), setup.clone()).await;
         on_sqlite.directory = Some(directory);
         worlds.push(on_sqlite);
         match postgres_database().await {
             Some(url) => {
                 let store = open(&url, migrating()).await.unwrap();
-                worlds.push(Self::on(store, Setup::default()).await);
+                worlds.push(Self::on(store, setup.clone()).await);
             }
             None => {
                 // Past the test harness, which hides what a test prints.
@@ -295,6 +304,7 @@ pub(crate) fn purchase(kind: OrderKind, accounts: &[&str]) -> Purchase {
         challenge: None,
         doubt: DoubtMode::ResolveFirst,
         brought: Brought::default(),
+        allow_duplicate: false,
     }
 }
 

@@ -15,7 +15,7 @@ use baton_types::{AccountId, BootId, EventId, MerchantId, PaymentId, Timestamp};
 use self::tables::{TABLES, Tables};
 use crate::compile::compile;
 use crate::rows::{
-    AccountRow, ApiKeyRow, AuditQuery, AuditRow, DocumentQuery, DocumentRow, EventRow,
+    AccountRow, ApiKeyRow, AuditQuery, AuditRow, DocumentQuery, DocumentRow, EventRow, GuardRow,
     IdempotencyRow, MerchantRow, OutboxRow, PaymentQuery, PaymentRow, ReferenceKind, ReferenceRow,
     TimerRow, WriteSet,
 };
@@ -212,6 +212,22 @@ impl Store for MemoryStore {
         key: &str,
     ) -> Result<Option<IdempotencyRow>, StoreError> {
         Ok(self.lock().tables.idempotency.get(&(merchant, key.to_owned())))
+    }
+
+    async fn guard(&self, merchant: MerchantId, key: &str) -> Result<Option<GuardRow>, StoreError> {
+        Ok(self.lock().tables.guards.get(&(merchant, key.to_owned())))
+    }
+
+    async fn doubts(
+        &self,
+        after: Option<(PaymentId, String)>,
+        limit: u32,
+    ) -> Result<Vec<TimerRow>, StoreError> {
+        let key = |row: &TimerRow| (row.payment, row.call.clone());
+        let behind = |row: &TimerRow| after.as_ref().is_none_or(|after| key(row) > *after);
+        let timers = &self.lock().tables.timers;
+        let rows = timers.filter(|row| row.kind == "resolve" && behind(row));
+        Ok(first_by(rows, limit, key))
     }
 
     async fn sweep_idempotency(&self, now: Timestamp, limit: u32) -> Result<u64, StoreError> {

@@ -6,8 +6,8 @@ use std::ops::RangeBounds;
 use baton_types::{AccountId, ApiKeyId, EventId, MerchantId, PaymentId};
 
 use crate::rows::{
-    AccountRow, ApiKeyRow, AuditRow, DocumentRow, EventRow, IdempotencyRow, MerchantRow, OutboxRow,
-    PaymentRow, ReferenceKind, ReferenceRow, TimerRow, Write, WriteSet,
+    AccountRow, ApiKeyRow, AuditRow, DocumentRow, EventRow, GuardRow, IdempotencyRow, MerchantRow,
+    OutboxRow, PaymentRow, ReferenceKind, ReferenceRow, TimerRow, Write, WriteSet,
 };
 use crate::store::{CommitError, Guard};
 
@@ -93,6 +93,7 @@ pub(super) struct Tables {
     pub(super) api_keys: Table<ApiKeyId, ApiKeyRow>,
     pub(super) events: Table<(MerchantId, PaymentId, u64), EventRow>,
     pub(super) idempotency: Table<(MerchantId, String), IdempotencyRow>,
+    pub(super) guards: Table<(MerchantId, String), GuardRow>,
     pub(super) payments: Table<(MerchantId, PaymentId), PaymentRow>,
     pub(super) timers: Table<(MerchantId, PaymentId, String), TimerRow>,
     pub(super) outbox: Table<EventId, OutboxRow>,
@@ -102,7 +103,7 @@ pub(super) struct Tables {
     audit_hashes: Table<Vec<u8>, u64>,
 }
 
-pub(super) const TABLES: usize = 12;
+pub(super) const TABLES: usize = 13;
 
 impl Tables {
     fn all(&mut self) -> [&mut dyn Undo; TABLES] {
@@ -112,6 +113,7 @@ impl Tables {
             &mut self.api_keys,
             &mut self.events,
             &mut self.idempotency,
+            &mut self.guards,
             &mut self.payments,
             &mut self.timers,
             &mut self.outbox,
@@ -168,6 +170,22 @@ impl Tables {
                 return self.idempotency.insert(key, row, taken);
             }
             Write::ReleaseKey { merchant, key } => self.idempotency.remove(&(merchant, key)),
+            Write::TakeGuard(row) => {
+                let taken = CommitError::Conflict(Guard::Duplicate);
+                return self.guards.insert((row.merchant, row.key.clone()), row, taken);
+            }
+            Write::KeepGuard(row) => {
+                let key = (row.merchant, row.key.clone());
+                if !self.guards.rows.contains_key(&key) {
+                    self.guards.put(key, row);
+                }
+            }
+            Write::ReleaseGuard { merchant, key, payment } => {
+                let key = (merchant, key);
+                if self.guards.get(&key).is_some_and(|row| row.payment == payment) {
+                    self.guards.remove(&key);
+                }
+            }
             Write::Reference(row) => self.add_reference(row),
             Write::Merchant(row) => return self.add_merchant(row),
             Write::Account(row) => return self.put_account(row),

@@ -13,6 +13,7 @@ use futures_util::future::join_all;
 
 use crate::audit::*;
 use crate::documents::*;
+use crate::guards::*;
 use crate::leases::*;
 use crate::listing::*;
 use crate::support::*;
@@ -57,6 +58,9 @@ behaviours! {
     timers_of_earlier_runs_are_found_by_node,
     the_outbox_is_leased_in_order_and_empties_by_acknowledgement,
     workers_at_the_same_time_never_lease_the_same_row,
+    a_guard_is_taken_once_until_its_payment_gives_it_back,
+    of_many_that_take_a_guard_at_once_one_has_it,
+    what_is_in_doubt_is_listed_oldest_first,
     references_are_found_newest_first,
     account_names_are_unique_among_live_accounts,
     a_document_changes_only_from_the_version_before,

@@ -15,6 +15,7 @@ mod audit;
 mod conformance;
 mod crash;
 mod documents;
+mod guards;
 mod leases;
 mod listing;
 mod memory;

@@ -10,6 +10,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 
 use crate::audit::audit;
+use crate::guards::guard;
 use crate::support::*;
 
 /// Few of everything, so that writes meet.
@@ -44,6 +45,17 @@ fn keys() -> impl Strategy<Value = Write> {
         (call(), FEW, 0_i64..20).prop_map(|(name, p, e)| Write::ClaimKey(key(&name, id(p), e)));
     let release = call().prop_map(|key| Write::ReleaseKey { merchant: merchant(), key });
     prop_oneof![claim, release]
+}
+
+fn guards() -> impl Strategy<Value = Write> {
+    let take = (call(), FEW).prop_map(|(key, p)| Write::TakeGuard(guard(&key, p)));
+    let keep = (call(), FEW).prop_map(|(key, p)| Write::KeepGuard(guard(&key, p)));
+    let release = (call(), FEW).prop_map(|(key, p)| Write::ReleaseGuard {
+        merchant: merchant(),
+        key,
+        payment: id(p),
+    });
+    prop_oneof![take, keep, release]
 }
 
 fn accounts() -> impl Strategy<Value = Write> {
@@ -95,6 +107,7 @@ fn write() -> impl Strategy<Value = Vec<Write>> {
         3 => found,
         4 => timers().prop_map(|write| vec![write]),
         4 => keys().prop_map(|write| vec![write]),
+        3 => guards().prop_map(|write| vec![write]),
         3 => accounts().prop_map(|write| vec![write]),
     ]
 }
@@ -159,6 +172,8 @@ async fn dump(store: &dyn Store) -> Vec<String> {
     }
     for name in ["a", "b", "_", "A"] {
         all.push(format!("{:?}", store.idempotency(merchant(), name).await));
+        let guard = store.guard(merchant(), name).await.unwrap();
+        all.push(format!("{:?}", guard.map(|row| (row.key, row.payment))));
         for account in [None, Some(1), Some(2)] {
             let account: Option<AccountId> = account.map(id);
             let kind = ReferenceKind::Provider;

@@ -239,9 +239,12 @@ impl Load {
                 .header("authorization", "Bearer sandbox")
                 .header("content-type", "application/json"),
         };
+        // Each for another amount, below those that have a meaning in the sandbox: of two payments at once for
+        // the same card and amount, the second waits for the first.
+        let amount = format!("{}.{:02}", 10 + number / 100 % 8_000, number % 100);
         let body = match target {
             Target::Server { .. } => format!(
-                r#"{{"amount": 10.23, "currency": "EUR", "myRef": "{name}-{number}", "card":
+                r#"{{"amount": {amount}, "currency": "EUR", "myRef": "{name}-{number}", "card":
                     {{"cardHolderName": "Ada Lovelace", "cardNumber": "4111111111111111",
                       "expirationMonth": 12, "expirationYear": 2040, "cvv": "123"}},
                     "paymentGatewayAccountNames": ["sandbox"]}}"#
