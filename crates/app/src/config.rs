@@ -84,6 +84,7 @@ pub(crate) struct Payments {
     pub(crate) send_window_ms: u32,
     pub(crate) idempotency_hours: u32,
     pub(crate) repeat_wait_ms: u64,
+    pub(crate) replay: bool,
 }
 
 /// Calls to providers.
@@ -274,6 +275,7 @@ impl Default for Payments {
             send_window_ms: 5_000,
             idempotency_hours: 24,
             repeat_wait_ms: 10_000,
+            replay: true,
         }
     }
 }
@@ -522,6 +524,7 @@ impl Config {
             send_window_ms: i64::from(self.payments.send_window_ms),
             idempotency_ms: i64::from(self.payments.idempotency_hours).saturating_mul(3_600_000),
             repeat_wait_ms: self.payments.repeat_wait_ms,
+            replay: self.payments.replay,
             publish_events: self.events.sink != Sink::Off,
         }
     }

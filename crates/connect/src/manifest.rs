@@ -108,6 +108,9 @@ pub struct Idempotency {
     pub max_length: usize,
     /// How long a key is remembered, in hours; a replay after that is a new request.
     pub retention_hours: u32,
+    /// Whether a request whose outcome is not known may be sent again under its key, and is executed once.
+    #[serde(default)]
+    pub replay: bool,
     /// Where it is documented.
     pub citation: String,
 }

@@ -346,7 +346,11 @@ fn question(payment: &Payment, id: CallId) -> Option<LookUp> {
 }
 
 /// The operation that a planned call stands for.
-fn operation(payment: &Payment, id: CallId, facts: Option<&PurchaseFacts>) -> Option<Operation> {
+pub(crate) fn operation(
+    payment: &Payment,
+    id: CallId,
+    facts: Option<&PurchaseFacts>,
+) -> Option<Operation> {
     let call = payment.call(id)?;
     let reference = call.reference.clone();
     Some(match id {

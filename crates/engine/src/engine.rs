@@ -48,6 +48,9 @@ pub struct EngineConfig {
     pub idempotency_ms: i64,
     /// How long a repeat waits for the first request to end.
     pub repeat_wait_ms: u64,
+    /// Whether a call in doubt is sent again under its key, where the provider documents that it executes a
+    /// key once.
+    pub replay: bool,
     /// Whether events are written to the outbox and published.
     pub publish_events: bool,
 }
@@ -61,6 +64,7 @@ impl Default for EngineConfig {
             send_window_ms: 5_000,
             idempotency_ms: 24 * 3_600_000,
             repeat_wait_ms: 10_000,
+            replay: true,
             publish_events: true,
         }
     }
@@ -590,6 +594,7 @@ impl Engine {
 pub(crate) fn candidate(
     (account, label, gateway): (AccountId, &str, &str),
     manifest: Option<&Manifest>,
+    replay: bool,
 ) -> Candidate {
     let look_up = manifest.and_then(|manifest| manifest.look_up.as_ref());
     let idempotency = manifest.and_then(|manifest| manifest.idempotency.as_ref());
@@ -601,6 +606,7 @@ pub(crate) fn candidate(
             i64::from(claim.in_flight_bound_ms).saturating_add(i64::from(claim.index_lag_ms))
         }),
         replay_ms: idempotency
+            .filter(|claim| claim.replay && replay)
             .map(|claim| i64::from(claim.retention_hours).saturating_mul(3_600_000)),
         inline: false,
         certificate: None,

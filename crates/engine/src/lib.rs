@@ -32,6 +32,7 @@ pub mod merchants;
 mod metrics;
 mod network;
 mod relay;
+mod replay;
 mod resolver;
 mod task;
 mod tokens;

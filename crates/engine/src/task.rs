@@ -68,9 +68,9 @@ pub(crate) struct PurchaseSecrets {
 }
 
 pub(crate) struct Task {
-    engine: Arc<Inner>,
+    pub(crate) engine: Arc<Inner>,
     running: Running,
-    payment: Arc<Payment>,
+    pub(crate) payment: Arc<Payment>,
     /// Whether a request waits for this task; the resolver's tasks are not live.
     live: bool,
     purchase: Option<PurchaseSecrets>,
@@ -198,6 +198,10 @@ impl Task {
                     // Not planned by this task: it is never sent.
                     None => continue,
                 },
+                Some(Effect::Replay(id)) => match self.replay(id).await {
+                    Some(input) => input,
+                    None => continue,
+                },
                 #[cfg(feature = "mutations")]
                 Some(Effect::LookUp(id))
                     if !self.live && mutated("restart_a_call_from_its_row") =>
@@ -234,13 +238,22 @@ impl Task {
     }
 
     async fn send(&mut self, id: CallId, prepared: Prepared) -> Input {
-        let card = self.purchase.as_ref().and_then(|purchase| purchase.card.as_ref());
-        let card = card.filter(|_| matches!(id, CallId::Attempt(_)));
         let engine = Arc::clone(&self.engine);
-        let sent = calls::send(prepared, card, engine.wire.as_ref(), &engine.metrics).await;
+        let sent =
+            calls::send(prepared, self.card_of(id), engine.wire.as_ref(), &engine.metrics).await;
         self.provider = self.provider.saturating_add(sent.took);
         self.learnt.extend(sent.learnt.map(|learnt| (id, learnt)));
         Input::Outcome { call: id, outcome: sent.outcome }
+    }
+
+    /// The card of a call, while its own task holds it.
+    pub(crate) fn card_of(&self, id: CallId) -> Option<&CardSecrets> {
+        let card = self.purchase.as_ref().and_then(|purchase| purchase.card.as_ref());
+        card.filter(|_| matches!(id, CallId::Attempt(_)))
+    }
+
+    pub(crate) fn facts_of_purchase(&self) -> Option<&PurchaseFacts> {
+        self.purchase.as_ref().map(|purchase| &purchase.facts)
     }
 
     /// What must never be done: a stored call is sent again.
@@ -478,7 +491,7 @@ impl Task {
         calls::prepare(payment, id, account, known, self.engine.wire.as_ref(), send_by)
     }
 
-    async fn account_of(&self, id: CallId) -> Option<Arc<crate::Account>> {
+    pub(crate) async fn account_of(&self, id: CallId) -> Option<Arc<crate::Account>> {
         let attempt = self.payment.attempt_of(id)?;
         let candidate = self.payment.candidate(attempt)?;
         let held = self.inline.as_ref();

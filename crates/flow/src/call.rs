@@ -90,11 +90,14 @@ pub struct Call {
     pub planned_at: Timestamp,
     /// After this time the first byte is not sent any more.
     pub send_by: Timestamp,
-    /// From this time on, a look-up that finds nothing counts towards absence. `None` where the provider
+    /// From this time on, a look-up that finds nothing counts towards absence: later, if it was sent again. `None` where the provider
     /// has no look-up: then absence can never be shown.
     pub absent_after: Option<Timestamp>,
     /// Until this time the same key may be sent again. `None` where the provider takes no keys.
     pub replay_until: Option<Timestamp>,
+    /// How often it was sent again under its key.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub replays: u16,
     /// The request with holes where secrets belong, kept while the call is not concluded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub template: Option<String>,
@@ -109,6 +112,10 @@ pub struct Call {
     /// What look-ups showed, oldest first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub checks: Vec<Check>,
+}
+
+fn is_zero(count: &u16) -> bool {
+    *count == 0
 }
 
 /// How a call stands.
@@ -164,6 +171,9 @@ pub struct Check {
 /// How many checks a call keeps: the first half from its beginning, the rest its latest.
 const CHECKS_KEPT: usize = 40;
 
+/// Most times that a call is sent again under its key.
+const REPLAYS_MAX: u16 = 3;
+
 /// When something is tried again, in milliseconds from its beginning; after the last once a day.
 const SCHEDULE_MS: [i64; 6] = [2_000, 10_000, 30_000, 120_000, 600_000, 3_600_000];
 const DAY_MS: i64 = 86_400_000;
@@ -202,6 +212,14 @@ impl Call {
         if !(self.is_acknowledged() && matches!(outcome, Outcome::Unknown { .. })) {
             self.state = CallState::Open { outcome };
         }
+    }
+
+    /// Whether its provider has said nothing of it, and executes what comes under its key only once. It is
+    /// sent again a few times; the rest is for look-ups.
+    pub(crate) fn may_be_repeated(&self, now: Timestamp) -> bool {
+        let is_unknown = matches!(self.state, CallState::Open { outcome: Outcome::Unknown { .. } });
+        let is_kept = self.replay_until.is_some_and(|until| now < until);
+        is_unknown && is_kept && self.replays < REPLAYS_MAX
     }
 
     pub(crate) fn conclude(&mut self, outcome: Outcome, now: Timestamp) {

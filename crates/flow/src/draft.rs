@@ -68,7 +68,7 @@ impl<'a> Draft<'a> {
             self.step.events.push(Event::InDoubt { call: id, outcome });
             self.check_later(id);
             if is_first {
-                self.step.effects.push(Effect::LookUp(id));
+                self.ask(id);
             }
         } else {
             call.conclude(outcome.clone(), self.facts.now);
@@ -80,6 +80,44 @@ impl<'a> Draft<'a> {
             }
         }
         Ok(())
+    }
+
+    /// Asks what became of an open call. A change of a payment is sent again first, where its provider
+    /// executes a key once: its answer is the outcome, and what never arrived is done after all.
+    fn ask(&mut self, id: CallId) {
+        match id {
+            CallId::Attempt(_) => {}
+            CallId::Capture(_) | CallId::Void(_) | CallId::Refund(_) => self.replay(id),
+        }
+        self.step.effects.push(Effect::LookUp(id));
+    }
+
+    /// A purchase is sent again once, by its own task and while the shopper is there, when a look-up has not
+    /// found it and nobody else was asked meanwhile.
+    fn replay_purchase(&mut self, id: CallId) {
+        let CallId::Attempt(no) = id else { return };
+        let payment = &self.step.next;
+        let in_time = self.step.next.updated_at < payment.order.failover_until;
+        let is_last = usize::from(no) == payment.attempts.len();
+        let is_first = payment.call(id).is_some_and(|call| call.replays == 0);
+        if self.facts.live && in_time && is_last && is_first && payment.voids.is_empty() {
+            self.replay(id);
+        }
+    }
+
+    /// Sends a call again if that is safe. From then on it may take effect later than it might have before.
+    fn replay(&mut self, id: CallId) {
+        let (now, window_ms) = (self.facts.now, self.facts.send_window_ms);
+        let payment = &mut self.step.next;
+        let attempt = payment.attempt_of(id);
+        let quiet_ms = attempt.and_then(|no| payment.candidate(no)).and_then(|at| at.quiet_ms);
+        let Some(call) = payment.call_mut(id) else { return };
+        if call.may_be_repeated(now.plus_millis(window_ms)) {
+            call.replays = call.replays.saturating_add(1);
+            let after = quiet_ms.map(|ms| now.plus_millis(window_ms).plus_millis(ms));
+            call.absent_after = call.absent_after.max(after);
+            self.step.effects.push(Effect::Replay(id));
+        }
     }
 
     /// Whether an open outcome keeps a call open. A token's call moves no money, so nothing waits for it.
@@ -125,6 +163,7 @@ impl<'a> Draft<'a> {
             Finding::NotFound | Finding::Inconclusive => self.keep_open(id, finding),
         }
         self.follow_up();
+        self.replay_purchase(id);
         Ok(())
     }
 
@@ -149,7 +188,7 @@ impl<'a> Draft<'a> {
             }
             CallState::Open { .. } => {
                 self.check_later(id);
-                self.step.effects.push(Effect::LookUp(id));
+                self.ask(id);
             }
             CallState::Final { .. } | CallState::Closed { .. } => {
                 self.step.timers.push(Timer::Clear { call: id });
@@ -404,6 +443,7 @@ impl<'a> Draft<'a> {
             send_by,
             absent_after: at.quiet_ms.map(|ms| sent.plus_millis(quiet(ms))),
             replay_until: at.replay_ms.map(|ms| now.plus_millis(ms)),
+            replays: 0,
             template: None,
             learnt: None,
             open_since: None,

@@ -162,6 +162,9 @@ pub enum Timer {
 pub enum Effect {
     /// Send a planned call. Only the task that planned it may, and never from a stored row.
     Call(CallId),
+    /// Send an open call again, with the same key and the same bytes, before `replay_until`. Its provider
+    /// executes it once. Anyone may who can make those bytes: never a card's call whose own task is gone.
+    Replay(CallId),
     /// Ask the provider about an open call. Moves no money; anyone may.
     LookUp(CallId),
 }
@@ -251,6 +254,10 @@ pub fn step(payment: &Payment, input: Input, facts: &Facts) -> Result<Step, Refu
         Input::Refund { amount } => draft.refund(amount)?,
     }
     // A look-up may take longer than a call may wait.
-    draft.step.effects.sort_by_key(|effect| matches!(effect, Effect::LookUp(_)));
+    draft.step.effects.sort_by_key(|effect| match effect {
+        Effect::Call(_) => 0,
+        Effect::Replay(_) => 1,
+        Effect::LookUp(_) => 2,
+    });
     Ok(draft.step)
 }

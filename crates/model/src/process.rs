@@ -226,6 +226,8 @@ impl Case {
         for effect in &step.effects {
             match *effect {
                 Effect::Call(id) => planned.push(id),
+                // The model's provider takes no keys.
+                Effect::Replay(_) => {}
                 Effect::LookUp(id) => to_ask.push(id),
             }
         }

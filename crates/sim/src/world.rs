@@ -178,6 +178,8 @@ impl World {
             config: EngineConfig {
                 node: name.clone(),
                 failover_window_ms: self.setup.failover_window_ms,
+                // Providers here may forget keys, or never have known them.
+                replay: false,
                 ..EngineConfig::default()
             },
             store: Arc::clone(&store),

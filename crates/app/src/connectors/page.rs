@@ -127,8 +127,11 @@ fn claims(manifest: &Manifest) -> Vec<(String, String)> {
     }
     if let Some(claim) = &manifest.idempotency {
         let what = format!(
-            "idempotency keys: `{}`, at most {} characters, kept {} hours",
-            claim.header, claim.max_length, claim.retention_hours
+            "idempotency keys: `{}`, at most {} characters, kept {} hours; a call in doubt {} sent again",
+            claim.header,
+            claim.max_length,
+            claim.retention_hours,
+            if claim.replay { "is" } else { "is not" }
         );
         rows.push((what, claim.citation.clone()));
     }

@@ -26,5 +26,6 @@ mod operations;
 mod order;
 mod probe;
 mod provider;
+mod replay;
 mod stripe_adyen;
 mod world;

@@ -7,7 +7,8 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-/// A sandbox that honours no idempotency keys: what is sent twice is executed twice, and shows.
+/// A sandbox. Unless a test wants it otherwise, it honours no idempotency keys: what is sent twice is executed
+/// twice, and shows.
 #[derive(Clone, Copy)]
 pub(crate) struct Provider {
     pub(crate) addr: SocketAddr,
@@ -36,8 +37,12 @@ impl Booked {
 
 impl Provider {
     pub(crate) async fn start() -> Self {
+        Self::that_deduplicates(false).await
+    }
+
+    pub(crate) async fn that_deduplicates(dedup: bool) -> Self {
         let listen = ([127, 0, 0, 1], 0).into();
-        let config = Config { listen, books: Books::Memory, dedup: false };
+        let config = Config { listen, books: Books::Memory, dedup };
         Self { addr: start(config).await.unwrap().addr() }
     }
 

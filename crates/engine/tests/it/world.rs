@@ -59,7 +59,12 @@ impl Default for Setup {
         // Long for loopback, but the machine may be busy.
         let answer_timeout = Duration::from_secs(2);
         Self {
-            engine: EngineConfig { caller_wait_ms: 20_000, ..EngineConfig::default() },
+            // The provider executes what comes twice twice, and shows it.
+            engine: EngineConfig {
+                caller_wait_ms: 20_000,
+                replay: false,
+                ..EngineConfig::default()
+            },
             wire: WireConfig { answer_timeout, ..WireConfig::default() },
             sink: Arc::new(LogSink),
         }
@@ -168,7 +173,9 @@ impl World {
     }
 
     async fn on(store: Arc<dyn Store>, setup: Setup) -> Self {
-        let (provider, clock) = (Provider::start().await, Arc::new(Ahead::default()));
+        // Whoever sends again needs a provider that executes a key once.
+        let provider = Provider::that_deduplicates(setup.engine.replay).await;
+        let clock = Arc::new(Ahead::default());
         let store = Probe::new(store);
         let shared = Arc::clone(&store) as Arc<dyn Store>;
         let (engine, caller) = engine_on(shared, &clock, provider, setup).await;

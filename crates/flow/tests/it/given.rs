@@ -30,7 +30,7 @@ pub(crate) fn order(kind: OrderKind) -> Order {
         label: format!("account-{no}"),
         gateway: "Sandbox".to_owned(),
         quiet_ms: Some(QUIET_MS),
-        replay_ms: Some(86_400_000),
+        replay_ms: None,
         inline: false,
         certificate: None,
         cancel: Some(baton_flow::Cancel::Plain),

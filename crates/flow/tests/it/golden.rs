@@ -12,6 +12,9 @@ use crate::given::{
     T0, action, approved, begun, declined, live, order, pending, take, unknown, usd,
 };
 
+/// How long the stored candidates remember a key.
+const REPLAY_MS: i64 = 86_400_000;
+
 const PAGE: &str = include_str!("../../../../docs/state-diagram.md");
 
 /// `BLESS=1` writes the page anew.
@@ -155,6 +158,7 @@ fn refusals_read_like_this() {
 fn two_holds() -> Payment {
     let mut order = order(OrderKind::Charge(usd(100)));
     order.doubt = DoubtMode::HoldSafe;
+    order.candidates.iter_mut().for_each(|candidate| candidate.replay_ms = Some(REPLAY_MS));
     order.candidates[1].cancel = Some(Cancel::Fence);
     order.candidates[2].cancel = None;
     let (a1, a2) = (CallId::Attempt(1), CallId::Attempt(2));
@@ -184,7 +188,9 @@ fn everything() -> Payment {
         expiry: Expiry::new(12, 2030).unwrap(),
     });
     order.doubt = DoubtMode::Stop;
-    order.candidates.iter_mut().for_each(|candidate| candidate.cancel = None);
+    order.candidates.iter_mut().for_each(|candidate| {
+        (candidate.cancel, candidate.replay_ms) = (None, Some(REPLAY_MS));
+    });
     order.retry_declines =
         RetryDeclines { issuer: true, provider_risk: false, provider_other: true };
     let mut payment = begun(order);

@@ -334,10 +334,14 @@ fn sees_history_kept(before: &Payment, step: &Step) {
                 call.key.clone(),
                 call.planned_at,
                 call.send_by,
-                call.absent_after,
+                call.replay_until,
             )
         };
         assert_eq!(same(now), same(call), "{id}");
+        let grew = now.replays > call.replays;
+        assert!(
+            now.absent_after == call.absent_after || (grew && now.absent_after > call.absent_after)
+        );
         let was = before.attempt_of(id);
         assert_eq!(after.attempt_of(id), was);
     }
@@ -377,6 +381,10 @@ fn sees_plans(before: &Payment, step: &Step, facts: &Facts) {
     assert_eq!(told, planned);
     let sent = step.effects.iter().filter_map(|effect| match effect {
         Effect::Call(call) => Some(*call),
+        Effect::Replay(call) => {
+            is_repeatable(before, after, *call, facts);
+            None
+        }
         Effect::LookUp(call) => {
             let is_open = matches!(after.call(*call).unwrap().state, CallState::Open { .. });
             assert!(is_open, "{call} is looked up");
@@ -413,6 +421,28 @@ fn sees_plans(before: &Payment, step: &Step, facts: &Facts) {
             "nobody was tried"
         );
     }
+}
+
+/// What is sent again was sent before, its provider has said nothing of it and knows its key for long
+/// enough, and no look-up counts before this one could take effect. A purchase only by its own task.
+fn is_repeatable(before: &Payment, after: &Payment, id: CallId, facts: &Facts) {
+    let call = after.call(id).unwrap();
+    assert!(before.call(id).is_some(), "{id} was never sent");
+    assert!(matches!(call.state, CallState::Open { outcome: Outcome::Unknown { .. } }), "{id}");
+    let latest = facts.now.plus_millis(facts.send_window_ms);
+    assert!(
+        call.replay_until.is_some_and(|until| latest < until),
+        "{id} under a key that is forgotten"
+    );
+    assert!(call.absent_after.is_none_or(|after| after > latest));
+    assert!(call.replays <= 3);
+    let CallId::Attempt(no) = id else { return };
+    assert!(
+        facts.live && facts.now < after.order.failover_until,
+        "{id} by somebody else, or too late"
+    );
+    assert_eq!(usize::from(no), after.attempts.len(), "another one was asked since");
+    assert!(!call.checks.is_empty() && after.voids.is_empty());
 }
 
 /// Captures, voids and refunds of a merchant start nothing by themselves.

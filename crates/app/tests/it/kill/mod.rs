@@ -69,6 +69,8 @@ async fn run(database: &str, dedup: bool, place: Place, seed: u64) {
         .with("BATON_LIMITS__REQUESTS_PER_SECOND", "0")
         // Open breakers would keep the load away from the provider.
         .with("BATON_WIRE__BREAKER_FAILURES", "50")
+        // Without deduplication a call that is sent again is executed again.
+        .with("BATON_PAYMENTS__REPLAY", if dedup { "true" } else { "false" })
         .with("BATON_LOG__LEVEL", "warn");
     let flags: &[&str] = if dedup { &[] } else { &["--no-dedup"] };
     let sandbox = place.sandbox(&[&["--sync", "relaxed"], flags].concat());

@@ -131,12 +131,14 @@ fn orders() -> impl Strategy<Value = Order> {
         1 => Just(DoubtMode::Stop)
     ];
     let cancels = prop_oneof![4 => Just([true; 3]), 1 => any::<[bool; 3]>()];
-    (kind, 1..=3_usize, flags, failover_ms, doubt, cancels).prop_map(
-        |(kind, candidates, flags, ms, doubt, cancels)| {
+    let replay_ms = prop_oneof![Just(None), Just(Some(86_400_000)), Just(Some(20_000))];
+    (kind, 1..=3_usize, flags, failover_ms, doubt, cancels, replay_ms).prop_map(
+        |(kind, candidates, flags, ms, doubt, cancels, replay_ms)| {
             let [issuer, provider_risk, provider_other, payer_present] = flags;
             let mut order = order(kind);
             for (candidate, cancels) in order.candidates.iter_mut().zip(cancels) {
                 candidate.cancel = cancels.then_some(Cancel::Plain);
+                candidate.replay_ms = replay_ms;
             }
             order.candidates.truncate(candidates);
             order.retry_declines = RetryDeclines { issuer, provider_risk, provider_other };

@@ -51,11 +51,13 @@ fn histories_contain_lost_late_and_raced_calls() {
             "a capture executed late",
             "a later hold won",
             "a lost request",
+            "a lost request sent again",
             "a refund executed late",
             "a sale executed late",
             "a void executed late",
             "a void lost",
             "another attempt after a doubt",
+            "answered again",
             "approved after a doubt",
             "the first hold won",
             "the owner is gone",
@@ -128,6 +130,8 @@ impl World {
             4..=6 => DoubtMode::HoldSafe,
             _ => DoubtMode::ResolveFirst,
         };
+        let replay_ms = [None, Some(30_000), Some(86_400_000)][usize::from(byte() % 3)];
+        order.candidates.iter_mut().for_each(|candidate| candidate.replay_ms = replay_ms);
         // Long enough for the next candidate after an absence, sometimes.
         order.failover_until = T0.plus_millis(if byte() % 2 == 0 { 30_000 } else { 900_000 });
         Self {
@@ -211,6 +215,7 @@ impl World {
         for effect in step.effects {
             match effect {
                 Effect::Call(id) => self.send(id),
+                Effect::Replay(id) => self.send_again(id, is_live),
                 Effect::LookUp(id) => {
                     let finding = self.finding(id);
                     self.feed_as(Input::Finding { call: id, finding }, is_live);
@@ -256,6 +261,26 @@ impl World {
         self.reach("a void lost", at.is_none() && matches!(id, CallId::Void(_)));
         self.requests.insert(id, request);
         self.execute();
+    }
+
+    /// The same request once more, under its key: what was executed is answered again, what is on its way is
+    /// in progress, and what never arrived arrives now or never. Refusals of a repeat say nothing of the first.
+    fn send_again(&mut self, id: CallId, is_live: bool) {
+        let arrives = !self.one_in(3);
+        let request = self.requests.get_mut(&id).unwrap();
+        if request.at.is_none() && arrives {
+            request.at = Some(self.now);
+            self.reach("a lost request sent again", true);
+        }
+        self.execute();
+        let is_answered = !self.one_in(3);
+        let result = self.requests[&id].result.clone().filter(|_| is_answered);
+        self.reach("answered again", result.is_some());
+        let outcome = match result {
+            Some(outcome) if outcome != refused() => outcome,
+            Some(_) | None => unknown(),
+        };
+        self.feed_as(Input::Outcome { call: id, outcome }, is_live);
     }
 
     /// Lets the provider do what is due by now.
