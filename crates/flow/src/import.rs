@@ -164,6 +164,7 @@ fn concluded(
         send_by: facts.now,
         absent_after: None,
         replay_until: None,
+        replays: 0,
         template: None,
         learnt: None,
         open_since: None,

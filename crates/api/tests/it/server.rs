@@ -50,7 +50,7 @@ impl Server {
 
     /// A server whose callers lose their patience soon.
     pub(crate) async fn impatient(caller_wait_ms: u64) -> Self {
-        Self::with(EngineConfig { caller_wait_ms, ..EngineConfig::default() }).await
+        Self::with(EngineConfig { caller_wait_ms, replay: false, ..EngineConfig::default() }).await
     }
 
     pub(crate) async fn with(config: EngineConfig) -> Self {
