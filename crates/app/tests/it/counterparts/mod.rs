@@ -98,7 +98,8 @@ fn serve(place: &Place, gateway: &str, base_url: &str, credentials: &str) -> Pro
     let config = place.path("provider.toml");
     let text = format!(
         // Callers are told soon that an outcome is not known yet.
-        "[payments]\ncaller_wait_ms = 2000\n\n\
+        "# localstripe keeps no keys: what comes twice is executed twice.\n\
+         [payments]\ncaller_wait_ms = 2000\nreplay = false\n\n\
          [[accounts]]\nname = \"provider\"\ngateway = \"{gateway}\"\nbase_url = \"{base_url}\"\n\
          test = true\ncredentials = {credentials}\n"
     );
