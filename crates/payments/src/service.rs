@@ -592,9 +592,10 @@ impl Payments {
             description: intent.description.clone(),
             payer,
             digital: None,
+            // Whoever leaves a challenge and begins anew buys once: the first cannot be taken without them.
+            allow_duplicate: challenge.is_some(),
             challenge,
             doubt: DoubtMode::default(),
-            allow_duplicate: false,
         }
     }
 }

@@ -288,3 +288,22 @@ async fn a_challenge_is_shown_and_its_end_is_found() {
     let declined = shop.post("/payments", with(payment(1000), quiet)).await;
     assert_eq!(declined["status"], "failed", "{declined}");
 }
+
+#[tokio::test]
+async fn a_second_payment_waits_for_the_outcome_of_the_first_and_a_challenge_bars_nobody() {
+    let shop = Shop::named(crate::server::Server::impatient(300).await, "hasty").await;
+    let pending = with(payment(1000), json!({"payment_method_data": card("4000000000009110")}));
+    let first = shop.post("/payments", pending.clone()).await;
+    assert_eq!(first["status"], "processing", "{first}");
+    let seen = shop.send("POST", "/payments", &with(pending, json!({"payment_id": "again"}))).await;
+    let message = seen.json()["error"]["message"].as_str().unwrap().to_owned();
+    assert!(seen.status == 400 && message.contains("is in doubt"), "{seen:?}");
+    assert_eq!(shop.send("GET", "/payments/again", &Value::Null).await.status, 404);
+
+    let body = json!({"authentication_type": "three_ds", "return_url": "https://shop.example/done",
+        "payment_method_data": card("4000000000003220")});
+    for _ in 0..2 {
+        let asked = shop.post("/payments", with(payment(1000), body.clone())).await;
+        assert_eq!(asked["status"], "requires_customer_action", "{asked}");
+    }
+}
