@@ -44,8 +44,6 @@ pub struct Profile {
     pub id: String,
     /// What the merchant calls it.
     pub name: String,
-    /// The key that signs what is told outwards.
-    pub response_hash_key: String,
     /// Fields that are kept to be shown again, by the contract's names.
     pub details: Map<String, Value>,
 }
@@ -76,12 +74,8 @@ impl Payments {
             return Err(Fault::Duplicate("merchant account"));
         }
         let now = self.now();
-        let profile = Profile {
-            id: self.new_name("pro_"),
-            name: "default".to_owned(),
-            response_hash_key: self.new_secret("", 64),
-            details: Map::new(),
-        };
+        let profile =
+            Profile { id: self.new_name("pro_"), name: "default".to_owned(), details: Map::new() };
         let key = NewKey {
             merchant,
             name: "publishable".to_owned(),

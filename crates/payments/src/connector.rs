@@ -50,16 +50,20 @@ pub struct MethodFilter {
 }
 
 impl MethodFilter {
-    /// Whether it takes a card payment of this amount.
+    /// Whether it takes a card payment of this amount, from this country where the payer's is known.
     #[must_use]
-    pub fn takes_card(&self, amount: i64, currency: Currency) -> bool {
-        let named = |(without, list): &(bool, Vec<String>)| {
-            list.iter().any(|code| code == currency.code()) != *without
+    pub fn takes_card(&self, amount: i64, currency: Currency, country: Option<&str>) -> bool {
+        let allows = |filter: &Option<(bool, Vec<String>)>, word: &str| {
+            let listed = |(without, list): &(bool, Vec<String>)| {
+                list.iter().any(|code| code.eq_ignore_ascii_case(word)) != *without
+            };
+            filter.as_ref().is_none_or(listed)
         };
         self.method == "card"
             && self.minimum.is_none_or(|minimum| amount >= minimum)
             && self.maximum.is_none_or(|maximum| amount <= maximum)
-            && self.currencies.as_ref().is_none_or(named)
+            && allows(&self.currencies, currency.code())
+            && country.is_none_or(|country| allows(&self.countries, country))
     }
 }
 
@@ -75,7 +79,8 @@ pub struct NewConnector {
     pub label: Option<String>,
     /// Not to be used.
     pub disabled: Option<bool>,
-    /// Credentials by the contract's names: `api_key`, `key1`, `api_secret`, `key2`.
+    /// Credentials by the contract's names: `api_key`, `key1`, `api_secret`, `key2`, and `merchant_secret` for
+    /// webhooks.
     pub credentials: Option<Vec<(String, Secret)>>,
     /// Which payment methods it takes.
     pub methods: Option<Vec<MethodFilter>>,
@@ -96,10 +101,10 @@ impl Document for ConnectorAccount {
 }
 
 impl ConnectorAccount {
-    /// Whether it may be asked for a card payment of this amount.
+    /// Whether it may be asked for a card payment of this amount, from this country where it is known.
     #[must_use]
-    pub fn takes_card(&self, amount: i64, currency: Currency) -> bool {
-        let any = |filter: &MethodFilter| filter.takes_card(amount, currency);
+    pub fn takes_card(&self, amount: i64, currency: Currency, country: Option<&str>) -> bool {
+        let any = |filter: &MethodFilter| filter.takes_card(amount, currency, country);
         !self.disabled && (self.methods.is_empty() || self.methods.iter().any(any))
     }
 }
@@ -213,7 +218,8 @@ impl Payments {
     ) -> Result<(), Fault> {
         let gateway = self.gateway(connector)?;
         let named = gateway.credentials.iter().filter(|field| !field.optional).zip(CONTRACT_NAMES);
-        let named: Vec<_> = named.map(|(field, name)| (name, field.name.clone())).collect();
+        let mut named: Vec<_> = named.map(|(field, name)| (name, field.name.clone())).collect();
+        named.extend(gateway.webhook.iter().map(|claim| (WEBHOOK_NAME, claim.credential.clone())));
         let mut credentials = Vec::new();
         for (name, value) in given {
             let known = named.iter().find(|(contract, _)| *contract == name);
@@ -236,6 +242,9 @@ impl Payments {
 
 /// The contract's names of credentials, in the order in which a manifest's required ones take them.
 const CONTRACT_NAMES: [&str; 4] = ["api_key", "key1", "api_secret", "key2"];
+
+/// The contract's name of what webhooks are signed with.
+const WEBHOOK_NAME: &str = "merchant_secret";
 
 fn masked(given: &[(String, Secret)]) -> Map<String, Value> {
     let hint = |secret: &Secret| {

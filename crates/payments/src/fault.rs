@@ -13,6 +13,8 @@ pub enum Fault {
     NotFound(&'static str),
     /// An object of this kind has the id already, with another content.
     Duplicate(&'static str),
+    /// A client's key stands for another request.
+    KeyReused,
     /// A field that is needed is not there.
     Missing(&'static str),
     /// A field has a value that cannot be used.

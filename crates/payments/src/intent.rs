@@ -4,13 +4,12 @@ use std::sync::Arc;
 
 use baton_connect::Payer;
 use baton_flow::{Payment, Verdict, amounts};
-use baton_types::{Currency, Cvv, MaskedCard, PaymentId, Secret, Timestamp};
+use baton_types::{Currency, Cvv, MaskedCard, Money, PaymentId, Secret, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-pub use baton_types::Money;
-
 use crate::document::{Document, Stored};
+use crate::key::Keys;
 use crate::method::NewMandate;
 use crate::status::{self, IntentStatus};
 
@@ -87,6 +86,9 @@ pub struct Method {
 pub struct Intent {
     /// The client's id, or one that we made.
     pub id: String,
+    /// A hash of what its creation asked for, by which a repeat is known.
+    #[serde(default)]
+    pub fingerprint: String,
     /// The profile.
     pub profile: String,
     /// In minor units.
@@ -127,6 +129,9 @@ pub struct Intent {
     pub cancelled: Option<Cancelled>,
     /// Why it was given up, in the merchant's words.
     pub cancellation_reason: Option<String>,
+    /// The clients' keys under which it was changed.
+    #[serde(default)]
+    pub(crate) keys: Keys,
 }
 
 /// That an intent was given up.
@@ -149,6 +154,12 @@ impl Document for Intent {
 }
 
 impl Intent {
+    /// The country of the payer's billing address, where it is told.
+    #[must_use]
+    pub fn country(&self) -> Option<&str> {
+        self.details.get("billing")?.get("address")?.get("country")?.as_str()
+    }
+
     /// What it is about. Never fails for a stored intent: its amount has been checked.
     #[must_use]
     pub fn money(&self) -> Money {

@@ -6,11 +6,13 @@
 //! providers, doubts and failover (`baton-engine`, `baton-flow`).
 
 mod account;
+mod after;
 mod connector;
 mod customer;
 mod document;
 mod fault;
 mod intent;
+mod key;
 mod method;
 mod refund;
 mod service;
@@ -23,7 +25,7 @@ pub use document::{Document, Stored};
 pub use fault::Fault;
 pub use intent::{
     Authentication, CaptureMethod, CardInput, CardKept, FutureUsage, Intent, IntentChange, Method,
-    Money, NewIntent, Seen,
+    NewIntent, Seen,
 };
 pub use method::{Mandate, MandateState, NewMandate, NewMethod, SavedMethod};
 pub use refund::{NewRefund, Refund, RefundSeen, RefundStatus};

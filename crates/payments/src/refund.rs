@@ -11,6 +11,7 @@ use serde_json::{Map, Value};
 
 use crate::document::{Document, Stored, list};
 use crate::fault::Fault;
+use crate::key;
 use crate::service::{Merchant, Payments};
 use crate::status::Flow;
 
@@ -21,6 +22,8 @@ pub struct Refund {
     pub id: String,
     /// The intent.
     pub intent: String,
+    /// The intent's profile.
+    pub profile: String,
     /// The payment that the intent has made.
     pub payment: PaymentId,
     /// The refund within the payment.
@@ -104,17 +107,27 @@ impl Payments {
     /// Refunds all or part of what an intent has taken.
     ///
     /// # Errors
-    /// `NotFound`, `WrongStatus`, `RefundTooMuch`, or `Duplicate` for an id that another refund has.
-    pub async fn refund(&self, merchant: &Merchant, new: NewRefund) -> Result<RefundSeen, Fault> {
-        if let Some(id) = &new.id
-            && let Some(known) = self.load::<Refund>(merchant.caller.merchant, id).await?
-        {
-            let same = known.body.intent == new.intent
-                && new.amount.is_none_or(|amount| amount == known.body.amount.minor());
-            if !same {
-                return Err(Fault::Duplicate("refund"));
-            }
-            return self.seen_refund(merchant, known).await;
+    /// `NotFound`, `WrongStatus`, `RefundTooMuch`, or `Duplicate` for an id that another refund has; `KeyReused`
+    /// if the id is that of a client's key.
+    pub async fn refund(
+        &self,
+        merchant: &Merchant,
+        new: NewRefund,
+        key: Option<&str>,
+    ) -> Result<RefundSeen, Fault> {
+        let made = |key| key::id_of("ref_", key);
+        let id = new.id.or(key.map(made)).unwrap_or_else(|| self.new_name("ref_"));
+        let duplicate = || key.map_or(Fault::Duplicate("refund"), |_| Fault::KeyReused);
+        let same = |known: &Refund, amount: Option<i64>, intent: &str| {
+            known.intent == intent && amount.is_none_or(|amount| amount == known.amount.minor())
+        };
+        if let Some(known) = self.load::<Refund>(merchant.caller.merchant, &id).await? {
+            let is_same = same(&known.body, new.amount, &new.intent);
+            return if is_same {
+                self.seen_refund(merchant, known).await
+            } else {
+                Err(duplicate())
+            };
         }
         let seen = self.see(merchant, &new.intent).await?;
         let status = seen.status();
@@ -127,28 +140,47 @@ impl Payments {
         let amount = new.amount.or(seen.received()).unwrap_or_default();
         let amount = Money::new(amount, seen.intent.body.currency);
         let now = self.now();
-        let id = new.id.unwrap_or_else(|| self.new_name("ref_"));
         let (owner, intent) = (merchant.caller.merchant, new.intent);
-        let (reason, details, key) = (new.reason, new.details, id.clone());
-        let alongside = Box::new(move |payment: &Payment, call: CallId| {
+        let (asked, profile) = (new.amount, seen.intent.body.profile.clone());
+        let (own, of_intent) = (id.clone(), intent.clone());
+        let (reason, details) = (new.reason, new.details);
+        let made = move |payment: PaymentId, call: CallId| {
             let refund = Refund {
                 id: id.clone(),
                 intent: intent.clone(),
-                payment: payment.id,
+                profile: profile.clone(),
+                payment,
                 call,
                 amount,
                 reason: reason.clone(),
                 details: details.clone(),
             };
-            vec![Stored::new(owner, refund, now).write()]
+            Stored::new(owner, refund, now)
+        };
+        let written = made.clone();
+        let alongside = Box::new(move |payment: &Payment, call: CallId| {
+            vec![written(payment.id, call).write()]
         });
         let change = Change::Refund(amount);
         let engine = self.engine();
-        let done = engine.change_alongside(merchant.caller, payment.id, change, Some(alongside));
+        let alongside = Some(alongside as baton_engine::Alongside);
+        let done = engine.change_alongside(merchant.caller, payment.id, change, alongside);
         match done.await {
-            Ok(_) | Err(EngineError::StillRunning) => self.find_refund(merchant, &key).await,
+            Ok(answered) => {
+                let refund = made(answered.payment.id, answered.call);
+                Ok(RefundSeen { refund, payment: answered.payment })
+            }
+            Err(EngineError::StillRunning) => {
+                let running = Fault::Engine(EngineError::StillRunning);
+                self.find_refund(merchant, &own).await.map_err(|_| running)
+            }
             Err(EngineError::Refused(Refusal::TooMuch { .. })) => Err(Fault::RefundTooMuch),
-            Err(EngineError::Overtaken) => Err(Fault::Duplicate("refund")),
+            Err(EngineError::Overtaken) => match self.find_refund(merchant, &own).await {
+                Ok(first) if same(&first.refund.body, asked, &of_intent) => Ok(first),
+                Ok(_) => Err(duplicate()),
+                Err(Fault::NotFound(_)) => Err(Fault::Busy),
+                Err(fault) => Err(fault),
+            },
             Err(error) => Err(error.into()),
         }
     }

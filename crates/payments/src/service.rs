@@ -1,24 +1,25 @@
-//! What can be asked of intents: make, change, confirm, look, capture, cancel.
+//! What can be asked of intents: make, change, confirm, look. What follows a payment is in `after`.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use baton_connect::{Challenge, Manifest, Payer};
-use baton_engine::{
-    Brought, Caller, Change, Engine, EngineError, PaidWith, Purchase, Target, new_id,
-};
-use baton_flow::{CallId, DoubtMode, OrderKind, Payment, Refusal};
+use baton_engine::{Brought, Caller, Engine, EngineError, PaidWith, Purchase, Target, new_id};
+use baton_flow::{CallId, DoubtMode, OrderKind, Payment};
 use baton_store::{CommitError, DocumentQuery, Write, WriteSet};
-use baton_types::{Card, CardNumber, Cvv, EventId, MerchantId, Money, Timestamp};
+use baton_types::{Card, CardNumber, Cvv, EventId, MerchantId, Timestamp};
 use baton_vault::SealedKind;
+
+use serde_json::{Value, json};
 
 use crate::connector::ConnectorAccount;
 use crate::document::{Document, Stored, load, page};
 use crate::fault::Fault;
 use crate::intent::{
-    Authentication, Cancelled, CaptureMethod, CardInput, CardKept, Intent, IntentChange, Method,
-    NewIntent, Seen,
+    Authentication, CaptureMethod, CardInput, CardKept, Intent, IntentChange, Method, NewIntent,
+    Seen,
 };
+use crate::key::{self, Key, Keys};
 use crate::method::NewMandate;
 use crate::status::{Flow, IntentStatus};
 
@@ -27,6 +28,9 @@ const SESSION_S: u32 = 900;
 
 /// How long a CVC waits in memory for a confirmation, in milliseconds.
 const CVV_MS: i64 = 15 * 60 * 1000;
+
+/// How long a card that waits for a confirmation is kept beyond its intent's session, in milliseconds.
+const CARD_MS: i64 = 24 * 3_600_000;
 
 /// Most CVCs that wait at once.
 const CVVS_MAX: usize = 100_000;
@@ -139,22 +143,24 @@ impl Payments {
         merchant: &Merchant,
         new: NewIntent,
         confirm: bool,
+        key: Option<&str>,
     ) -> Result<Seen, Fault> {
         let now = self.now();
-        let id = new.id.unwrap_or_else(|| self.new_name("pay_"));
+        let made = |key| key::id_of("pay_", key);
+        let id = new.id.or(key.map(made)).unwrap_or_else(|| self.new_name("pay_"));
+        let duplicate = || key.map_or(Fault::Duplicate("payment"), |_| Fault::KeyReused);
+        let asked = json!([new.profile, new.amount, new.currency, confirm, asked(&new.change)]);
+        let fingerprint = key::hash(&[&asked.to_string()]);
         if let Some(known) = self.load::<Intent>(merchant.caller.merchant, &id).await? {
-            let same = known.body.amount == new.amount && known.body.currency == new.currency;
-            return if same {
-                self.seen(merchant, known).await
-            } else {
-                Err(Fault::Duplicate("payment"))
-            };
+            let same = known.body.fingerprint == fingerprint;
+            return if same { self.seen(merchant, known).await } else { Err(duplicate()) };
         }
         let profile = self.profile(merchant, new.profile.as_deref()).await?;
         let session_s = new.change.session_expiry_s.unwrap_or(SESSION_S);
         let intent = Intent {
             client_secret: self.new_secret(&format!("{id}_secret_"), 20),
-            id,
+            id: id.clone(),
+            fingerprint: fingerprint.clone(),
             profile: profile.body.id,
             amount: new.amount,
             currency: new.currency,
@@ -172,8 +178,10 @@ impl Payments {
             mandate: None,
             cancelled: None,
             cancellation_reason: None,
+            keys: Keys::default(),
         };
-        let mut intent = Stored::new(merchant.caller.merchant, intent, now);
+        let owner = merchant.caller.merchant;
+        let mut intent = Stored::new(owner, intent, now);
         let given = self.apply(merchant, &mut intent, new.change).await?;
         let done = if confirm {
             self.charge(merchant, intent, given).await
@@ -184,7 +192,14 @@ impl Payments {
             self.commit(vec![intent.write()]).await.map(|()| Seen { intent, payment: None })
         };
         match done {
-            Err(Fault::Busy) => Err(Fault::Duplicate("payment")),
+            // Another request has made it first, unless it was the mandate that somebody else has used.
+            Err(Fault::Busy) => match self.load::<Intent>(owner, &id).await? {
+                Some(known) if known.body.fingerprint == fingerprint => {
+                    self.seen(merchant, known).await
+                }
+                Some(_) => Err(duplicate()),
+                None => Err(Fault::Busy),
+            },
             done => done,
         }
     }
@@ -218,12 +233,17 @@ impl Payments {
         merchant: &Merchant,
         id: &str,
         change: IntentChange,
+        key: Option<&str>,
     ) -> Result<Seen, Fault> {
-        let seen = self.see(merchant, id).await?;
-        allow(&seen, Flow::Confirm)?;
-        let mut intent = seen.intent.next(self.now());
-        let given = self.apply(merchant, &mut intent, change).await?;
-        self.charge(merchant, intent, given).await
+        let key = key.map(|key| Key::new(Flow::Confirm.as_str(), key, &asked(&change)));
+        self.once(merchant, id, key.as_ref(), async |seen| {
+            allow(&seen, Flow::Confirm)?;
+            let mut intent = seen.intent.next(self.now());
+            intent.body.keys.remember(key.as_ref());
+            let given = self.apply(merchant, &mut intent, change).await?;
+            self.charge(merchant, intent, given).await
+        })
+        .await
     }
 
     /// Makes the payment of an intent: the intent's next version and the payment's first plan are one commit.
@@ -242,12 +262,9 @@ impl Payments {
             (None, Some(mandate), _) => {
                 let (method, used) = self.use_mandate(merchant, &intent.body, &mandate).await?;
                 writes.extend(used);
-                self.saved_card(merchant, &method, None, None).await?
+                self.saved_card(merchant, &method, None).await?
             }
-            (None, None, Some(method)) => {
-                let customer = intent.body.customer.as_deref();
-                self.saved_card(merchant, &method, customer, given.cvv).await?
-            }
+            (None, None, Some(method)) => self.saved_card(merchant, &method, given.cvv).await?,
             (None, None, None) => self.kept_card(merchant, &intent, kept.as_deref()).await?,
         };
         show_card(&mut intent.body, &card);
@@ -270,16 +287,27 @@ impl Payments {
         let bought =
             self.engine.purchase_alongside(merchant.caller, payment, purchase, alongside).await;
         let seen = match bought {
-            // Nothing was made of this intent, which can be confirmed again.
-            Ok(answered) if answered.duplicate => {
-                return Err(Fault::Precondition(format!(
-                    "another payment of the same card, amount and currency is in doubt ({}); nothing was sent",
-                    answered.payment.id
-                )));
+            Ok(answered) if answered.duplicate => Err(Fault::Precondition(format!(
+                "another payment of the same card, amount and currency is in doubt ({}); nothing was sent",
+                answered.payment.id
+            ))),
+            Ok(answered) => Ok(Seen { intent, payment: Some(answered.payment) }),
+            // Planned, or perhaps so: nobody may take this for an error that can be tried again.
+            Err(EngineError::StillRunning) => {
+                let running = Fault::Engine(EngineError::StillRunning);
+                return self.see(merchant, &id).await.map_err(|_| running);
             }
-            Ok(answered) => Seen { intent, payment: Some(answered.payment) },
-            Err(EngineError::StillRunning) => self.see(merchant, &id).await?,
-            Err(error) => return Err(error.into()),
+            Err(error) => Err(error.into()),
+        };
+        let seen = match seen {
+            Ok(seen) => seen,
+            Err(fault) => {
+                // Nothing was made of this intent, which can be confirmed again; nor is its card kept.
+                if let Some(record) = saves {
+                    self.drop_card(merchant, SealedKind::SavedCard, &record).await;
+                }
+                return Err(fault);
+            }
         };
         if let Some(record) = kept {
             self.drop_card(merchant, SealedKind::IntentCard, &record).await;
@@ -315,93 +343,6 @@ impl Payments {
         };
         let answered = self.engine.status(merchant.caller, &target).await?;
         Ok(Seen { payment: Some(answered.payment), ..seen })
-    }
-
-    /// Takes all or part of what is held.
-    ///
-    /// # Errors
-    /// `NotFound`, `WrongStatus`, `CaptureTooMuch`.
-    pub async fn capture(
-        &self,
-        merchant: &Merchant,
-        id: &str,
-        amount: Option<i64>,
-    ) -> Result<Seen, Fault> {
-        let seen = self.see(merchant, id).await?;
-        allow(&seen, Flow::Capture)?;
-        let payment = seen.payment.as_ref().ok_or(Fault::NotFound("payment"))?;
-        let amount = amount.unwrap_or_else(|| seen.capturable());
-        let amount = Money::new(amount, seen.intent.body.currency);
-        self.change(merchant, &seen, payment.id, Change::Capture(amount), None).await
-    }
-
-    /// Gives an intent up: before it is confirmed, or by releasing what is held.
-    ///
-    /// # Errors
-    /// `NotFound`, `WrongStatus`, `Busy`.
-    pub async fn cancel(
-        &self,
-        merchant: &Merchant,
-        id: &str,
-        reason: Option<String>,
-    ) -> Result<Seen, Fault> {
-        let seen = self.see(merchant, id).await?;
-        allow(&seen, Flow::Cancel)?;
-        let now = self.now();
-        let mut intent = seen.intent.clone().next(now);
-        intent.body.cancellation_reason = reason;
-        let Some(payment) = seen.payment.as_ref() else {
-            intent.body.cancelled = Some(Cancelled { at: now });
-            let kept = intent.body.method.as_mut().and_then(|method| method.card.record.take());
-            self.commit(vec![intent.write()]).await?;
-            if let Some(record) = kept {
-                self.drop_card(merchant, SealedKind::IntentCard, &record).await;
-            }
-            return Ok(Seen { intent, payment: None });
-        };
-        self.change(merchant, &seen, payment.id, Change::Void, Some(intent)).await
-    }
-
-    /// Reverses an intent whose money was taken and has not settled.
-    ///
-    /// # Errors
-    /// `NotFound`, `WrongStatus`, `Busy`.
-    pub async fn cancel_post_capture(
-        &self,
-        merchant: &Merchant,
-        id: &str,
-        reason: Option<String>,
-    ) -> Result<Seen, Fault> {
-        let seen = self.see(merchant, id).await?;
-        allow(&seen, Flow::CancelPostCapture)?;
-        let payment = seen.payment.as_ref().ok_or(Fault::NotFound("payment"))?;
-        let mut intent = seen.intent.clone().next(self.now());
-        intent.body.cancellation_reason = reason;
-        self.change(merchant, &seen, payment.id, Change::Void, Some(intent)).await
-    }
-
-    async fn change(
-        &self,
-        merchant: &Merchant,
-        seen: &Seen,
-        payment: baton_types::PaymentId,
-        change: Change,
-        intent: Option<Stored<Intent>>,
-    ) -> Result<Seen, Fault> {
-        let written = intent.clone();
-        let alongside = written.map(|intent| {
-            Box::new(move |_: &Payment, _: CallId| vec![intent.write()]) as baton_engine::Alongside
-        });
-        let caller = merchant.caller;
-        match self.engine.change_alongside(caller, payment, change, alongside).await {
-            Ok(answered) => {
-                let intent = intent.unwrap_or_else(|| seen.intent.clone());
-                Ok(Seen { intent, payment: Some(answered.payment) })
-            }
-            Err(EngineError::StillRunning) => self.see(merchant, &seen.intent.body.id).await,
-            Err(EngineError::Refused(Refusal::TooMuch { .. })) => Err(Fault::CaptureTooMuch),
-            Err(error) => Err(error.into()),
-        }
     }
 
     /// A page of intents, newest first.
@@ -482,6 +423,9 @@ impl Payments {
         }
         if let Some(method) = change.saved_method {
             let saved = self.method(merchant, &method).await?.body;
+            if body.customer.as_ref() != Some(&saved.customer) {
+                return Err(Fault::NotFound("payment method"));
+            }
             let (masked, holder, kind) = (saved.card, saved.holder, saved.kind);
             let card = CardKept { masked, holder, record: None, has_cvv: false };
             body.method = Some(Method { kind, card });
@@ -509,7 +453,10 @@ impl Payments {
         let now = self.now();
         let id = intent.body.id.clone();
         let (vault, tenant) = (self.engine.vault(), merchant.caller.tenant());
-        vault.put(tenant, SealedKind::IntentCard, &id, &card.number, now).await?;
+        // Longer than a browser may take part, so that a server can still confirm; then nobody will.
+        let until = Some(now.max(intent.body.expires_at).plus_millis(CARD_MS));
+        let kind = SealedKind::IntentCard;
+        vault.put_until(tenant, kind, &id, &card.number, now, until).await?;
         if let Some(cvv) = card.cvv {
             let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
             if waiting.len() >= CVVS_MAX {
@@ -548,7 +495,7 @@ impl Payments {
         Ok(CardInput { number, masked, cvv, holder })
     }
 
-    async fn drop_card(&self, merchant: &Merchant, kind: SealedKind, record: &str) {
+    pub(crate) async fn drop_card(&self, merchant: &Merchant, kind: SealedKind, record: &str) {
         let (vault, tenant) = (self.engine.vault(), merchant.caller.tenant());
         if let Err(error) = vault.remove(tenant, kind, record).await {
             tracing::warn!(%error, "a card that is not needed any more stays in the vault");
@@ -560,7 +507,9 @@ impl Payments {
         let mut connectors = self.connectors(merchant, Some(&intent.profile)).await?;
         // The oldest first: what was set up first is the primary one.
         connectors.reverse();
-        let takes = |account: &ConnectorAccount| account.takes_card(intent.amount, intent.currency);
+        let takes = |account: &ConnectorAccount| {
+            account.takes_card(intent.amount, intent.currency, intent.country())
+        };
         let named = connectors.into_iter().map(|stored| stored.body).filter(takes);
         let names: Vec<String> = named.map(|account| account.id).collect();
         if names.is_empty() { Err(Fault::NoConnector) } else { Ok(names) }
@@ -616,6 +565,26 @@ fn show_card(intent: &mut Intent, card: &CardInput) {
     intent.method = Some(Method { kind, card });
 }
 
+/// What a change asks for: without the CVC, and with no more of a card than may be shown.
+fn asked(change: &IntentChange) -> Value {
+    json!([
+        change.amount,
+        change.currency,
+        change.capture,
+        change.authentication,
+        change.customer,
+        change.method_kind,
+        change.card.as_ref().map(|card| (&card.masked, &card.holder)),
+        change.saved_method,
+        change.mandate,
+        change.setup_future_usage,
+        change.return_url,
+        change.description,
+        change.session_expiry_s,
+        change.details,
+    ])
+}
+
 fn paid_with(card: CardInput) -> Result<PaidWith, Fault> {
     let number = CardNumber::parse(card.number.expose()).map_err(|error| Fault::Invalid {
         field: "payment_method_data.card.card_number",
@@ -626,7 +595,7 @@ fn paid_with(card: CardInput) -> Result<PaidWith, Fault> {
     Ok(PaidWith { card, network_token: None, three_ds: None })
 }
 
-fn allow(seen: &Seen, flow: Flow) -> Result<(), Fault> {
+pub(crate) fn allow(seen: &Seen, flow: Flow) -> Result<(), Fault> {
     let (status, capture) = (seen.status(), seen.intent.body.capture);
     if flow.is_allowed(status, capture) {
         return Ok(());

@@ -1,6 +1,7 @@
 //! An intent's states, how they follow from its payment, and what each of them allows. Pure.
 //!
-//! The names and the guards are the public contract's. Where that contract turns a failed void or capture, or
+//! The names are the public contract's, and so are the guards, but for two that are narrower here: what was
+//! captured in part is not confirmed or given up again. Where that contract turns a failed void or capture, or
 //! a provider's silence, into `failed`, this does not: the state stays what the evidence says.
 
 use baton_flow::{Failure, OrderKind, Payment, Standing, Verdict, amounts};
@@ -163,10 +164,7 @@ impl Flow {
                     | S::RequiresCapture
                     | S::RequiresCustomerAction
             ),
-            Self::Refund => matches!(
-                status,
-                S::Succeeded | S::PartiallyCaptured | S::PartiallyCapturedAndCapturable
-            ),
+            Self::Refund => matches!(status, S::Succeeded | S::PartiallyCaptured),
         }
     }
 
@@ -225,7 +223,7 @@ fn of_hold(payment: &Payment, capture: CaptureMethod) -> IntentStatus {
 mod tests {
     use super::*;
 
-    /// The contract's guards, a letter per status in the order of [`IntentStatus::ALL`]: `x` where the flow is
+    /// The guards, a letter per status in the order of [`IntentStatus::ALL`]: `x` where the flow is
     /// allowed. Capture depends on the method, so it has a row for each.
     #[test]
     fn every_flow_is_allowed_from_these_statuses_only() {
@@ -242,7 +240,7 @@ mod tests {
             (Flow::CancelPostCapture,        manual,    "......x...x......"),
             (Flow::IncrementalAuthorization, manual,    "....x............"),
             (Flow::UpdateMetadata,           manual,    "..x.x.xx..xx....."),
-            (Flow::Refund,                   manual,    "......x...xx....."),
+            (Flow::Refund,                   manual,    "......x...x......"),
         ];
         for (flow, capture, want) in rows {
             let allowed = |status: &IntentStatus| flow.is_allowed(*status, capture);

@@ -332,13 +332,30 @@ impl Vault {
         value: &Secret,
         now: Timestamp,
     ) -> Result<(), VaultError> {
+        self.put_until(tenant, kind, id, value, now, None).await
+    }
+
+    /// The same, for a time: after it the secret is swept.
+    ///
+    /// # Errors
+    /// As [`Vault::put`].
+    pub async fn put_until(
+        &self,
+        tenant: Tenant,
+        kind: SealedKind,
+        id: &str,
+        value: &Secret,
+        now: Timestamp,
+        expires_at: Option<Timestamp>,
+    ) -> Result<(), VaultError> {
         let record = token::record_of_secret(tenant, kind, id);
         let mut blank = blank(tenant, record, kind.as_str(), now);
         blank.name = Some(id.to_owned());
+        blank.expires_at = expires_at;
         self.seal_and_commit(&blank, value, now, VaultWrite::Put).await
     }
 
-    /// A secret by its name.
+    /// A secret by its name, until it is removed or swept.
     ///
     /// # Errors
     /// `Unavailable` or `Damaged`.
@@ -406,7 +423,7 @@ impl Vault {
         Ok(self.ring.store.copies(&hash).await?)
     }
 
-    /// Deletes up to `limit` CVVs that nobody used in time; says how many.
+    /// Deletes up to `limit` CVVs and other records whose time is over; says how many.
     ///
     /// # Errors
     /// `Unavailable`.

@@ -40,7 +40,7 @@ const INLINE_FIELDS: FieldNames = FieldNames {
 };
 
 /// The header of an idempotency key.
-const IDEMPOTENCY_KEY: &str = "Idempotency-Key";
+pub(crate) const IDEMPOTENCY_KEY: &str = "Idempotency-Key";
 
 /// Longest idempotency key, in characters.
 const KEY_MAX: usize = 255;
@@ -207,6 +207,16 @@ async fn answer(
     }
 }
 
+/// The client's idempotency key, or what is wrong with it.
+pub(crate) fn idempotency_key(headers: &HeaderMap) -> Result<Option<&str>, String> {
+    let Some(value) = headers.get(IDEMPOTENCY_KEY) else { return Ok(None) };
+    let key = value.to_str().unwrap_or_default().trim();
+    if key.is_empty() || key.len() > KEY_MAX {
+        return Err(format!("It must be 1 to {KEY_MAX} visible characters."));
+    }
+    if holds_card_number(key) { Err(HOLDS_CARD_NUMBER.to_owned()) } else { Ok(Some(key)) }
+}
+
 /// The client's idempotency key with a fingerprint of what it stands for.
 ///
 /// Two requests are the same if they ask for the same, however they are written. What is hashed is what
@@ -218,15 +228,10 @@ fn idempotency(
     operation: Operation,
     asked: &impl Serialize,
 ) -> Result<Option<Idempotency>, Fault> {
-    let Some(value) = headers.get(IDEMPOTENCY_KEY) else { return Ok(None) };
-    let wrong = |message| FieldError::new(IDEMPOTENCY_KEY, message);
-    let key = value.to_str().unwrap_or_default().trim();
-    if key.is_empty() || key.len() > KEY_MAX {
-        return Err(wrong(format!("It must be 1 to {KEY_MAX} visible characters.")).into());
-    }
-    if holds_card_number(key) {
-        return Err(wrong(HOLDS_CARD_NUMBER.to_owned()).into());
-    }
+    let key = idempotency_key(headers);
+    let Some(key) = key.map_err(|message| FieldError::new(IDEMPOTENCY_KEY, message))? else {
+        return Ok(None);
+    };
     let text = serde_json::to_vec(&(operation.answers(), asked));
     let text = text.map_err(|_| EngineError::Internal)?;
     let hash = digest::digest(&digest::SHA256, &text);

@@ -4,13 +4,12 @@ use std::sync::Arc;
 
 use axum::extract::{Path, State};
 use axum::{Extension, Json};
-use baton_payments::Merchant;
 use serde_json::{Value, json};
 
 use super::auth::{Asker, Who};
 use super::body::Body;
 use super::error::Refusal;
-use super::shape::{check_id, request};
+use super::shape::{check_id, hide_secrets, request};
 use super::{PaymentsRoute, view};
 use crate::App;
 
@@ -53,7 +52,8 @@ async fn create(
     if let Some(organization) = &organization {
         check_id("organization_id", organization)?;
     }
-    let details = request.kept()?;
+    let mut details = request.kept()?;
+    hide_secrets(&mut details);
     let made = app.payments.create_account(asker.actor(), &id, organization, details).await?;
     Ok(Json(view::account(&made)))
 }
@@ -74,7 +74,8 @@ async fn update(
     Body(mut request): Body<AccountRequest>,
 ) -> Answer {
     asker.of_path(&app, &id).await?;
-    let details = request.kept()?;
+    let mut details = request.kept()?;
+    hide_secrets(&mut details);
     let changed = app.payments.update_account(asker.actor(), &id, details).await?;
     Ok(Json(view::account(&changed)))
 }
@@ -96,9 +97,4 @@ async fn profile(
     let merchant = asker.of_path(&app, &id).await?;
     let found = app.payments.profile(&merchant, Some(&profile)).await?;
     Ok(Json(view::profile(&found, &id)))
-}
-
-/// The id of a caller's merchant account, for answers.
-pub(crate) async fn merchant_id(app: &App, merchant: &Merchant) -> Result<String, Refusal> {
-    Ok(app.payments.account_of(merchant).await?.body.id)
 }

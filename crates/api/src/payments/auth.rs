@@ -6,9 +6,9 @@ use aws_lc_rs::constant_time::verify_slices_are_equal;
 use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::Response;
+use baton_engine::Caller;
 use baton_engine::keys::Scope;
-use baton_engine::{Caller, EngineError};
-use baton_payments::Merchant;
+use baton_payments::{Fault, Merchant};
 use baton_types::MerchantId;
 use http::HeaderMap;
 
@@ -44,55 +44,61 @@ impl Who {
     }
 }
 
+/// The id of a merchant account, as the merchant knows it.
+pub(crate) type AccountId = Arc<str>;
+
 /// How a request was let in.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) enum Asker {
     /// The operator: for whichever merchant the path names.
     Operator,
     /// A merchant's server.
-    Server(Merchant),
+    Server(Merchant, AccountId),
     /// A browser: only with the secret of an intent.
-    Browser(Merchant),
+    Browser(Merchant, AccountId),
 }
 
 impl Asker {
     /// The merchant of the key; the operator has none.
-    pub(crate) fn merchant(self) -> Result<Merchant, Refusal> {
+    pub(crate) fn merchant(&self) -> Result<Merchant, Refusal> {
+        self.account().map(|(merchant, _)| merchant)
+    }
+
+    /// The same, with the id of its merchant account.
+    pub(crate) fn account(&self) -> Result<(Merchant, &AccountId), Refusal> {
         match self {
             Self::Operator => Err(Refusal::unauthorized()),
-            Self::Server(merchant) | Self::Browser(merchant) => Ok(merchant),
+            Self::Server(merchant, id) | Self::Browser(merchant, id) => Ok((*merchant, id)),
         }
     }
 
     /// How the audit log names the asker.
-    pub(crate) fn actor(self) -> baton_engine::audit::Actor {
+    pub(crate) fn actor(&self) -> baton_engine::audit::Actor {
         match self {
             Self::Operator => baton_engine::audit::Actor::Operator,
-            Self::Server(merchant) | Self::Browser(merchant) => merchant.caller.actor(),
+            Self::Server(merchant, _) | Self::Browser(merchant, _) => merchant.caller.actor(),
         }
     }
 
     /// The merchant that the path names: any for the operator, its own for a merchant's key.
-    pub(crate) async fn of_path(self, app: &App, id: &str) -> Result<Merchant, Refusal> {
+    pub(crate) async fn of_path(&self, app: &App, id: &str) -> Result<Merchant, Refusal> {
         let account = app.payments.account(id).await?;
         self.of(app, account.merchant)
     }
 
     /// The same, also for a merchant account that was removed.
-    pub(crate) async fn of_any_path(self, app: &App, id: &str) -> Result<Merchant, Refusal> {
+    pub(crate) async fn of_any_path(&self, app: &App, id: &str) -> Result<Merchant, Refusal> {
         self.of(app, app.payments.merchant(id).await?)
     }
 
-    fn of(self, app: &App, named: MerchantId) -> Result<Merchant, Refusal> {
+    fn of(&self, app: &App, named: MerchantId) -> Result<Merchant, Refusal> {
         match self {
             Self::Operator => {
                 let sandbox = app.payments.is_sandbox();
                 Ok(Merchant { caller: Caller { merchant: named, sandbox, key: None } })
             }
-            Self::Server(merchant) if merchant.caller.merchant == named => Ok(merchant),
-            Self::Server(_) | Self::Browser(_) => {
-                Err(baton_payments::Fault::NotFound("merchant account").into())
-            }
+            Self::Server(merchant, _) if merchant.caller.merchant == named => Ok(*merchant),
+            Self::Server(..) | Self::Browser(..) => Err(Fault::NotFound("merchant account").into()),
         }
     }
 }
@@ -139,7 +145,7 @@ pub(crate) async fn require(
 
 type Known = (Asker, Option<baton_types::ApiKeyId>, Option<u32>);
 
-async fn asker(app: &App, who: Who, headers: &HeaderMap) -> Result<Option<Known>, EngineError> {
+async fn asker(app: &App, who: Who, headers: &HeaderMap) -> Result<Option<Known>, Fault> {
     let Some(text) = presented(headers) else { return Ok(None) };
     if who.operator() && is_operator(app, text) {
         return Ok(Some((Asker::Operator, None, None)));
@@ -151,9 +157,15 @@ async fn asker(app: &App, who: Who, headers: &HeaderMap) -> Result<Option<Known>
     let Some(scope) = scopes.next() else { return Ok(None) };
     let caller = Caller { merchant: key.merchant, sandbox: key.sandbox, key: Some(key.id) };
     let merchant = Merchant { caller };
+    // The keys of an account that was removed open nothing.
+    let account = match app.payments.account_of(&merchant).await {
+        Ok(account) => account.body.id.into(),
+        Err(Fault::NotFound(_)) => return Ok(None),
+        Err(fault) => return Err(fault),
+    };
     let asker = match scope {
-        Scope::Publishable | Scope::Ephemeral => Asker::Browser(merchant),
-        Scope::Gateway | Scope::Admin | Scope::Payments => Asker::Server(merchant),
+        Scope::Publishable | Scope::Ephemeral => Asker::Browser(merchant, account),
+        Scope::Gateway | Scope::Admin | Scope::Payments => Asker::Server(merchant, account),
     };
     Ok(Some((asker, Some(key.id), key.rate_limit)))
 }

@@ -1,12 +1,14 @@
 //! A request's body as one of the family's types. Unknown fields are refused by the types themselves.
 
 use axum::body::Bytes;
-use axum::extract::{FromRequest, Request};
+use axum::extract::{FromRequest, FromRequestParts, Query, Request};
+use http::request::Parts;
 use serde::Deserialize;
 use serde::de::{DeserializeOwned, Error as _};
 use zeroize::Zeroizing;
 
 use super::error::Refusal;
+use crate::gateway::{IDEMPOTENCY_KEY, idempotency_key};
 
 /// A body that has been read.
 pub(crate) struct Body<T>(pub(crate) T);
@@ -34,6 +36,33 @@ impl<T: DeserializeOwned + Default, S: Send + Sync> FromRequest<S> for MaybeBody
             return Ok(Self(T::default()));
         }
         read(&bytes).map(Self)
+    }
+}
+
+/// What a query holds. Numbers and times that cannot be read are named; unknown parameters are passed over.
+pub(crate) struct Params<T>(pub(crate) T);
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Params<T> {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Refusal> {
+        match Query::from_request_parts(parts, state).await {
+            Ok(Query(params)) => Ok(Self(params)),
+            Err(rejection) => Err(Refusal::value("query", without_digits(&rejection.body_text()))),
+        }
+    }
+}
+
+/// The client's `Idempotency-Key`, if it sent one.
+pub(crate) struct ClientKey(pub(crate) Option<String>);
+
+impl<S: Send + Sync> FromRequestParts<S> for ClientKey {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Refusal> {
+        let key = idempotency_key(&parts.headers);
+        let key = key.map_err(|message| Refusal::value(IDEMPOTENCY_KEY, message))?;
+        Ok(Self(key.map(str::to_owned)))
     }
 }
 

@@ -12,7 +12,7 @@ use serde_json::{Map, Value, json};
 use super::auth::{Asker, Who};
 use super::body::{Body, Hidden};
 use super::error::Refusal;
-use super::shape::{check_text, request};
+use super::shape::{check_text, hide_secrets, request};
 use super::{PaymentsRoute, view};
 use crate::App;
 
@@ -138,8 +138,18 @@ fn accepted(filter: Option<&Value>) -> Option<(bool, Vec<String>)> {
 impl ConnectorRequest {
     fn read(mut self) -> Result<NewConnector, Refusal> {
         let auth_type = self.connector_account_details.as_ref().map(|d| d.auth_type.clone());
-        let credentials = self.connector_account_details.take().map(Details::read).transpose()?;
+        let mut credentials =
+            self.connector_account_details.take().map(Details::read).transpose()?;
+        let webhooks =
+            self.connector_webhook_details.as_ref().and_then(|d| d.get("merchant_secret"));
+        if let Some(secret) = webhooks.and_then(Value::as_str) {
+            let secret = ("merchant_secret".to_owned(), Secret::new(secret.to_owned()));
+            // Credentials are replaced as a whole.
+            let missing = || Refusal::missing("connector_account_details");
+            credentials.as_mut().ok_or_else(missing)?.push(secret);
+        }
         let mut details = self.kept()?;
+        hide_secrets(&mut details);
         details.remove("merchant_connector_id");
         details.remove("status");
         if let Some(auth_type) = auth_type {

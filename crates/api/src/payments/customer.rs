@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use axum::extract::{Path, Query, State};
+use axum::extract::{Path, State};
 use axum::{Extension, Json};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::auth::{Asker, Who};
-use super::body::MaybeBody;
+use super::body::{MaybeBody, Params};
 use super::error::Refusal;
 use super::shape::{check_id, request};
 use super::{PaymentsRoute, view};
@@ -58,7 +58,7 @@ struct Page {
 async fn list(
     State(app): State<Arc<App>>,
     Extension(asker): Extension<Asker>,
-    Query(page): Query<Page>,
+    Params(page): Params<Page>,
 ) -> Answer {
     let limit = page.limit.unwrap_or(100).clamp(1, 1000);
     let known = app.payments.customers(&asker.merchant()?, limit).await?;

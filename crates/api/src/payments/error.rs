@@ -178,6 +178,7 @@ impl From<Fault> for Refusal {
             Fault::WrongStatus { flow, status, expected } => {
                 Self::status_of(done(flow), "status", status.as_str(), &expected)
             }
+            Fault::KeyReused => EngineError::KeyReused.into(),
             Fault::Precondition(message) => Self::invalid("IR_16", message),
             Fault::CaptureTooMuch => {
                 Self::invalid("IR_06", "amount_to_capture is greater than amount")

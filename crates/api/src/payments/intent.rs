@@ -2,17 +2,16 @@
 
 use std::sync::Arc;
 
-use axum::extract::{Path, Query, State};
+use axum::extract::{Path, State};
 use axum::{Extension, Json};
-use baton_payments::{Merchant, NewIntent, Seen};
+use baton_payments::{Merchant, NewIntent, RefundSeen, Seen};
 use baton_store::DocumentQuery;
 use baton_types::Timestamp;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::account::merchant_id;
-use super::auth::{Asker, Who};
-use super::body::{Body, MaybeBody};
+use super::auth::{AccountId, Asker, Who};
+use super::body::{Body, ClientKey, Hidden, MaybeBody, Params};
 use super::error::Refusal;
 use super::shape::{PaymentsRequest, check_id, check_text, currency, positive};
 use super::{PaymentsRoute, view};
@@ -41,33 +40,59 @@ pub(crate) fn routes() -> Vec<PaymentsRoute> {
 
 type Answer = Result<Json<Value>, Refusal>;
 
-/// A payment in the contract's form.
-async fn answer(app: &App, merchant: &Merchant, seen: &Seen) -> Answer {
-    let id = merchant_id(app, merchant).await?;
-    Ok(Json(view::payment(seen, &id, &connectors(app, merchant).await?)))
+/// What an answer needs besides the payment. It is read before anything is done, so that nothing that was done
+/// is answered with an error.
+pub(crate) struct Frame {
+    account: AccountId,
+    connectors: view::Connectors,
 }
 
-/// The names of a merchant's connectors, for answers.
-pub(crate) async fn connectors(
-    app: &App,
-    merchant: &Merchant,
-) -> Result<view::Connectors, Refusal> {
-    let known = app.payments.connectors(merchant, None).await?;
-    let names = known.into_iter().map(|stored| (stored.body.id, stored.body.connector));
-    Ok(view::Connectors(names.collect()))
+impl Frame {
+    pub(crate) async fn of(app: &App, asker: &Asker) -> Result<Self, Refusal> {
+        let (merchant, account) = asker.account()?;
+        let known = app.payments.connectors(&merchant, None).await?;
+        let names = known.into_iter().map(|stored| (stored.body.id, stored.body.connector));
+        let connectors = view::Connectors(names.collect());
+        Ok(Self { account: Arc::clone(account), connectors })
+    }
+
+    /// A payment in the contract's form.
+    fn payment(&self, seen: &Seen) -> Value {
+        view::payment(seen, &self.account, &self.connectors)
+    }
+
+    /// A refund in the contract's form.
+    pub(crate) fn refund(&self, seen: &RefundSeen) -> Value {
+        view::refund(seen, &self.connectors)
+    }
 }
 
 /// Lets a browser pass with the secret of this very payment only.
 async fn admit(
     app: &App,
-    asker: Asker,
+    asker: &Asker,
     id: &str,
     secret: Option<&str>,
 ) -> Result<Merchant, Refusal> {
     let merchant = asker.merchant()?;
-    if let Asker::Browser(_) = asker {
+    if let Asker::Browser(..) = asker {
         let seen = app.payments.see(&merchant, id).await?;
         app.payments.check_client(&seen.intent.body, secret)?;
+    }
+    Ok(merchant)
+}
+
+/// The same, for a request that changes the payment: a browser may not say what only a server may.
+async fn admit_to_change(
+    app: &App,
+    asker: &Asker,
+    id: &str,
+    request: &mut PaymentsRequest,
+) -> Result<Merchant, Refusal> {
+    let secret = request.client_secret.take();
+    let merchant = admit(app, asker, id, secret.as_ref().map(Hidden::expose)).await?;
+    if let Asker::Browser(..) = asker {
+        request.check_browser()?;
     }
     Ok(merchant)
 }
@@ -75,9 +100,11 @@ async fn admit(
 async fn create(
     State(app): State<Arc<App>>,
     Extension(asker): Extension<Asker>,
+    ClientKey(key): ClientKey,
     Body(mut request): Body<PaymentsRequest>,
 ) -> Answer {
     let merchant = asker.merchant()?;
+    let frame = Frame::of(&app, &asker).await?;
     let amount = positive("amount", request.amount)?.ok_or_else(|| Refusal::missing("amount"))?;
     let code = request.currency.as_deref().ok_or_else(|| Refusal::missing("currency"))?;
     let currency = currency(code)?;
@@ -89,39 +116,41 @@ async fn create(
     let confirm = request.confirm.unwrap_or(false);
     let change = request.change(app.engine.clock().now())?;
     let new = NewIntent { id, profile, amount, currency, change };
-    let seen = app.payments.create(&merchant, new, confirm).await?;
-    answer(&app, &merchant, &seen).await
+    let seen = app.payments.create(&merchant, new, confirm, key.as_deref()).await?;
+    Ok(Json(frame.payment(&seen)))
 }
 
 async fn update(
     State(app): State<Arc<App>>,
     Extension(asker): Extension<Asker>,
     Path(id): Path<String>,
+    ClientKey(key): ClientKey,
     Body(mut request): Body<PaymentsRequest>,
 ) -> Answer {
-    let secret = request.client_secret.take();
-    let merchant = admit(&app, asker, &id, secret.as_ref().map(|s| s.expose())).await?;
+    let merchant = admit_to_change(&app, &asker, &id, &mut request).await?;
+    let frame = Frame::of(&app, &asker).await?;
     let confirm = request.confirm.unwrap_or(false);
     let change = request.change(app.engine.clock().now())?;
     let seen = if confirm {
-        app.payments.confirm(&merchant, &id, change).await?
+        app.payments.confirm(&merchant, &id, change, key.as_deref()).await?
     } else {
         app.payments.update(&merchant, &id, change).await?
     };
-    answer(&app, &merchant, &seen).await
+    Ok(Json(frame.payment(&seen)))
 }
 
 async fn confirm(
     State(app): State<Arc<App>>,
     Extension(asker): Extension<Asker>,
     Path(id): Path<String>,
+    ClientKey(key): ClientKey,
     MaybeBody(mut request): MaybeBody<PaymentsRequest>,
 ) -> Answer {
-    let secret = request.client_secret.take();
-    let merchant = admit(&app, asker, &id, secret.as_ref().map(|s| s.expose())).await?;
+    let merchant = admit_to_change(&app, &asker, &id, &mut request).await?;
+    let frame = Frame::of(&app, &asker).await?;
     let change = request.change(app.engine.clock().now())?;
-    let seen = app.payments.confirm(&merchant, &id, change).await?;
-    answer(&app, &merchant, &seen).await
+    let seen = app.payments.confirm(&merchant, &id, change, key.as_deref()).await?;
+    Ok(Json(frame.payment(&seen)))
 }
 
 #[derive(Deserialize)]
@@ -135,11 +164,12 @@ async fn show(
     State(app): State<Arc<App>>,
     Extension(asker): Extension<Asker>,
     Path(id): Path<String>,
-    Query(look): Query<Look>,
+    Params(look): Params<Look>,
 ) -> Answer {
-    let merchant = admit(&app, asker, &id, look.client_secret.as_deref()).await?;
+    let merchant = admit(&app, &asker, &id, look.client_secret.as_deref()).await?;
+    let frame = Frame::of(&app, &asker).await?;
     let seen = app.payments.retrieve(&merchant, &id, look.force_sync).await?;
-    answer(&app, &merchant, &seen).await
+    Ok(Json(frame.payment(&seen)))
 }
 
 #[derive(Default, Deserialize)]
@@ -161,12 +191,14 @@ async fn capture(
     State(app): State<Arc<App>>,
     Extension(asker): Extension<Asker>,
     Path(id): Path<String>,
+    ClientKey(key): ClientKey,
     MaybeBody(request): MaybeBody<CaptureRequest>,
 ) -> Answer {
     let merchant = asker.merchant()?;
+    let frame = Frame::of(&app, &asker).await?;
     let amount = positive("amount_to_capture", request.amount_to_capture)?;
-    let seen = app.payments.capture(&merchant, &id, amount).await?;
-    answer(&app, &merchant, &seen).await
+    let seen = app.payments.capture(&merchant, &id, amount, key.as_deref()).await?;
+    Ok(Json(frame.payment(&seen)))
 }
 
 #[derive(Default, Deserialize)]
@@ -180,24 +212,29 @@ async fn cancel(
     State(app): State<Arc<App>>,
     Extension(asker): Extension<Asker>,
     Path(id): Path<String>,
+    ClientKey(key): ClientKey,
     MaybeBody(request): MaybeBody<CancelRequest>,
 ) -> Answer {
     let merchant = asker.merchant()?;
+    let frame = Frame::of(&app, &asker).await?;
     let reason = checked(request)?;
-    let seen = app.payments.cancel(&merchant, &id, reason).await?;
-    answer(&app, &merchant, &seen).await
+    let seen = app.payments.cancel(&merchant, &id, reason, key.as_deref()).await?;
+    Ok(Json(frame.payment(&seen)))
 }
 
 async fn cancel_post_capture(
     State(app): State<Arc<App>>,
     Extension(asker): Extension<Asker>,
     Path(id): Path<String>,
+    ClientKey(key): ClientKey,
     MaybeBody(request): MaybeBody<CancelRequest>,
 ) -> Answer {
     let merchant = asker.merchant()?;
+    let frame = Frame::of(&app, &asker).await?;
     let reason = checked(request)?;
-    let seen = app.payments.cancel_post_capture(&merchant, &id, reason).await?;
-    answer(&app, &merchant, &seen).await
+    let key = key.as_deref();
+    let seen = app.payments.cancel_post_capture(&merchant, &id, reason, key).await?;
+    Ok(Json(frame.payment(&seen)))
 }
 
 fn checked(request: CancelRequest) -> Result<Option<String>, Refusal> {
@@ -221,7 +258,7 @@ struct Page {
 async fn list(
     State(app): State<Arc<App>>,
     Extension(asker): Extension<Asker>,
-    Query(page): Query<Page>,
+    Params(page): Params<Page>,
 ) -> Answer {
     let merchant = asker.merchant()?;
     let limit = page.limit.unwrap_or(10);
@@ -247,9 +284,8 @@ async fn list(
         limit,
     };
     let seen = app.payments.list(&merchant, query).await?;
-    let id = merchant_id(&app, &merchant).await?;
-    let names = connectors(&app, &merchant).await?;
-    let data: Vec<Value> = seen.iter().map(|seen| view::payment(seen, &id, &names)).collect();
+    let frame = Frame::of(&app, &asker).await?;
+    let data: Vec<Value> = seen.iter().map(|seen| frame.payment(seen)).collect();
     Ok(Json(json!({ "size": data.len(), "data": data })))
 }
 

@@ -100,7 +100,7 @@ fn is_secret(row: &ApiKeyRow) -> bool {
     row.scopes.iter().any(|scope| scope == Scope::Payments.as_str())
 }
 
-async fn find(app: &App, asker: Asker, merchant: &str, key: &str) -> Result<ApiKeyRow, Refusal> {
+async fn find(app: &App, asker: &Asker, merchant: &str, key: &str) -> Result<ApiKeyRow, Refusal> {
     let merchant = asker.of_any_path(app, merchant).await?;
     let missing = || Refusal::from(Fault::NotFound("API key"));
     let key = ApiKeyId::parse(key).map_err(|_| missing())?;
@@ -116,7 +116,7 @@ async fn show(
     Extension(asker): Extension<Asker>,
     Path((merchant, key)): Path<(String, String)>,
 ) -> Answer {
-    Ok(Json(shown(&find(&app, asker, &merchant, &key).await?, &merchant)))
+    Ok(Json(shown(&find(&app, &asker, &merchant, &key).await?, &merchant)))
 }
 
 async fn update(
@@ -125,7 +125,7 @@ async fn update(
     Path((merchant, key)): Path<(String, String)>,
     Body(request): Body<KeyRequest>,
 ) -> Answer {
-    let row = find(&app, asker, &merchant, &key).await?;
+    let row = find(&app, &asker, &merchant, &key).await?;
     let name = request.name.unwrap_or_else(|| row.name.clone());
     check_text("name", &name)?;
     let expires_at = match request.expiration.as_deref() {
@@ -145,7 +145,7 @@ async fn revoke(
     Extension(asker): Extension<Asker>,
     Path((merchant, key)): Path<(String, String)>,
 ) -> Answer {
-    let row = find(&app, asker, &merchant, &key).await?;
+    let row = find(&app, &asker, &merchant, &key).await?;
     keys::revoke(app.engine.audit(), asker.actor(), row.merchant, row.id).await?;
     Ok(Json(json!({ "merchant_id": merchant, "key_id": row.id.to_string(), "revoked": true })))
 }

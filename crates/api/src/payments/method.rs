@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use axum::extract::{Path, Query, State};
+use axum::extract::{Path, State};
 use axum::{Extension, Json};
 use baton_payments::{
     Fault, Mandate, MandateState, Merchant, NewMandate, NewMethod, SavedMethod, Seen, Stored,
@@ -10,9 +10,8 @@ use baton_payments::{
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use super::account::merchant_id;
 use super::auth::{Asker, Who};
-use super::body::{Body, Hidden};
+use super::body::{Body, Hidden, Params};
 use super::error::Refusal;
 use super::shape::{CardData, check_id, check_kept, request};
 use super::{PaymentsRoute, view};
@@ -97,7 +96,7 @@ async fn create(
     Extension(asker): Extension<Asker>,
     Body(mut request): Body<MethodRequest>,
 ) -> Answer {
-    let merchant = asker.merchant()?;
+    let (merchant, account) = asker.account()?;
     match request.payment_method.take().as_deref() {
         Some("card") => {}
         Some(other) => {
@@ -117,7 +116,7 @@ async fn create(
         details: request.kept()?,
     };
     let saved = app.payments.save_method(&merchant, new).await?;
-    Ok(Json(shown(&saved, &merchant_id(&app, &merchant).await?)))
+    Ok(Json(shown(&saved, account)))
 }
 
 async fn show(
@@ -125,9 +124,9 @@ async fn show(
     Extension(asker): Extension<Asker>,
     Path(id): Path<String>,
 ) -> Answer {
-    let merchant = asker.merchant()?;
+    let (merchant, account) = asker.account()?;
     let method = app.payments.method(&merchant, &id).await?;
-    Ok(Json(shown(&method, &merchant_id(&app, &merchant).await?)))
+    Ok(Json(shown(&method, account)))
 }
 
 async fn update(
@@ -136,12 +135,12 @@ async fn update(
     Path(id): Path<String>,
     Body(mut request): Body<MethodRequest>,
 ) -> Answer {
-    let merchant = asker.merchant()?;
+    let (merchant, account) = asker.account()?;
     let now = app.engine.clock().now();
     let card = request.card.take().map(|card| card.read(now)).transpose()?;
     let details = request.kept()?;
     let changed = app.payments.update_method(&merchant, &id, card, details).await?;
-    Ok(Json(shown(&changed, &merchant_id(&app, &merchant).await?)))
+    Ok(Json(shown(&changed, account)))
 }
 
 async fn remove(
@@ -161,14 +160,14 @@ struct Offer {
 /// The payment that a secret belongs to; a browser has to have one.
 async fn secret_of(
     app: &App,
-    asker: Asker,
+    asker: &Asker,
     secret: Option<&str>,
 ) -> Result<(Merchant, Option<Seen>), Refusal> {
     let merchant = asker.merchant()?;
     let Some(secret) = secret else {
         return match asker {
-            Asker::Browser(_) => Err(Refusal::missing("client_secret")),
-            Asker::Operator | Asker::Server(_) => Ok((merchant, None)),
+            Asker::Browser(..) => Err(Refusal::missing("client_secret")),
+            Asker::Operator | Asker::Server(..) => Ok((merchant, None)),
         };
     };
     let id = secret.rsplit_once("_secret_").map_or("", |(id, _)| id);
@@ -184,16 +183,17 @@ async fn secret_of(
 async fn offered(
     State(app): State<Arc<App>>,
     Extension(asker): Extension<Asker>,
-    Query(offer): Query<Offer>,
+    Params(offer): Params<Offer>,
 ) -> Answer {
-    let (merchant, seen) = secret_of(&app, asker, offer.client_secret.as_deref()).await?;
+    let (merchant, seen) = secret_of(&app, &asker, offer.client_secret.as_deref()).await?;
     let profile = seen.as_ref().map(|seen| seen.intent.body.profile.clone());
     let connectors = app.payments.connectors(&merchant, profile.as_deref()).await?;
     let mut eligible: Vec<&str> = Vec::new();
     let mut kinds: Vec<&str> = Vec::new();
     for connector in connectors.iter().map(|stored| &stored.body) {
         let takes = seen.as_ref().is_none_or(|seen| {
-            connector.takes_card(seen.intent.body.amount, seen.intent.body.currency)
+            let intent = &seen.intent.body;
+            connector.takes_card(intent.amount, intent.currency, intent.country())
         });
         if connector.disabled || !takes {
             continue;
@@ -247,13 +247,13 @@ async fn offered(
     })))
 }
 
-async fn listed(app: &App, merchant: &Merchant, customer: Option<&str>) -> Answer {
-    let account = merchant_id(app, merchant).await?;
+async fn listed(app: &App, asker: &Asker, customer: Option<&str>) -> Answer {
+    let (merchant, account) = asker.account()?;
     let known = match customer {
-        Some(customer) => app.payments.methods(merchant, customer).await?,
+        Some(customer) => app.payments.methods(&merchant, customer).await?,
         None => Vec::new(),
     };
-    let methods: Vec<Value> = known.iter().map(|method| shown(method, &account)).collect();
+    let methods: Vec<Value> = known.iter().map(|method| shown(method, account)).collect();
     Ok(Json(json!({
         "customer_payment_methods": methods, "is_guest_customer": customer.is_none()
     })))
@@ -264,19 +264,18 @@ async fn of_customer(
     Extension(asker): Extension<Asker>,
     Path(customer): Path<String>,
 ) -> Answer {
-    let merchant = asker.merchant()?;
-    app.payments.customer(&merchant, &customer).await?;
-    listed(&app, &merchant, Some(&customer)).await
+    app.payments.customer(&asker.merchant()?, &customer).await?;
+    listed(&app, &asker, Some(&customer)).await
 }
 
 async fn of_payment(
     State(app): State<Arc<App>>,
     Extension(asker): Extension<Asker>,
-    Query(offer): Query<Offer>,
+    Params(offer): Params<Offer>,
 ) -> Answer {
-    let (merchant, seen) = secret_of(&app, asker, offer.client_secret.as_deref()).await?;
+    let (_, seen) = secret_of(&app, &asker, offer.client_secret.as_deref()).await?;
     let customer = seen.and_then(|seen| seen.intent.body.customer);
-    listed(&app, &merchant, customer.as_deref()).await
+    listed(&app, &asker, customer.as_deref()).await
 }
 
 #[derive(Deserialize)]

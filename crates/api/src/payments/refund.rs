@@ -4,16 +4,16 @@ use std::sync::Arc;
 
 use axum::extract::{Path, State};
 use axum::{Extension, Json};
-use baton_payments::{Merchant, NewRefund, RefundSeen};
+use baton_payments::NewRefund;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use super::PaymentsRoute;
 use super::auth::{Asker, Who};
-use super::body::{Body, MaybeBody};
+use super::body::{Body, ClientKey, MaybeBody};
 use super::error::Refusal;
-use super::intent::connectors;
+use super::intent::Frame;
 use super::shape::{check_id, check_text, positive, request};
-use super::{PaymentsRoute, view};
 use crate::App;
 
 pub(crate) fn routes() -> Vec<PaymentsRoute> {
@@ -48,18 +48,14 @@ enum RefundType {
 
 type Answer = Result<Json<Value>, Refusal>;
 
-async fn answer(app: &App, merchant: &Merchant, seen: &RefundSeen) -> Answer {
-    let names = connectors(app, merchant).await?;
-    let intent = app.payments.see(merchant, &seen.refund.body.intent).await?;
-    Ok(Json(view::refund(seen, &names, Some(&intent.intent.body.profile))))
-}
-
 async fn create(
     State(app): State<Arc<App>>,
     Extension(asker): Extension<Asker>,
+    ClientKey(key): ClientKey,
     Body(mut request): Body<RefundRequest>,
 ) -> Answer {
     let merchant = asker.merchant()?;
+    let frame = Frame::of(&app, &asker).await?;
     let intent = request.payment_id.take().ok_or_else(|| Refusal::missing("payment_id"))?;
     if let Some(id) = &request.refund_id {
         check_id("refund_id", id)?;
@@ -77,8 +73,8 @@ async fn create(
         reason: request.reason.take(),
         details: request.kept()?,
     };
-    let seen = app.payments.refund(&merchant, new).await?;
-    answer(&app, &merchant, &seen).await
+    let seen = app.payments.refund(&merchant, new, key.as_deref()).await?;
+    Ok(Json(frame.refund(&seen)))
 }
 
 async fn show(
@@ -87,8 +83,9 @@ async fn show(
     Path(id): Path<String>,
 ) -> Answer {
     let merchant = asker.merchant()?;
+    let frame = Frame::of(&app, &asker).await?;
     let seen = app.payments.find_refund(&merchant, &id).await?;
-    answer(&app, &merchant, &seen).await
+    Ok(Json(frame.refund(&seen)))
 }
 
 request!(
@@ -107,12 +104,13 @@ async fn update(
     MaybeBody(mut request): MaybeBody<RefundChange>,
 ) -> Answer {
     let merchant = asker.merchant()?;
+    let frame = Frame::of(&app, &asker).await?;
     if let Some(reason) = &request.reason {
         check_text("reason", reason)?;
     }
     let (reason, details) = (request.reason.take(), request.kept()?);
     let seen = app.payments.update_refund(&merchant, &id, reason, details).await?;
-    answer(&app, &merchant, &seen).await
+    Ok(Json(frame.refund(&seen)))
 }
 
 #[derive(Default, Deserialize)]
@@ -132,7 +130,7 @@ async fn list(
     let merchant = asker.merchant()?;
     let limit = request.limit.unwrap_or(10).clamp(1, 100);
     let seen = app.payments.refunds(&merchant, request.payment_id.as_deref(), limit).await?;
-    let names = connectors(&app, &merchant).await?;
-    let data: Vec<Value> = seen.iter().map(|seen| view::refund(seen, &names, None)).collect();
+    let frame = Frame::of(&app, &asker).await?;
+    let data: Vec<Value> = seen.iter().map(|seen| frame.refund(seen)).collect();
     Ok(Json(json!({ "count": data.len(), "total_count": data.len(), "data": data })))
 }

@@ -4,7 +4,7 @@ use baton_connect::Payer;
 use baton_payments::{Authentication, CaptureMethod, CardInput, FutureUsage, IntentChange};
 use baton_types::{Card, CardNumber, Currency, Cvv, Expiry, Secret, Timestamp};
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::body::Hidden;
 use super::error::Refusal;
@@ -13,6 +13,9 @@ use crate::pan::holds_card_number;
 
 /// Longest text that is kept, in characters.
 const TEXT_MAX: usize = 4096;
+
+/// What is shown of a secret.
+const STARS: &str = "********";
 
 /// Declares a request: fields with types, and fields that are kept by their names.
 macro_rules! request {
@@ -23,6 +26,16 @@ macro_rules! request {
         pub(crate) struct $name {
             $(#[serde(default)] $vis $field: $type,)*
             $(#[serde(default)] $kept: Option<serde_json::Value>,)*
+        }
+
+        impl $crate::payments::shape::Given for $name {
+            fn given(&self) -> Vec<&'static str> {
+                let typed: &[(&'static str, bool)] =
+                    &[$((stringify!($field), self.$field.is_some()),)*];
+                let kept: &[(&'static str, bool)] =
+                    &[$((stringify!($kept), self.$kept.is_some()),)*];
+                typed.iter().chain(kept).filter(|(_, is_some)| *is_some).map(|(n, _)| *n).collect()
+            }
         }
 
         impl $name {
@@ -43,6 +56,12 @@ macro_rules! request {
 }
 pub(crate) use request;
 
+/// A request that can say which fields came.
+pub(crate) trait Given {
+    /// The names of the fields that came.
+    fn given(&self) -> Vec<&'static str>;
+}
+
 /// What is kept is stored in clear: no card number may be in it, wherever.
 pub(crate) fn check_kept(field: &str, value: &Value) -> Result<(), Refusal> {
     match value {
@@ -54,6 +73,23 @@ pub(crate) fn check_kept(field: &str, value: &Value) -> Result<(), Refusal> {
             check_text(field, name)?;
             check_kept(field, value)
         }),
+    }
+}
+
+/// Puts stars in place of what a merchant's settings hold of secrets, which are kept and shown in clear.
+pub(crate) fn hide_secrets(details: &mut Map<String, Value>) {
+    for (name, value) in details {
+        let is_secret = ["secret", "password", "certificate_keys", "private_key", "hash_key"]
+            .iter()
+            .any(|ending| name.ends_with(ending));
+        match value {
+            Value::String(text) if is_secret && !text.is_empty() => STARS.clone_into(text),
+            Value::Object(members) => hide_secrets(members),
+            Value::Array(items) => {
+                items.iter_mut().filter_map(Value::as_object_mut).for_each(hide_secrets)
+            }
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+        }
     }
 }
 
@@ -219,7 +255,39 @@ impl CardData {
     }
 }
 
+/// What a payer's browser may say of a payment: how it is paid and by whom, never what is paid.
+const OF_BROWSERS: &[&str] = &[
+    "billing",
+    "browser_info",
+    "card_cvc",
+    "client_secret",
+    "confirm",
+    "customer_acceptance",
+    "email",
+    "mandate_data",
+    "name",
+    "payment_experience",
+    "payment_method",
+    "payment_method_data",
+    "payment_method_id",
+    "payment_method_type",
+    "payment_token",
+    "phone",
+    "phone_country_code",
+    "return_url",
+    "setup_future_usage",
+    "shipping",
+];
+
 impl PaymentsRequest {
+    /// Refuses what only a merchant's server may say.
+    pub(crate) fn check_browser(&self) -> Result<(), Refusal> {
+        match self.given().into_iter().find(|name| !OF_BROWSERS.contains(name)) {
+            Some(name) => Err(Refusal::value(name, "only the merchant's secret key may set it")),
+            None => Ok(()),
+        }
+    }
+
     /// What is to be changed about an intent.
     pub(crate) fn change(&mut self, now: Timestamp) -> Result<IntentChange, Refusal> {
         if let Some(method) = self.payment_method_data.as_ref().and_then(MethodData::other) {

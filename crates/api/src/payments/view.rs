@@ -122,7 +122,7 @@ pub(crate) fn payment(seen: &Seen, merchant: &str, connectors: &Connectors) -> V
         "cancellation_reason": intent.cancellation_reason,
         "profile_id": intent.profile,
         "attempt_count": intent.tries.len().max(1),
-        "manual_retry_allowed": status == IntentStatus::Failed,
+        "manual_retry_allowed": false,
         "incremental_authorization_allowed": false,
         "external_3ds_authentication_attempted": false,
         "is_overcapture_enabled": null,
@@ -263,7 +263,7 @@ impl Connectors {
 }
 
 /// A refund.
-pub(crate) fn refund(seen: &RefundSeen, connectors: &Connectors, profile: Option<&str>) -> Value {
+pub(crate) fn refund(seen: &RefundSeen, connectors: &Connectors) -> Value {
     let Stored { body, created_at, updated_at, .. } = &seen.refund;
     let status = seen.status();
     let attempt = seen.payment.attempt_of(body.call);
@@ -289,7 +289,7 @@ pub(crate) fn refund(seen: &RefundSeen, connectors: &Connectors, profile: Option
         "created_at": time(*created_at),
         "updated_at": time(seen.payment.updated_at.max(*updated_at)),
         "connector": label.as_ref().and_then(|id| connectors.name(id)).unwrap_or_default(),
-        "profile_id": profile,
+        "profile_id": body.profile,
         "merchant_connector_id": label,
         "split_refunds": null,
         "connector_refund_id": answer.and_then(|answer| answer.reference.clone()),
@@ -343,7 +343,7 @@ pub(crate) fn account(stored: &Stored<MerchantAccount>) -> Value {
 
 /// A profile.
 pub(crate) fn profile(stored: &Stored<Profile>, merchant: &str) -> Value {
-    let Profile { id, name, details, .. } = &stored.body;
+    let Profile { id, name, details } = &stored.body;
     let mut map = Map::new();
     for field in
         ["return_url", "webhook_details", "metadata", "routing_algorithm", "session_expiry"]

@@ -87,6 +87,93 @@ async fn a_browser_sees_one_payment_with_its_secret_only() {
 }
 
 #[tokio::test]
+async fn a_browser_says_how_it_pays_and_not_what() {
+    let shop = Shop::open().await;
+    let made = shop.post("/payments", json!({"amount": 100, "currency": "USD"})).await;
+    let (id, secret) = (made["payment_id"].as_str().unwrap(), &made["client_secret"]);
+    let rows = [
+        json!({"amount": 1}),
+        json!({"currency": "JPY"}),
+        json!({"capture_method": "manual"}),
+        json!({"authentication_type": "no_three_ds"}),
+        json!({"amount_to_capture": 1}),
+        json!({"customer_id": "ada"}),
+        json!({"customer": {"id": "ada"}}),
+        json!({"mandate_id": "man_1"}),
+        json!({"recurring_details": {"type": "mandate_id", "data": "man_1"}}),
+        json!({"profile_id": "pro_1"}),
+        json!({"metadata": {"paid": true}}),
+        json!({"session_expiry": 100_000}),
+        json!({"off_session": true}),
+    ];
+    for path in [format!("/payments/{id}"), format!("/payments/{id}/confirm")] {
+        for row in &rows {
+            let body = super::with(
+                row.clone(),
+                json!({"client_secret": secret,
+                "payment_method_data": super::card("4111111111111111")}),
+            );
+            let seen = shop.send_as(&shop.publishable, "POST", &path, &body).await;
+            let (code, name) =
+                (&seen.json()["error"]["code"], row.as_object().unwrap().keys().next());
+            assert_eq!((seen.status, code), (400, &json!("IR_07")), "{row} {seen:?}");
+            assert!(seen.body.contains(name.unwrap()), "{row} {seen:?}");
+        }
+    }
+    let still = shop.get(&format!("/payments/{id}")).await;
+    assert_eq!(still, made);
+    let body = json!({"client_secret": secret, "email": "ada@example.com", "return_url": "https://shop.example/",
+        "payment_method": "card", "payment_method_data": super::card("4111111111111111"),
+        "billing": {"address": {"country": "GB"}}, "shipping": {"address": {"country": "GB"}},
+        "browser_info": {"ip_address": "127.0.0.1"}, "confirm": true});
+    let path = format!("/payments/{id}");
+    let seen = shop.send_as(&shop.publishable, "POST", &path, &body).await;
+    assert_eq!((seen.status, &seen.json()["status"]), (200, &json!("succeeded")), "{seen:?}");
+}
+
+#[tokio::test]
+async fn the_keys_of_an_account_that_was_removed_open_nothing() {
+    let shop = Shop::open().await;
+    shop.get("/payments/list").await;
+    let path = format!("/accounts/{}", shop.merchant);
+    let operator = [("api-key", OPERATOR)];
+    let gone = client::send(shop.server.addr, "DELETE", &path, &operator, b"").await;
+    assert_eq!(gone.status, 200, "{gone:?}");
+    for (method, path) in [("GET", "/payments/list"), ("POST", "/payments"), ("GET", path.as_str())]
+    {
+        let seen = shop.send(method, path, &payment(100)).await;
+        assert_eq!(
+            (seen.status, &seen.json()["error"]["code"]),
+            (401, &json!("IR_01")),
+            "{seen:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn settings_keep_no_secret() {
+    let shop = Shop::open().await;
+    let path = format!("/account/{}/connectors/{}", shop.merchant, shop.connector);
+    let webhooks = json!({"merchant_secret": "canary-webhook", "additional_secret": "canary-more"});
+    let alone = shop.send("POST", &path, &json!({"connector_webhook_details": webhooks})).await;
+    assert_eq!((alone.status, &alone.json()["error"]["code"]), (400, &json!("IR_04")), "{alone:?}");
+    let change = json!({"connector_webhook_details": webhooks, "metadata": {"apple": [{"certificate_keys": "canary-keys"}]},
+        "connector_account_details": {"auth_type": "HeaderKey", "api_key": "canary-connector-2"}});
+    shop.post(&path, change).await;
+    let operator = [("api-key", OPERATOR)];
+    let account = json!({"payment_response_hash_key": "canary-hash",
+        "webhook_details": {"webhook_url": "https://shop.example/", "webhook_password": "canary-password"}});
+    let at = format!("/accounts/{}", shop.merchant);
+    let body = account.to_string();
+    let changed = client::send(shop.server.addr, "POST", &at, &operator, body.as_bytes()).await;
+    assert_eq!(changed.status, 200, "{changed:?}");
+    for path in [path, at] {
+        let shown = shop.get(&path).await.to_string();
+        assert!(shown.contains("********") && !shown.contains("canary"), "{shown}");
+    }
+}
+
+#[tokio::test]
 async fn secrets_are_shown_by_their_end_and_stored_nowhere() {
     let shop = Shop::open().await;
     let path = format!("/account/{}/connectors/{}", shop.merchant, shop.connector);

@@ -55,6 +55,18 @@ async fn a_body_that_cannot_be_right_is_refused_with_a_reason() {
 }
 
 #[tokio::test]
+async fn a_query_that_cannot_be_read_is_refused_in_the_contracts_form() {
+    let shop = Shop::open().await;
+    for query in
+        ["limit=many", "limit=0", "limit=101", "created.gte=yesterday", "starting_after=pay_0"]
+    {
+        let seen = shop.send("GET", &format!("/payments/list?{query}"), &Value::Null).await;
+        let code = if query.starts_with("starting") { "HE_02" } else { "IR_07" };
+        assert_eq!(seen.json()["error"]["code"], code, "{query} {seen:?}");
+    }
+}
+
+#[tokio::test]
 async fn an_id_that_is_taken_gives_what_is_there_or_an_error() {
     let shop = Shop::open().await;
     let first = with(payment(100), json!({"payment_id": "order-1"}));

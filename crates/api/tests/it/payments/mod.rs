@@ -3,6 +3,7 @@
 mod access;
 mod faults;
 mod life;
+mod once;
 
 use serde_json::{Value, json};
 
