@@ -132,6 +132,9 @@ codes! {
     Command {
         UnknownMerchant = "unknown_merchant",
         UnknownKey = "unknown_key",
+        UnknownPayment = "unknown_payment",
+        CannotSettle = "cannot_settle",
+        UnknownIncident = "unknown_incident",
         AuditBroken = "audit_broken",
     }
 }

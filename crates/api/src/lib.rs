@@ -14,10 +14,12 @@ mod body;
 mod certificates;
 mod codes;
 mod connectors;
+mod doubts;
 mod error;
 mod fields;
 mod gateway;
 mod health;
+mod incidents;
 mod limits;
 mod metrics;
 mod openapi;
@@ -46,7 +48,9 @@ pub use admin::KeyView;
 pub use audit::EntryView;
 pub use codes::{ErrorCode, explain};
 pub use connectors::ConnectorView;
+pub use doubts::{CallView, ChapterView, DoubtList, DoubtView, EvidenceView, doubt_cursor};
 pub use error::error_body;
+pub use incidents::{IncidentList, IncidentView, NoteView, incident_cursor};
 pub use limits::{Limits, RATE_MAX};
 pub use metrics::EdgeMetrics;
 pub use payments::{PaymentsRoute, routes as payments_routes};
@@ -104,6 +108,8 @@ pub fn routes() -> Vec<Route> {
         audit::routes(),
         admin_accounts::routes(),
         certificates::routes(),
+        doubts::routes(),
+        incidents::routes(),
         connectors::routes(),
         tokens::routes(),
         webhooks::routes(),

@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use baton_engine::{BreakerState, Engine};
+use baton_engine::{BreakerState, Engine, doubts, incidents};
 use baton_store::Counts;
 use baton_types::Timestamp;
 use prometheus_client::encoding::EncodeLabelSet;
@@ -148,6 +148,7 @@ pub(crate) struct HttpMetrics {
     breakers: Family<AccountLabels, Gauge>,
     account_calls: Family<AccountLabels, Gauge>,
     store: StoreMetrics,
+    doubts: DoubtMetrics,
 }
 
 /// What the store counts itself, as it was when the page was last shown.
@@ -181,6 +182,43 @@ impl StoreMetrics {
         self.sets.inner().store(counts.sets, Ordering::Relaxed);
         self.transactions.inner().store(counts.transactions, Ordering::Relaxed);
         self.syncs.inner().store(counts.syncs, Ordering::Relaxed);
+    }
+}
+
+/// What is in doubt over all nodes, as the database has it.
+#[derive(Default)]
+struct DoubtMetrics {
+    payments: Gauge,
+    oldest_seconds: Gauge,
+    incidents: Gauge,
+}
+
+impl DoubtMetrics {
+    fn register(&self, registry: &mut Registry) {
+        registry.register(
+            "payments_in_doubt",
+            "Payments with a call whose outcome nobody knows yet, of all nodes; counted up to 1000 calls",
+            self.payments.clone(),
+        );
+        registry.register_with_unit(
+            "oldest_doubt_age",
+            "For how long the oldest of them has been in doubt; 0 if there is none",
+            Unit::Seconds,
+            self.oldest_seconds.clone(),
+        );
+        registry.register(
+            "incidents_open",
+            "Incidents that nobody has resolved, of all nodes",
+            self.incidents.clone(),
+        );
+    }
+
+    fn set(&self, summary: doubts::Summary, unresolved: u64, now: Timestamp) {
+        let gauge = |count| i64::try_from(count).unwrap_or(i64::MAX);
+        self.payments.set(gauge(summary.payments));
+        let age = summary.oldest.map_or(0, |oldest| now.since(oldest).max(0) / 1_000);
+        self.oldest_seconds.set(age);
+        self.incidents.set(gauge(unresolved));
     }
 }
 
@@ -227,7 +265,20 @@ impl HttpMetrics {
         edge.register(&mut registry);
         let store = StoreMetrics::default();
         store.register(&mut registry);
-        Self { edge, registry, requests, limited, total, added, breakers, account_calls, store }
+        let doubts = DoubtMetrics::default();
+        doubts.register(&mut registry);
+        Self {
+            edge,
+            registry,
+            requests,
+            limited,
+            total,
+            added,
+            breakers,
+            account_calls,
+            store,
+            doubts,
+        }
     }
 
     pub(crate) fn request(
@@ -251,6 +302,19 @@ impl HttpMetrics {
             Limited::Peer => "peer",
         };
         self.limited.get_or_create(&LimitedLabels { by }).inc();
+    }
+
+    /// Reads what only the database knows. If it does not answer, the page shows what was known last.
+    pub(crate) async fn look(&self, engine: &Engine) {
+        let store = engine.store().as_ref();
+        match (doubts::summary(store).await, incidents::unresolved(store).await) {
+            (Ok(summary), Ok(unresolved)) => {
+                self.doubts.set(summary, unresolved, engine.clock().now());
+            }
+            (Err(error), _) | (_, Err(error)) => {
+                tracing::warn!(%error, "what is in doubt cannot be counted");
+            }
+        }
     }
 
     /// The page in Prometheus' text form, with the state of each account's breaker.

@@ -10,7 +10,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use crate::config::{self, Config, Flags};
 use crate::explain::explained;
 use crate::{
-    audit, bench, connectors, demo, doctor, explain, keys, node, sandbox, server, simulate, vault,
+    audit, bench, connectors, demo, doctor, explain, incidents, keys, node, payments, sandbox,
+    server, simulate, vault,
 };
 
 /// Baton, a payment orchestrator: one API in front of many payment providers, with failover that cannot
@@ -32,6 +33,10 @@ enum Command {
     Sandbox(sandbox::Sandbox),
     /// Make, list and revoke API keys.
     Keys(keys::Keys),
+    /// List what is in doubt, show a payment's evidence, settle a doubt by hand.
+    Payments(payments::Payments),
+    /// List, show and resolve incidents: what a provider said after we had concluded something else.
+    Incidents(incidents::Incidents),
     /// Read and verify the audit log.
     Audit(audit::Audit),
     /// Look after the vault of card data and credentials: its keys, their rotation.
@@ -113,6 +118,8 @@ pub(crate) async fn run(cli: Cli) -> Result<ExitCode, String> {
         Command::Serve(command) => server::run(command).await,
         Command::Sandbox(command) => sandbox::run(command).await,
         Command::Keys(command) => keys::run(command).await,
+        Command::Payments(command) => payments::run(command).await,
+        Command::Incidents(command) => incidents::run(command).await,
         Command::Audit(command) => audit::run(command).await,
         Command::Vault(command) => vault::run(command).await,
         Command::Simulate(command) => simulate::run(command).await,

@@ -165,7 +165,9 @@ impl Change<'_> {
                 Event::Opened { merchant_ref: None, .. }
                 | Event::Closed { .. }
                 | Event::Obliged { .. }
-                | Event::Checked { .. } => {}
+                | Event::Checked { .. }
+                | Event::Settled { .. }
+                | Event::Contradicted { .. } => {}
             }
         }
     }

@@ -448,6 +448,19 @@ impl Engine {
         Ok(Answered::of(payment, call))
     }
 
+    /// Settles a call in doubt by hand: see [`doubts::settle`](crate::doubts::settle).
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn settle(
+        &self,
+        actor: &Actor,
+        verdict: &crate::doubts::Verdict,
+    ) -> Result<Payment, EngineError> {
+        let publish = self.inner.config.publish_events;
+        crate::doubts::settle(&self.inner.audit, actor, verdict, publish).await
+    }
+
     async fn modify(
         &self,
         payment: Payment,

@@ -2,19 +2,19 @@
 //! are about.
 //!
 //! An event is evidence, as a look-up's answer is, and goes through the same step. It starts nothing that
-//! the payment would not start by itself, and never undoes a conclusion. Left out: the endpoint (`baton-api`), and
-//! incidents for an event that contradicts a conclusion; such an event is logged.
+//! the payment would not start by itself, and never undoes a conclusion: one that contradicts it is looked into, and
+//! opens an incident. Left out: the endpoint (`baton-api`).
 
 use std::sync::Arc;
 
 use baton_connect::{EventSubject, WebhookEvent};
 use baton_flow::{CallId, CallState, Input, Payment, Refusal};
 use baton_store::ReferenceKind;
-use baton_types::outcome::Finding;
 
 use crate::accounts::Account;
 use crate::engine::Engine;
 use crate::error::EngineError;
+use crate::incidents::{self, Told};
 use crate::task::{Stopped, Task};
 
 /// What became of an event.
@@ -69,11 +69,9 @@ impl Engine {
                     Err(Stopped::Store(error)) => return Err(error),
                 }
             }
-            Some(state @ (CallState::Final { .. } | CallState::Closed { .. })) => {
-                if contradicts(&state, &event.finding) {
-                    tracing::error!(payment = %id, %call, event = %event.name, ?state,
-                        "a webhook contradicts what was concluded: look at the provider");
-                }
+            Some(CallState::Final { .. } | CallState::Closed { .. }) => {
+                let told = Told { by: format!("webhook {}", event.name), finding: &event.finding };
+                incidents::late(&self.inner, &payment, call, &told).await?;
                 Heard::Known
             }
         };
@@ -114,53 +112,5 @@ fn is_about(subject: EventSubject, call: CallId) -> bool {
         CallId::Capture(_) => subject == EventSubject::Capture,
         CallId::Void(_) => subject == EventSubject::Void,
         CallId::Refund(_) => subject == EventSubject::Refund,
-    }
-}
-
-/// Whether an event says that money was moved where we say that it was not, or the other way round.
-fn contradicts(state: &CallState, finding: &Finding) -> bool {
-    let approved = |outcome: &baton_types::outcome::Outcome| outcome.class() == "approved";
-    match (state, finding) {
-        (CallState::Final { outcome, .. }, Finding::Found { outcome: told }) => {
-            !told.is_open() && approved(outcome) != approved(told)
-        }
-        (CallState::Closed { .. }, Finding::Found { outcome }) => approved(outcome),
-        _ => false,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use baton_flow::Closure;
-    use baton_types::Timestamp;
-    use baton_types::outcome::{Answer, Doubt, Outcome, Refused};
-
-    use super::*;
-
-    #[test]
-    fn a_contradiction_is_about_money() {
-        let answer = Answer::default;
-        let at = Timestamp::from_millis(0);
-        let done = || Outcome::Approved { amount: None, answer: answer() };
-        let not = || Outcome::Refused { why: Refused::Validation, answer: answer() };
-        let open = || Outcome::Unknown { why: Doubt::OwnerGone };
-        let told = |outcome| Finding::Found { outcome };
-        let is = |outcome| CallState::Final { outcome, at };
-        let closed = CallState::Closed { how: Closure::Voided, at };
-        let rows = [
-            (is(done()), told(done()), false),
-            (is(done()), told(not()), true),
-            (is(done()), told(open()), false),
-            // The hold was released since: no contradiction.
-            (is(done()), Finding::Voided, false),
-            (is(not()), told(done()), true),
-            (is(not()), told(not()), false),
-            (closed.clone(), told(done()), true),
-            (closed.clone(), told(not()), false),
-            (closed, Finding::Voided, false),
-        ];
-        for (state, finding, want) in rows {
-            assert_eq!(contradicts(&state, &finding), want, "{state:?} {finding:?}");
-        }
     }
 }

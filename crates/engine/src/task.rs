@@ -22,6 +22,7 @@ use crate::calls::{self, Prepared, PurchaseFacts};
 use crate::commit::{self, Change};
 use crate::error::EngineError;
 use crate::guards::{self, Guards, Other};
+use crate::incidents::{self, Told};
 use crate::inner::{Inner, Running};
 use crate::new_id;
 use crate::resolver::paused;
@@ -223,8 +224,7 @@ impl Task {
             match self.record(input.clone()).await {
                 Ok(more) => effects.extend(more),
                 Err(Stopped::Refused(Refusal::Concluded)) => {
-                    // Somebody settled it meanwhile. If they came to another conclusion, this is the trace.
-                    tracing::warn!(payment = %self.payment.id, ?input, "arrived after the conclusion");
+                    self.arrived_late(&input).await;
                 }
                 Err(stopped) => {
                     tracing::error!(payment = %self.payment.id, ?stopped, "left to the resolver");
@@ -235,6 +235,29 @@ impl Task {
         }
         self.report(true);
         self.settle_inline().await;
+    }
+
+    /// Somebody has concluded the call meanwhile. If they came to another conclusion, somebody has to look.
+    async fn arrived_late(&mut self, input: &Input) {
+        tracing::warn!(payment = %self.payment.id, ?input, "arrived after the conclusion");
+        let (call, finding) = match input {
+            Input::Outcome { call, outcome } => {
+                (*call, Finding::Found { outcome: outcome.clone() })
+            }
+            Input::Finding { call, finding } => (*call, finding.clone()),
+            Input::Begin
+            | Input::Due { .. }
+            | Input::Settle { .. }
+            | Input::Capture { .. }
+            | Input::Void
+            | Input::Refund { .. } => return,
+        };
+        self.reload().await;
+        let told = Told { by: "answer".to_owned(), finding: &finding };
+        if let Err(error) = incidents::late(&self.engine, &self.payment, call, &told).await {
+            tracing::error!(payment = %self.payment.id, %call, ?finding, %error,
+                "a late answer contradicts the conclusion, and no incident could be opened");
+        }
     }
 
     async fn send(&mut self, id: CallId, prepared: Prepared) -> Input {

@@ -11,6 +11,8 @@ use baton_types::outcome::{Finding, Outcome};
 use baton_types::{BootId, Timestamp};
 use serde::{Deserialize, Serialize};
 
+use crate::settle::Settlement;
+
 /// Which call of a payment. Numbers begin at 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(into = "String", try_from = "String")]
@@ -109,6 +111,9 @@ pub struct Call {
     pub open_since: Option<Timestamp>,
     /// How it stands.
     pub state: CallState,
+    /// What an operator has settled it as, by hand.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub settled: Option<Settlement>,
     /// What look-ups showed, oldest first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub checks: Vec<Check>,

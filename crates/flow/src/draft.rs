@@ -54,7 +54,7 @@ impl<'a> Draft<'a> {
     }
 
     /// Records an outcome; one that is open gets a timer and, the first time, a look-up at once.
-    fn conclude(&mut self, id: CallId, outcome: Outcome) -> Result<(), Refusal> {
+    pub(crate) fn conclude(&mut self, id: CallId, outcome: Outcome) -> Result<(), Refusal> {
         let asked = self.step.next.amount_of(id);
         let moves_money = self.moves_money();
         let call = self.step.next.call_mut(id).ok_or(Refusal::NoSuchCall)?;
@@ -167,7 +167,7 @@ impl<'a> Draft<'a> {
         Ok(())
     }
 
-    fn close(&mut self, id: CallId, how: Closure) {
+    pub(crate) fn close(&mut self, id: CallId, how: Closure) {
         if let Some(call) = self.step.next.call_mut(id) {
             call.close(how, self.facts.now);
         }
@@ -448,6 +448,7 @@ impl<'a> Draft<'a> {
             learnt: None,
             open_since: None,
             state: CallState::Planned,
+            settled: None,
             checks: Vec::new(),
         }
     }

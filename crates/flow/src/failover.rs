@@ -39,6 +39,8 @@ pub enum Stop {
     Doubt,
     /// A sale that two look-ups did not find may still be found one day.
     AbsentSale,
+    /// An operator has settled an attempt by hand: whoever wants another one asks for it.
+    Settled,
 }
 
 /// Whether the next candidate may be tried now. Every earlier attempt has to allow it. An attempt in doubt
@@ -51,6 +53,9 @@ pub fn next(payment: &Payment, now: Timestamp) -> Next {
         let Some(standing) = payment.standing(no) else {
             return Next::Wait;
         };
+        if call.settled.is_some() {
+            return Next::Stop(Stop::Settled);
+        }
         match standing {
             Standing::Open(_) if mutated("fail_over_on_a_lost_answer") => {}
             Standing::Open(_) if payment.may_be_passed(no, call) => {

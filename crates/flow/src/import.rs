@@ -169,6 +169,7 @@ fn concluded(
         learnt: None,
         open_since: None,
         state: CallState::Final { outcome: Outcome::Approved { amount, answer }, at: facts.now },
+        settled: None,
         checks: Vec::new(),
     }
 }

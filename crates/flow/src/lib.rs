@@ -15,8 +15,10 @@ mod hold;
 mod import;
 pub mod mutation;
 mod payment;
+mod settle;
 pub mod snapshot;
 mod step;
+mod truth;
 
 pub use amounts::Sums;
 pub use call::{Call, CallId, CallState, Check, Closure, Owner};
@@ -27,4 +29,6 @@ pub use payment::{
     Amounted, Candidate, DoubtMode, Failure, Order, OrderKind, Payment, RetryDeclines, Standing,
     Verdict, Void, VoidReason,
 };
+pub use settle::Settlement;
 pub use step::{Effect, Event, Facts, Input, Refusal, Step, Timer, step};
+pub use truth::{Contradiction, Remedy, contradiction, remedy};

@@ -7,6 +7,8 @@ use serde::{Deserialize, Serialize};
 use crate::call::{CallId, Closure, Owner};
 use crate::draft::Draft;
 use crate::payment::{OrderKind, Payment};
+use crate::settle::Settlement;
+use crate::truth::Contradiction;
 
 /// Most captures, most voids and most refunds that one payment can have: it bounds the snapshot.
 pub(crate) const MODIFICATIONS_MAX: usize = 500;
@@ -34,6 +36,17 @@ pub enum Input {
     Due {
         /// The call.
         call: CallId,
+    },
+    /// An operator has found out what became of a call in doubt.
+    Settle {
+        /// The call.
+        call: CallId,
+        /// What became of it.
+        how: Settlement,
+        /// Who says so.
+        by: String,
+        /// How they know.
+        reason: String,
     },
     /// The merchant wants to capture.
     Capture {
@@ -128,6 +141,29 @@ pub enum Event {
         /// When at the latest, if it does not win.
         due_at: Timestamp,
     },
+    /// An operator has settled a call by hand; what follows from it is an event of its own.
+    Settled {
+        /// The call.
+        call: CallId,
+        /// What became of it.
+        how: Settlement,
+        /// Who says so.
+        by: String,
+        /// How they know.
+        reason: String,
+    },
+    /// The provider has said something else about a call than was concluded. Changes nothing.
+    Contradicted {
+        /// The call.
+        call: CallId,
+        /// How it contradicts the conclusion.
+        what: Contradiction,
+        /// What was said.
+        #[serde(flatten)]
+        finding: Finding,
+        /// The incident that was opened for it.
+        incident: String,
+    },
     /// A look-up gave evidence that settles nothing yet.
     Checked {
         /// The call.
@@ -178,6 +214,8 @@ pub enum Refusal {
     NoSuchCall,
     /// The call is concluded; what arrives now changes nothing.
     Concluded,
+    /// It must not be settled by hand like this: why.
+    CannotSettle(&'static str),
     /// Nothing was approved that this could act on.
     NothingApproved,
     /// An outcome that this depends on is not known yet.
@@ -212,6 +250,7 @@ impl std::fmt::Display for Refusal {
             Self::AlreadyBegun => f.write_str("the payment has been opened before"),
             Self::NoSuchCall => f.write_str("the payment has no such call"),
             Self::Concluded => f.write_str("the call is concluded"),
+            Self::CannotSettle(why) => f.write_str(why),
             Self::NothingApproved => f.write_str("the payment has no approved transaction"),
             Self::InDoubt(call) => {
                 write!(f, "the outcome of an earlier request ({call}) is not known yet")
@@ -249,6 +288,7 @@ pub fn step(payment: &Payment, input: Input, facts: &Facts) -> Result<Step, Refu
         Input::Outcome { call, outcome } => draft.outcome(call, outcome)?,
         Input::Finding { call, finding } => draft.finding(call, finding)?,
         Input::Due { call } => draft.due(call)?,
+        Input::Settle { call, how, by, reason } => draft.settle(call, how, by, reason)?,
         Input::Capture { amount } => draft.capture(amount)?,
         Input::Void => draft.void()?,
         Input::Refund { amount } => draft.refund(amount)?,

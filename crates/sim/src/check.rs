@@ -148,6 +148,8 @@ impl Check<'_> {
                     Event::Opened { .. }
                     | Event::InDoubt { .. }
                     | Event::Obliged { .. }
+                    | Event::Settled { .. }
+                    | Event::Contradicted { .. }
                     | Event::Checked { .. } => {}
                 }
             }

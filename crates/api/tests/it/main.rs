@@ -20,6 +20,8 @@ mod client;
 #[cfg(test)]
 mod described;
 #[cfg(test)]
+mod doubts;
+#[cfg(test)]
 mod golden;
 #[cfg(test)]
 mod idempotency;

@@ -71,6 +71,14 @@ async fn make(server: &Server, of: &str, parameter: &str) -> Object {
             let print = made.json()["fingerprint"].as_str().unwrap().to_owned();
             Object { name: "swept.pem".to_owned(), secrets: vec!["swept.pem".to_owned(), print] }
         }
+        ("payments", "id") => {
+            let name = crate::doubts::stored(server, "swept-order").await;
+            Object { secrets: vec!["swept-order".to_owned(), name.clone()], name }
+        }
+        ("incidents", "id") => {
+            let name = crate::doubts::incident(server).await;
+            Object { secrets: vec![name.clone()], name }
+        }
         other => panic!("say here how to make what {other:?} names"),
     }
 }

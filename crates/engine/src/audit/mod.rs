@@ -109,6 +109,10 @@ actions! {
     VaultRootRotated = "vault_root_rotated",
     /// What the vault holds was encrypted anew.
     VaultReencrypted = "vault_reencrypted",
+    /// A call in doubt was settled by hand.
+    PaymentSettled = "payment_settled",
+    /// An incident was acknowledged or resolved.
+    IncidentResolved = "incident_resolved",
     /// A setting that is kept in the database was changed.
     SettingsChanged = "settings_changed",
 }

@@ -18,6 +18,7 @@ mod canary;
 mod certificates;
 mod concurrency;
 mod crash;
+mod doubts;
 mod duplicates;
 mod failover;
 mod hold_safe;

@@ -126,6 +126,18 @@ fn events_are_written_like_this() {
         Event::Obliged { call, due_at: T0.plus_millis(60_000) },
         Event::Closed { call, how: Closure::Absent },
         Event::Checked { call, finding: Finding::NotFound },
+        Event::Settled {
+            call,
+            how: baton_flow::Settlement::Voided,
+            by: "operator".to_owned(),
+            reason: "ticket 4711".to_owned(),
+        },
+        Event::Contradicted {
+            call,
+            what: baton_flow::Contradiction::Taken,
+            finding: Finding::Found { outcome: pending() },
+            incident: "inc_1".to_owned(),
+        },
         Event::Checked { call, finding: Finding::Found { outcome: pending() } },
     ]);
     let lines: Vec<String> =

@@ -8,3 +8,4 @@ mod failover;
 mod guards;
 mod hold;
 mod import;
+mod settle;
