@@ -300,8 +300,10 @@ fn dev_accounts(sandbox_url: &str) -> impl Iterator<Item = Account> {
         gateway: "Sandbox".to_owned(),
         base_url: Some(format!("{sandbox_url}/sandbox/{name}")),
         test: true,
-        // The sandbox wants a key and takes any.
-        credentials: [("ApiKey".to_owned(), Secret::new("sandbox".to_owned()))].into(),
+        // The sandbox wants a key and takes any; its webhooks are signed with what it is told to sign with.
+        credentials: [("ApiKey", "sandbox"), ("WebhookSecret", "sandbox-webhooks")]
+            .map(|(name, text)| (name.to_owned(), Secret::new(text.to_owned())))
+            .into(),
     })
 }
 

@@ -22,7 +22,7 @@ async fn gateways_are_listed_with_what_an_account_needs() {
         list.as_array().unwrap().iter().map(|g| g["name"].as_str().unwrap()).collect();
     assert_eq!(names, ["Adyen", "NULLFailure", "NULLSuccess", "Sandbox", "Stripe"]);
     let sandbox = &list[3];
-    assert_eq!(sandbox["credentialsNames"], json!(["ApiKey"]), "{sandbox}");
+    assert_eq!(sandbox["credentialsNames"], json!(["ApiKey", "WebhookSecret"]), "{sandbox}");
     assert_eq!(sandbox["supportsNetworkToken"], true, "{sandbox}");
     assert_eq!(list[2]["credentialsNames"], json!([]), "mocks need none");
 }

@@ -2,11 +2,12 @@
 
 use baton_connect::{
     Balance, Body, Call, CardFacts, Connector, CredentialsCheck, Cx, Decoded, EncodeError, Hole,
-    HttpCall, HttpReply, Json, LookUp, Looked, Manifest, ManifestError, Method, Operation, Parent,
-    Payer, Purchase, Question, Source, Subject, ThreeDs,
+    HttpCall, HttpReply, Incoming, Json, LookUp, Looked, Manifest, ManifestError, Method,
+    Operation, Parent, Payer, Purchase, Question, Signed, Source, Subject, ThreeDs, WebhookError,
 };
 
 mod reply;
+mod webhook;
 
 pub(crate) struct Sandbox {
     manifest: Manifest,
@@ -121,6 +122,10 @@ impl Connector for Sandbox {
         reply: &HttpReply,
     ) -> Looked {
         reply::finding(&self.manifest, look_up, reply).into()
+    }
+
+    fn webhook(&self, _cx: &Cx, message: &Incoming<'_>) -> Result<Vec<Signed>, WebhookError> {
+        webhook::read(&self.manifest, message)
     }
 
     fn check_credentials(&self, cx: &Cx) -> Option<HttpCall> {

@@ -9,9 +9,9 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 #[derive(Deserialize)]
-struct Payment {
-    id: String,
-    reference: String,
+pub(super) struct Payment {
+    pub(super) id: String,
+    pub(super) reference: String,
     status: String,
     amount: Amount,
     authorized: i64,
@@ -29,9 +29,9 @@ struct Action {
 }
 
 #[derive(Deserialize)]
-struct Amount {
-    value: i64,
-    currency: String,
+pub(super) struct Amount {
+    pub(super) value: i64,
+    pub(super) currency: String,
 }
 
 #[derive(Deserialize)]
@@ -43,11 +43,11 @@ struct Decline {
 
 /// A capture, void or refund.
 #[derive(Deserialize)]
-struct Modification {
-    id: String,
-    reference: String,
+pub(super) struct Modification {
+    pub(super) id: String,
+    pub(super) reference: String,
     status: String,
-    amount: Amount,
+    pub(super) amount: Amount,
     failure: Option<String>,
 }
 
@@ -92,10 +92,10 @@ struct FailureBody {
 }
 
 /// What an answer has to repeat to be about what was asked.
-struct Asked<'a> {
-    manifest: &'a Manifest,
-    reference: &'a str,
-    amount: Option<Money>,
+pub(super) struct Asked<'a> {
+    pub(super) manifest: &'a Manifest,
+    pub(super) reference: &'a str,
+    pub(super) amount: Option<Money>,
 }
 
 pub(super) fn outcome(manifest: &Manifest, operation: &Operation, reply: &HttpReply) -> Outcome {
@@ -175,7 +175,7 @@ impl Asked<'_> {
         self.payment(&paid, sale)
     }
 
-    fn payment_finding(&self, paid: &Payment, sale: bool) -> Option<Finding> {
+    pub(super) fn payment_finding(&self, paid: &Payment, sale: bool) -> Option<Finding> {
         if paid.voided {
             // Whatever it was before, it holds nothing now.
             return self.is_about(&paid.reference, &paid.amount).then_some(Finding::Voided);
@@ -222,7 +222,7 @@ impl Asked<'_> {
         }
     }
 
-    fn modification(&self, made: &Modification) -> Option<Outcome> {
+    pub(super) fn modification(&self, made: &Modification) -> Option<Outcome> {
         if !self.is_about(&made.reference, &made.amount) {
             return None;
         }
