@@ -48,6 +48,7 @@ pub struct ConnectorView {
     idempotency: Option<IdempotencyView>,
     look_up: Option<String>,
     cancel_by_reference: Option<String>,
+    completion: Option<String>,
     webhook: Option<String>,
     /// Currencies taken; empty means all that have a minor unit.
     currencies: Vec<String>,
@@ -109,6 +110,7 @@ impl From<&Manifest> for ConnectorView {
             }),
             look_up: manifest.look_up.as_ref().map(|claim| claim.citation.clone()),
             cancel_by_reference: manifest.cancel_by_reference.as_ref().map(|c| c.citation.clone()),
+            completion: manifest.completion.as_ref().map(cited),
             webhook: manifest.webhook.as_ref().map(|claim| claim.citation.clone()),
             currencies: manifest.currencies.clone(),
             decline_codes: codes.map(|(theirs, ours)| (theirs.clone(), ours.as_str())).collect(),

@@ -31,6 +31,8 @@ const PIN_KEY: &str = "vault__pkcs11__pin";
 pub(crate) struct Config {
     /// Where the server listens.
     pub(crate) listen: SocketAddr,
+    /// Where payers' browsers reach the server, like `https://pay.shop.example`; with `--dev`, where it listens.
+    pub(crate) public_url: Option<String>,
     /// Where this node keeps its files.
     pub(crate) data_dir: PathBuf,
     /// `sqlite:PATH` or `postgres://…`; a SQLite file in the data folder if absent.
@@ -240,6 +242,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
+            public_url: None,
             data_dir: PathBuf::from("baton-data"),
             database_url: None,
             auto_migrate: true,

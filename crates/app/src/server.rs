@@ -185,6 +185,9 @@ pub(crate) async fn start(mut config: Config, dev: Option<Dev>) -> Result<Runnin
         }
     }
 
+    let scheme = if tls.is_some() { "https" } else { "http" };
+    let of_dev = is_dev.then(|| format!("{scheme}://{addr}"));
+    let public_url = config.public_url.clone().or(of_dev);
     let store = node::open_store(&config, config.auto_migrate).await?;
     let (vault, made_root_key) = node::open_vault(&config, config.auto_migrate).await?;
     if made_root_key && !is_dev {
@@ -209,7 +212,7 @@ pub(crate) async fn start(mut config: Config, dev: Option<Dev>) -> Result<Runnin
     engine.start();
 
     let app = App::new(
-        Payments::new(engine.clone(), is_dev),
+        Payments::new(engine.clone(), is_dev).reached_at(public_url.as_deref()),
         config.admin_api_key.take(),
         config.limits(),
     );

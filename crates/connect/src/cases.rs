@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use crate::{
     Call, Connector, Cx, Decoded, HttpCall, HttpReply, LookUp, Looked, Method, Operation, Question,
+    Returned,
 };
 
 /// One case.
@@ -36,6 +37,13 @@ pub enum Ask {
     Operation(Box<Operation>),
     /// A look-up.
     LookUp(LookUp),
+    /// The completion of a challenge.
+    Complete {
+        /// The attempt.
+        about: LookUp,
+        /// What the payer brought back.
+        returned: Returned,
+    },
 }
 
 /// One reply of a case. The body is JSON, or text where it is none.
@@ -120,6 +128,10 @@ fn encoded(connector: &dyn Connector, case: &Case) -> Result<Shown, String> {
             Some(Question::Immediate(finding)) => json(&finding)?,
             None => Value::Null,
         },
+        Ask::Complete { about, returned } => match connector.complete(about, returned, &case.cx) {
+            Some(call) => return shown(call),
+            None => Value::Null,
+        },
     };
     Ok((value, None))
 }
@@ -146,6 +158,9 @@ fn read(
             Looked::Finding(finding) => Ok((json(&finding)?, None)),
             Looked::Next(call) => shown(call),
         },
+        Ask::Complete { about, .. } => {
+            Ok((json(&connector.read_completion(about, &case.cx, &reply))?, None))
+        }
     }
 }
 

@@ -4,7 +4,9 @@ use baton_types::Money;
 use baton_types::outcome::{Doubt, Finding, NotSent, Outcome};
 use serde::{Deserialize, Serialize};
 
-use crate::{HttpCall, HttpReply, Incoming, LookUp, Manifest, Operation, Signed, WebhookError};
+use crate::{
+    HttpCall, HttpReply, Incoming, LookUp, Manifest, Operation, Returned, Signed, WebhookError,
+};
 
 /// What the runner gives a connector beside the operation: nothing secret, nothing of the payment's state.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -38,6 +40,19 @@ pub trait Connector: Send + Sync {
     /// What the reply to a call of the look-up shows.
     fn read_look_up(&self, look_up: &LookUp, cx: &Cx, sent: &HttpCall, reply: &HttpReply)
     -> Looked;
+
+    /// The call that completes an open attempt with what the payer brought back from its challenge; `None`
+    /// where nothing has to be sent, because the provider knows already, or nothing of it was brought. It
+    /// belongs to the attempt, can be made any number of times, and moves that attempt's money at most.
+    fn complete(&self, _about: &LookUp, _returned: &Returned, _cx: &Cx) -> Option<HttpCall> {
+        None
+    }
+
+    /// What the reply to that call shows about the attempt. An answer that is not about this very attempt is
+    /// `Inconclusive`: the payer chose what was sent.
+    fn read_completion(&self, _about: &LookUp, _cx: &Cx, _reply: &HttpReply) -> Finding {
+        Finding::Inconclusive
+    }
 
     /// What an incoming webhook says, once its signature is checked: see [`Signed`].
     ///

@@ -28,7 +28,7 @@ pub use manifest::{
 };
 pub use operation::{
     CardFacts, Challenge, Feature, LookUp, Operation, OperationKind, Parent, Payer, Purchase,
-    Source, Subject, ThreeDs, TokenScheme,
+    Returned, Source, Subject, ThreeDs, TokenScheme,
 };
 pub use webhook::{
     EventSubject, Freshness, Incoming, KeyForm, Signature, Signed, Verifier, WebhookError,

@@ -62,6 +62,9 @@ pub struct Manifest {
     /// How a payment is cancelled whose id is not known, if it can be.
     #[serde(default)]
     pub cancel_by_reference: Option<CancelClaim>,
+    /// That what a payer brings back from a challenge has to be passed on, if it has.
+    #[serde(default)]
+    pub completion: Option<Claim>,
     /// How webhooks are signed, if it sends any that are read.
     #[serde(default)]
     pub webhook: Option<WebhookClaim>,
@@ -194,6 +197,7 @@ impl Manifest {
             .chain(
                 manifest.cancel_by_reference.iter().map(|c| ("cancel_by_reference", &c.citation)),
             )
+            .chain(manifest.completion.iter().map(|c| ("completion", &c.citation)))
             .chain(manifest.webhook.iter().map(|claim| ("webhook", &claim.citation)))
             .chain(manifest.declines.iter().map(|claim| ("declines", &claim.citation)))
             .chain(manifest.currencies_citation.iter().map(|text| ("currencies", text)));

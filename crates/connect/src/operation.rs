@@ -1,6 +1,8 @@
 //! What a connector can be asked to do, in the field's terms and without a secret.
 
 use baton_types::{MaskedCard, Money, Timestamp};
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 /// One operation at a provider. References are ours and unique per attempt or modification.
@@ -299,6 +301,12 @@ pub struct LookUp {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub planned_at: Option<Timestamp>,
 }
+
+/// What a payer's browser brought back from a challenge: the fields of its query or form.
+///
+/// It comes from the payer's hands. What it is worth only the provider can say.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Returned(pub BTreeMap<String, String>);
 
 /// What a look-up looks for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use baton_connect::{
     Call, Challenge, Connector, Decoded, HttpCall, HttpReply, LookUp, Looked, Operation,
-    OperationKind, Parent, Payer, Purchase, Question, Source, Subject,
+    OperationKind, Parent, Payer, Purchase, Question, Returned, Source, Subject,
 };
 use baton_flow::{CallId, CallState, OrderKind, Payment, mutated};
 use baton_types::DeclineCode;
@@ -282,6 +282,36 @@ pub(crate) async fn look_up(
         shown,
         "look-up"
     );
+    finding
+}
+
+/// Gives the provider what a payer brought back for an open attempt.
+pub(crate) async fn complete(
+    payment: &Payment,
+    id: CallId,
+    returned: &Returned,
+    account: &Account,
+    wire: &dyn Network,
+    metrics: &Metrics,
+) -> Finding {
+    let Some(connector) = &account.connector else { return Finding::Inconclusive };
+    let Some(about) = question(payment, id) else { return Finding::Inconclusive };
+    let Some(call) = connector.complete(&about, returned, &account.cx) else {
+        return Finding::Inconclusive;
+    };
+    let started = Instant::now();
+    let finding = match ask(account, &call, wire).await {
+        Some(reply) => connector.read_completion(&about, &account.cx, &reply),
+        None => Finding::Inconclusive,
+    };
+    let shown = if let Finding::Found { outcome } = &finding {
+        count_unmapped(account, outcome, metrics);
+        outcome.class()
+    } else {
+        "inconclusive"
+    };
+    metrics.provider_call(&account.row.gateway, "complete", shown, started.elapsed());
+    tracing::info!(payment = %payment.id, call = %id, account = %account.row.name, shown, "completion");
     finding
 }
 

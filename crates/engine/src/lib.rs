@@ -36,6 +36,7 @@ mod network;
 mod relay;
 mod replay;
 mod resolver;
+mod returned;
 mod task;
 mod tokens;
 

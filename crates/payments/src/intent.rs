@@ -129,6 +129,9 @@ pub struct Intent {
     pub cancelled: Option<Cancelled>,
     /// Why it was given up, in the merchant's words.
     pub cancellation_reason: Option<String>,
+    /// What the payer's return from a challenge is known by.
+    #[serde(default)]
+    pub(crate) return_token: Option<String>,
     /// The clients' keys under which it was changed.
     #[serde(default)]
     pub(crate) keys: Keys,

@@ -7,6 +7,7 @@
 
 mod account;
 mod after;
+mod back;
 mod connector;
 mod customer;
 mod document;

@@ -12,6 +12,7 @@ use baton_vault::SealedKind;
 
 use serde_json::{Value, json};
 
+use crate::back;
 use crate::connector::ConnectorAccount;
 use crate::document::{Document, Stored, load, page};
 use crate::fault::Fault;
@@ -50,6 +51,8 @@ pub struct Merchant {
 pub struct Payments {
     engine: Engine,
     sandbox: bool,
+    /// Where payers reach this server, without a slash at the end.
+    pub(crate) public_url: Option<String>,
     /// CVCs of intents that are not confirmed yet: in this process only, never stored.
     waiting: Arc<Mutex<Waiting>>,
 }
@@ -58,7 +61,14 @@ impl Payments {
     /// The service on an engine. In sandbox mode every key that it makes is for test accounts.
     #[must_use]
     pub fn new(engine: Engine, sandbox: bool) -> Self {
-        Self { engine, sandbox, waiting: Arc::default() }
+        Self { engine, sandbox, public_url: None, waiting: Arc::default() }
+    }
+
+    /// The same, for a server that payers reach at this URL: they come back to it from a challenge.
+    #[must_use]
+    pub fn reached_at(self, public_url: Option<&str>) -> Self {
+        let public_url = public_url.map(|url| url.trim_end_matches('/').to_owned());
+        Self { public_url, ..self }
     }
 
     /// The engine.
@@ -178,6 +188,7 @@ impl Payments {
             mandate: None,
             cancelled: None,
             cancellation_reason: None,
+            return_token: None,
             keys: Keys::default(),
         };
         let owner = merchant.caller.merchant;
@@ -277,7 +288,8 @@ impl Payments {
             writes.extend(self.plan_saving(merchant, body, &card, mandate, payment).await?);
             saves.clone_from(&intent.body.saved_method);
         }
-        let purchase = self.purchase(&intent.body, paid_with(card)?, accounts, given.payer);
+        let back = self.way_back(merchant.caller.merchant, &mut intent.body);
+        let purchase = purchase(&intent.body, paid_with(card)?, accounts, given.payer, back);
         let written = intent.clone();
         let alongside = Box::new(move |_: &Payment, _: CallId| {
             let mut writes = writes.clone();
@@ -515,37 +527,51 @@ impl Payments {
         if names.is_empty() { Err(Fault::NoConnector) } else { Ok(names) }
     }
 
-    fn purchase(
-        &self,
-        intent: &Intent,
-        card: PaidWith,
-        accounts: Vec<String>,
-        payer: Option<Payer>,
-    ) -> Purchase {
-        let challenge = match (intent.authentication, &intent.return_url) {
-            (Authentication::ThreeDs, Some(url)) => Some(Challenge { return_url: url.clone() }),
-            (Authentication::ThreeDs, None) | (Authentication::NoThreeDs, _) => None,
+    /// Where a payer comes back to after a challenge, if one may be asked for.
+    fn way_back(&self, merchant: MerchantId, intent: &mut Intent) -> Option<Challenge> {
+        let shop = match (intent.authentication, &intent.return_url) {
+            (Authentication::ThreeDs, Some(url)) => url.clone(),
+            (Authentication::ThreeDs, None) | (Authentication::NoThreeDs, _) => return None,
         };
-        Purchase {
-            kind: match intent.capture {
-                CaptureMethod::Automatic => OrderKind::Charge(intent.money()),
-                CaptureMethod::Manual | CaptureMethod::ManualMultiple => {
-                    OrderKind::Authorize(intent.money())
-                }
-            },
-            card: Some(card),
-            provider_token: None,
-            accounts,
-            merchant_ref: Some(intent.id.clone()),
-            brought: Brought::default(),
-            description: intent.description.clone(),
-            payer,
-            digital: None,
-            // Whoever leaves a challenge and begins anew buys once: the first cannot be taken without them.
-            allow_duplicate: challenge.is_some(),
-            challenge,
-            doubt: DoubtMode::default(),
-        }
+        let return_url = match &self.public_url {
+            None => shop,
+            Some(public) => {
+                let token = self.new_secret("", 32);
+                let url = back::url(public, merchant, &intent.id, &token);
+                intent.return_token = Some(token);
+                url
+            }
+        };
+        Some(Challenge { return_url })
+    }
+}
+
+fn purchase(
+    intent: &Intent,
+    card: PaidWith,
+    accounts: Vec<String>,
+    payer: Option<Payer>,
+    challenge: Option<Challenge>,
+) -> Purchase {
+    Purchase {
+        kind: match intent.capture {
+            CaptureMethod::Automatic => OrderKind::Charge(intent.money()),
+            CaptureMethod::Manual | CaptureMethod::ManualMultiple => {
+                OrderKind::Authorize(intent.money())
+            }
+        },
+        card: Some(card),
+        provider_token: None,
+        accounts,
+        merchant_ref: Some(intent.id.clone()),
+        brought: Brought::default(),
+        description: intent.description.clone(),
+        payer,
+        digital: None,
+        // Whoever leaves a challenge and begins anew buys once: the first cannot be taken without them.
+        allow_duplicate: challenge.is_some(),
+        challenge,
+        doubt: DoubtMode::default(),
     }
 }
 

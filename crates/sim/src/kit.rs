@@ -5,10 +5,11 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use baton_connect::{
     Balance, Call, Connector, CredentialsCheck, Cx, Decoded, EncodeError, HttpCall, HttpReply,
-    Incoming, LookUp, Looked, Manifest, Operation, Question, Signed, WebhookError,
+    Incoming, LookUp, Looked, Manifest, Operation, Question, Returned, Signed, WebhookError,
 };
 use baton_store::{MemoryVault, OutboxRow};
 use baton_types::Timestamp;
+use baton_types::outcome::Finding;
 use baton_vault::{RootError, RootKey, Vault};
 use zeroize::Zeroizing;
 
@@ -113,6 +114,14 @@ impl Connector for Variant {
 
     fn webhook(&self, cx: &Cx, message: &Incoming<'_>) -> Result<Vec<Signed>, WebhookError> {
         self.inner.webhook(cx, message)
+    }
+
+    fn complete(&self, about: &LookUp, returned: &Returned, cx: &Cx) -> Option<HttpCall> {
+        self.inner.complete(about, returned, cx)
+    }
+
+    fn read_completion(&self, about: &LookUp, cx: &Cx, reply: &HttpReply) -> Finding {
+        self.inner.read_completion(about, cx, reply)
     }
 
     fn check_credentials(&self, cx: &Cx) -> Option<HttpCall> {

@@ -28,12 +28,14 @@ pub enum Who {
     Merchant,
     /// A merchant's key, or a publishable one with the secret of an intent.
     MerchantOrBrowser,
+    /// A payer's browser, which has no key: what the path holds is the proof.
+    Payer,
 }
 
 impl Who {
     fn scopes(self) -> &'static [Scope] {
         match self {
-            Self::Operator => &[],
+            Self::Operator | Self::Payer => &[],
             Self::OperatorOrMerchant | Self::Merchant => &[Scope::Payments],
             Self::MerchantOrBrowser => &[Scope::Payments, Scope::Publishable, Scope::Ephemeral],
         }
@@ -139,6 +141,24 @@ pub(crate) async fn require(
     let mut response = next.run(request).await;
     if let Some(left) = left {
         tell(&mut response, left);
+    }
+    response
+}
+
+/// For routes whose path is the proof: whoever guesses is slowed as one who guesses keys.
+pub(crate) async fn no_guessing(
+    State(app): State<Arc<App>>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let peer = peer(&request);
+    if let Some(many) = app.limiter.failed_too_often(peer) {
+        app.metrics.limited(Limited::Peer);
+        return Refusal::too_many(many.retry_after()).into();
+    }
+    let response = next.run(request).await;
+    if response.status() == http::StatusCode::NOT_FOUND {
+        app.limiter.failed(peer);
     }
     response
 }

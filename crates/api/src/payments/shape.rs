@@ -106,6 +106,25 @@ pub(crate) fn check_text(field: &str, text: &str) -> Result<(), Refusal> {
     Ok(())
 }
 
+/// Where a browser is sent: an absolute URL, and none that would run in the page that it comes from.
+pub(crate) fn check_url(field: &str, text: &str) -> Result<(), Refusal> {
+    check_text(field, text)?;
+    let wrong = || Refusal::value(field, "must be an absolute URL like https://shop.example/done");
+    let (scheme, rest) = text.split_once("://").ok_or_else(wrong)?;
+    let in_scheme = |byte: u8| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte);
+    let runs = ["javascript", "data", "vbscript", "file", "blob"];
+    let is_scheme = scheme.bytes().next().is_some_and(|byte| byte.is_ascii_alphabetic())
+        && scheme.bytes().all(in_scheme)
+        && !runs.contains(&scheme.to_ascii_lowercase().as_str());
+    let printable = rest.bytes().all(|byte| byte.is_ascii_graphic());
+    let host = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    if is_scheme && printable && !rest.is_empty() && !host.contains('@') {
+        Ok(())
+    } else {
+        Err(wrong())
+    }
+}
+
 /// An id that a client chooses: 1 to 64 letters, digits, dashes and underscores.
 pub(crate) fn check_id(field: &str, text: &str) -> Result<(), Refusal> {
     let fits = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '-' | '_');
@@ -334,9 +353,8 @@ impl PaymentsRequest {
             Some(card) => Some(card.read(now)?),
             None => None,
         };
-        for (name, text) in [("description", &self.description), ("return_url", &self.return_url)] {
-            text.as_deref().map_or(Ok(()), |text| check_text(name, text))?;
-        }
+        self.description.as_deref().map_or(Ok(()), |text| check_text("description", text))?;
+        self.return_url.as_deref().map_or(Ok(()), |url| check_url("return_url", url))?;
         let customer = self.customer_id.take().or_else(|| embedded_id(self.customer.as_ref()));
         if let Some(id) = &customer {
             check_id("customer_id", id)?;

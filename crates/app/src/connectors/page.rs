@@ -147,6 +147,10 @@ fn claims(manifest: &Manifest) -> Vec<(String, String)> {
         let what = format!("cancel by reference; {fences} a late payment out");
         rows.push((what, claim.citation.clone()));
     }
+    if let Some(claim) = &manifest.completion {
+        let what = "what a payer brings back from a challenge is passed on".to_owned();
+        rows.push((what, claim.citation.clone()));
+    }
     if let Some(claim) = &manifest.webhook {
         rows.push((
             format!("webhooks, signed with `{}`", claim.credential),

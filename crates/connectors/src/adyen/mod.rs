@@ -3,13 +3,13 @@
 //! When a payment is captured is said with each one; the account's defaults are never relied on. Captures,
 //! cancels and refunds are only `received` by the answer: their outcome comes by webhook. A payment cannot
 //! be looked up: what is in doubt waits for its AUTHORISATION webhook, or is cancelled by reference.
-//! `/payments/details` submits what a payer did and is no look-up.
+//! `/payments/details` submits what a payer brought back from a challenge and is no look-up.
 //!
-//! Left out: native 3-D Secure, the return from a redirect, partial authorization, and reversals.
+//! Left out: native 3-D Secure, partial authorization, and reversals.
 
 use baton_connect::{
     Call, Connector, CredentialsCheck, Cx, Decoded, EncodeError, HttpCall, HttpReply, Incoming,
-    LookUp, Looked, Manifest, ManifestError, Operation, Question, Signed, WebhookError,
+    LookUp, Looked, Manifest, ManifestError, Operation, Question, Returned, Signed, WebhookError,
 };
 
 use baton_types::outcome::Finding;
@@ -60,6 +60,14 @@ impl Connector for Adyen {
         _reply: &HttpReply,
     ) -> Looked {
         Finding::Inconclusive.into()
+    }
+
+    fn complete(&self, about: &LookUp, returned: &Returned, _cx: &Cx) -> Option<HttpCall> {
+        request::details(about, returned)
+    }
+
+    fn read_completion(&self, about: &LookUp, _cx: &Cx, reply: &HttpReply) -> Finding {
+        reply::completion(&self.manifest, about, reply)
     }
 
     fn webhook(&self, cx: &Cx, message: &Incoming<'_>) -> Result<Vec<Signed>, WebhookError> {

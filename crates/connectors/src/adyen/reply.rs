@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use baton_connect::{HttpReply, Manifest, Operation, Parent, Purchase, identifier, message};
-use baton_types::outcome::{Answer, Doubt, NextAction, Outcome, Refused};
+use baton_connect::{HttpReply, LookUp, Manifest, Operation, Parent, identifier, message};
+use baton_types::outcome::{Answer, Doubt, Finding, NextAction, Outcome, Refused};
 use baton_types::{DeclineCode, DeclinedBy, Money};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -67,7 +67,8 @@ struct ServiceError {
 pub(super) fn outcome(manifest: &Manifest, operation: &Operation, reply: &HttpReply) -> Outcome {
     let read = match (operation, reply.status) {
         (Operation::Authorize(bought) | Operation::Charge(bought), 200) => {
-            parse(&reply.body).and_then(|paid| payment(manifest, bought, &paid))
+            let (reference, amount) = (&bought.reference, bought.amount);
+            parse(&reply.body).and_then(|paid| payment(manifest, reference, amount, &paid))
         }
         (Operation::Capture { parent, amount, reference }, 201)
         | (Operation::Refund { parent, amount, reference }, 201) => {
@@ -87,10 +88,23 @@ pub(super) fn outcome(manifest: &Manifest, operation: &Operation, reply: &HttpRe
     read.unwrap_or(Outcome::Unknown { why: Doubt::Unreadable })
 }
 
-fn payment(manifest: &Manifest, bought: &Purchase, paid: &Payment) -> Option<Outcome> {
+/// What a payer's result made of an attempt. It has to name the attempt: the payer chose the result.
+pub(super) fn completion(manifest: &Manifest, about: &LookUp, reply: &HttpReply) -> Finding {
+    let read = || {
+        let paid: Payment = parse(&reply.body).filter(|_| reply.status == 200)?;
+        let ours = paid.merchant_reference.as_ref() == Some(&about.reference);
+        payment(manifest, &about.reference, about.amount?, &paid).filter(|_| ours)
+    };
+    match read() {
+        Some(outcome) => Finding::Found { outcome },
+        None => Finding::Inconclusive,
+    }
+}
+
+fn payment(manifest: &Manifest, reference: &str, asked: Money, paid: &Payment) -> Option<Outcome> {
     // A challenge may come without our reference; nothing else does.
     let ours = match &paid.merchant_reference {
-        Some(echo) => *echo == bought.reference,
+        Some(echo) => *echo == reference,
         None => paid.action.is_some(),
     };
     if !ours {
@@ -107,12 +121,13 @@ fn payment(manifest: &Manifest, bought: &Purchase, paid: &Payment) -> Option<Out
         ..Answer::default()
     };
     let has_id = answer.reference.is_some() && paid.merchant_reference.is_some();
-    let echoed = |asked| paid.amount.as_ref().is_none_or(|echo| is(manifest, echo, asked));
+    let echoed = paid.amount.as_ref().is_none_or(|echo| is(manifest, echo, asked));
     match paid.result_code.as_str() {
-        "Authorised" => (has_id && echoed(bought.amount))
-            .then_some(Outcome::Approved { amount: Some(bought.amount), answer }),
+        "Authorised" => {
+            (has_id && echoed).then_some(Outcome::Approved { amount: Some(asked), answer })
+        }
         "PartiallyAuthorised" => {
-            let amount = partial(manifest, bought, paid)?;
+            let amount = partial(manifest, asked, paid)?;
             has_id.then_some(Outcome::Approved { amount: Some(amount), answer })
         }
         "Refused" | "Error" | "Cancelled" => {
@@ -132,14 +147,13 @@ fn payment(manifest: &Manifest, bought: &Purchase, paid: &Payment) -> Option<Out
 }
 
 /// Less than was asked for, and more than nothing.
-fn partial(manifest: &Manifest, bought: &Purchase, paid: &Payment) -> Option<Money> {
+fn partial(manifest: &Manifest, asked: Money, paid: &Payment) -> Option<Money> {
     let text = |name: &str| paid.additional_data.get(name).and_then(serde_json::Value::as_str);
     let (value, currency) = match (text("authorisedAmountValue"), text("authorisedAmountCurrency"))
     {
         (Some(value), Some(currency)) => (value.parse().ok()?, currency),
         _ => paid.amount.as_ref().map(|amount| (amount.value, amount.currency.as_str()))?,
     };
-    let asked = bought.amount;
     let amount = manifest.from_provider_units(value, asked.currency())?;
     let less = currency == asked.currency().code() && (1..asked.minor()).contains(&amount.minor());
     less.then_some(amount)

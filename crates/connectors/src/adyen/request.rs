@@ -1,7 +1,8 @@
 //! What is sent to Adyen but purchases: JSON, with holes for the key, the card number and the CVV.
 
 use baton_connect::{
-    Body, CardFacts, Cx, EncodeError, Hole, HttpCall, Json, Manifest, Method, Operation, Parent,
+    Body, CardFacts, Cx, EncodeError, Hole, HttpCall, Json, LookUp, Manifest, Method, Operation,
+    Parent, Returned,
 };
 use baton_types::Money;
 
@@ -77,6 +78,26 @@ pub(super) fn card_fields(kind: &'static str, card: &CardFacts) -> Vec<(&'static
         ("cvc", if card.has_cvv { Json::Hole(Hole::Cvv) } else { Json::Null }),
         ("holderName", card.holder.clone().into()),
     ]
+}
+
+/// Longest `redirectResult`, in characters.
+const RESULT_MAX: usize = 10_000;
+
+/// What a payer brought back, which Adyen asks for before it goes on with the payment. The key is made of what
+/// is sent: a payer who comes twice is answered twice with what became of it.
+pub(super) fn details(about: &LookUp, returned: &Returned) -> Option<HttpCall> {
+    let result = returned.0.get("redirectResult")?;
+    let printable = result.bytes().all(|byte| byte.is_ascii_graphic());
+    if result.is_empty() || result.len() > RESULT_MAX || !printable {
+        return None;
+    }
+    let mut end: Vec<char> =
+        result.chars().rev().filter(char::is_ascii_alphanumeric).take(24).collect();
+    end.reverse();
+    let key = format!("{}-{}", about.reference, end.into_iter().collect::<String>());
+    let body = Json::obj([("details", Json::obj([("redirectResult", result.as_str().into())]))]);
+    let call = post("/payments/details", &body).header("idempotency-key", vec![key.into()]);
+    Some(call.moves_money())
 }
 
 fn body(cx: &Cx, reference: &str, amount: Json) -> Result<Json, EncodeError> {

@@ -1,0 +1,44 @@
+//! A payer who comes back from a challenge, by a link that only this payment's challenge has shown.
+
+use aws_lc_rs::constant_time::verify_slices_are_equal;
+use baton_connect::Returned;
+use baton_engine::Caller;
+use baton_types::MerchantId;
+
+use crate::account::MerchantAccount;
+use crate::document::Stored;
+use crate::fault::Fault;
+use crate::intent::Seen;
+use crate::service::{Merchant, Payments};
+
+/// The link, as `GET` and `POST /payments/return/{merchant}/{payment_id}/{token}` read it.
+pub(crate) fn url(public: &str, merchant: MerchantId, intent: &str, token: &str) -> String {
+    format!("{public}/payments/return/{merchant}/{intent}/{token}")
+}
+
+impl Payments {
+    /// Takes what a payer's browser brought back, and says how the payment stands and whose it is. Late and
+    /// repeated returns find what is there.
+    ///
+    /// # Errors
+    /// `NotFound` for a link that was never made; or what was learned could not be recorded.
+    pub async fn come_back(
+        &self,
+        merchant: &str,
+        intent: &str,
+        token: &str,
+        returned: Returned,
+    ) -> Result<(Seen, Stored<MerchantAccount>), Fault> {
+        let missing = || Fault::NotFound("payment");
+        let merchant = MerchantId::parse(merchant).map_err(|_| missing())?;
+        let caller = Caller { merchant, sandbox: self.is_sandbox(), key: None };
+        let merchant = Merchant { caller };
+        let seen = self.see(&merchant, intent).await?;
+        let known = seen.intent.body.return_token.as_deref().ok_or_else(missing)?;
+        verify_slices_are_equal(known.as_bytes(), token.as_bytes()).map_err(|_| missing())?;
+        let account = self.account_of(&merchant).await?;
+        let payment = seen.payment.as_ref().ok_or_else(missing)?.id;
+        let payment = self.engine().returned(caller, payment, returned).await?;
+        Ok((Seen { payment: Some(payment), ..seen }, account))
+    }
+}
