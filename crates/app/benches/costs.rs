@@ -50,7 +50,7 @@ fn connectors(criterion: &mut Criterion) {
                         Call::Immediate(_) => None,
                     }
                 }
-                Ask::Operation(_) | Ask::LookUp(_) => None,
+                Ask::Operation(_) | Ask::LookUp(_) | Ask::Complete { .. } => None,
             })
             .unwrap();
         let reply = case.replies.first().unwrap();

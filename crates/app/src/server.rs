@@ -185,9 +185,7 @@ pub(crate) async fn start(mut config: Config, dev: Option<Dev>) -> Result<Runnin
         }
     }
 
-    let scheme = if tls.is_some() { "https" } else { "http" };
-    let of_dev = is_dev.then(|| format!("{scheme}://{addr}"));
-    let public_url = config.public_url.clone().or(of_dev);
+    let public_url = public_url(&config, is_dev.then_some((addr, tls.is_some())));
     let store = node::open_store(&config, config.auto_migrate).await?;
     let (vault, made_root_key) = node::open_vault(&config, config.auto_migrate).await?;
     if made_root_key && !is_dev {
@@ -236,6 +234,22 @@ pub(crate) async fn start(mut config: Config, dev: Option<Dev>) -> Result<Runnin
         shutdown_timeout: Duration::from_millis(config.shutdown_timeout_ms),
         _lock: lock,
     })
+}
+
+/// Where payers reach the server: as configured, or where it listens in development.
+fn public_url(config: &Config, dev: Option<(SocketAddr, bool)>) -> Option<String> {
+    let listening = dev.map(|(addr, secure)| {
+        let scheme = if secure { "https" } else { "http" };
+        format!("{scheme}://{addr}")
+    });
+    let url = config.public_url.clone().or(listening);
+    if url.is_none() {
+        tracing::info!(
+            "public_url is not set: payers come back from a challenge to the shop itself, and what they \
+             bring is passed on to nobody"
+        );
+    }
+    url
 }
 
 /// Serves in a task of its own, which ends some time after `stop`.

@@ -59,6 +59,7 @@ mod tests {
             ("Stripe", include_str!("stripe/cases/look_up.json")),
             ("Adyen", include_str!("adyen/cases/purchase.json")),
             ("Adyen", include_str!("adyen/cases/modify.json")),
+            ("Adyen", include_str!("adyen/cases/complete.json")),
         ];
         for (name, file) in cases {
             let connector = all.iter().find(|c| c.manifest().gateway_name == name).unwrap();

@@ -1,6 +1,6 @@
 //! A payer who comes back from a challenge.
 //!
-//! Most providers know what the payer did and are looked up. One that does not is given what the browser brought;
+//! Most providers know what the payer did and are looked up at once, whatever the schedule. One that does not is given what the browser brought;
 //! its answer is evidence about the open attempt, as a look-up's or a webhook's is. The attempt's plan is
 //! long durable, and nothing but that attempt can come of it: a payer who comes twice changes nothing, and one whose
 //! answer is lost leaves the attempt as open as it was. Left out: where the payer is sent then (`baton-api`).
@@ -12,9 +12,8 @@ use baton_flow::{CallId, CallState, Input, Payment};
 use baton_types::PaymentId;
 use baton_types::outcome::{Finding, Outcome};
 
-use crate::brought::Brought;
 use crate::calls;
-use crate::engine::{Caller, Engine, Target};
+use crate::engine::{Caller, Engine};
 use crate::error::EngineError;
 use crate::task::{Stopped, Task};
 
@@ -30,22 +29,13 @@ impl Engine {
         returned: Returned,
     ) -> Result<Arc<Payment>, EngineError> {
         let payment = self.payment(caller, id).await?;
-        if let Some(call) = challenged(&payment) {
-            let engine = self.clone();
-            let asked = Arc::clone(&payment);
-            // A payer who leaves breaks nothing off.
-            let work = async move { engine.complete(&asked, call, &returned).await };
-            let done = self.inner.tracker.spawn(work).await;
-            done.map_err(|_| EngineError::Internal)??;
-        }
-        let target = Target {
-            account: None,
-            reference: Some(id.to_string()),
-            merchant_ref: None,
-            card: None,
-            brought: Brought::default(),
-        };
-        Ok(self.status(caller, &target).await?.payment)
+        let Some(call) = challenged(&payment) else { return Ok(payment) };
+        let engine = self.clone();
+        // A payer who leaves breaks nothing off.
+        let work = async move { engine.complete(&payment, call, &returned).await };
+        let done = self.inner.tracker.spawn(work).await;
+        done.map_err(|_| EngineError::Internal)??;
+        self.payment(caller, id).await
     }
 
     async fn complete(
@@ -59,10 +49,16 @@ impl Engine {
         let wire = self.inner.wire.as_ref();
         let finding =
             calls::complete(payment, call, returned, &account, wire, &self.inner.metrics).await;
-        if finding == Finding::Inconclusive {
-            return Ok(());
-        }
-        match task.begin(Input::Finding { call, finding }).await {
+        let input = match finding {
+            Finding::Inconclusive => match task.look_up(call).await {
+                Some(input) => input,
+                None => return Ok(()),
+            },
+            finding @ (Finding::Found { .. } | Finding::Voided | Finding::NotFound) => {
+                Input::Finding { call, finding }
+            }
+        };
+        match task.begin(input).await {
             Ok(effects) => task.run(effects).await,
             // A webhook, a look-up or the same payer was first.
             Err(Stopped::Refused(_)) => {}

@@ -289,7 +289,7 @@ impl Task {
         self.look_up(id).await
     }
 
-    async fn look_up(&mut self, id: CallId) -> Option<Input> {
+    pub(crate) async fn look_up(&mut self, id: CallId) -> Option<Input> {
         let open = |call: &baton_flow::Call| matches!(call.state, CallState::Open { .. });
         if !self.payment.call(id).is_some_and(open) {
             return None;

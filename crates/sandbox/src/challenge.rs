@@ -3,7 +3,8 @@
 //! `GET` shows it, `POST` with `outcome=approve|fail|abandon` presses a button. Approving authorises (and
 //! captures a sale), failing declines with `authentication_failed`, abandoning changes nothing and makes
 //! the challenge impossible to complete. A completed challenge sends the shopper to the payment's return
-//! URL, if it has one.
+//! URL, if it has one; in Adyen's dialect nothing else comes of it until the result is brought to
+//! `/payments/details`.
 
 use std::sync::Arc;
 
@@ -47,8 +48,8 @@ fn open(books: &Books, id: Id) -> Result<Arc<Payment>, Reply> {
     let Some(payment) = books.payment(id) else {
         return Err(page(404, "<p>No such payment.</p>"));
     };
-    let abandoned = payment.attempt().is_some_and(|attempt| attempt.abandoned);
-    if payment.status != Status::ActionRequired || payment.voided || abandoned {
+    let over = payment.attempt().is_some_and(|attempt| attempt.abandoned || attempt.answered);
+    if payment.status != Status::ActionRequired || payment.voided || over {
         return Err(page(410, "<p>This challenge is over.</p>"));
     }
     Ok(payment.clone())
@@ -75,7 +76,19 @@ fn complete(books: &mut Books, id: Id, decline: Option<DeclineCode>) -> Reply {
         Ok(payment) => payment,
         Err(reply) => return reply,
     };
-    books.conclude(id, decline);
+    if payment.dialect == Dialect::Adyen {
+        // Nothing comes of it before the merchant has brought the result.
+        let kept = books.update(id, |payment| {
+            if let Some(attempt) = payment.attempts.last_mut() {
+                (attempt.answered, attempt.settles_with) = (true, decline);
+            }
+        });
+        if kept.is_err() {
+            return page(404, "<p>No such payment.</p>");
+        }
+    } else {
+        books.conclude(id, decline);
+    }
     let done = page(200, "<p>Done. You may close this page.</p>");
     match &payment.settings.return_url {
         Some(url) => {

@@ -27,6 +27,8 @@ pub(crate) enum OperationKind {
     Refund,
     Tokenize,
     Lookup,
+    /// Adyen's dialect: the result of a challenge is brought.
+    Complete,
     /// Cancel by merchant reference.
     Cancel,
 }

@@ -99,4 +99,4 @@ async function proxy(file, upstream) {
     return `http://127.0.0.1:${port}`;
 }
 
-module.exports = { ROOT, PROGRAM, ask, cleanups, freePort, proxy, serve, start, stopAll, write };
+module.exports = { OPERATOR, ROOT, PROGRAM, ask, cleanups, freePort, proxy, serve, start, stopAll, write };

@@ -120,12 +120,14 @@ impl Server {
             sink: Arc::new(LogSink),
             audit,
         });
+        let listener = TcpListener::bind(listen).await.unwrap();
+        let own_url = format!("http://{}/", listener.local_addr().unwrap());
         let app = App::new(
-            baton_payments::Payments::new(engine.clone(), true),
+            baton_payments::Payments::new(engine.clone(), true).reached_at(Some(&own_url)),
             Some(Secret::new(OPERATOR.to_owned())),
             limits,
         );
-        let addr = serve(Arc::clone(&app)).await;
+        let addr = serve(listener, Arc::clone(&app)).await;
         let key = String::new();
         let mut server = Self { addr, engine, store, app, merchant, key, vault, sandbox };
         server.key = server.make_key(&[Scope::Gateway], true, None).await;
@@ -268,8 +270,7 @@ pub(crate) fn operation_route(operation: &str) -> (&'static str, String) {
 }
 
 #[allow(clippy::disallowed_methods, reason = "the server lives as long as its test")]
-async fn serve(app: Arc<App>) -> SocketAddr {
-    let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+async fn serve(listener: TcpListener, app: Arc<App>) -> SocketAddr {
     let addr = listener.local_addr().unwrap();
     let routes = baton_api::router(app).into_make_service_with_connect_info::<SocketAddr>();
     tokio::spawn(async move { axum::serve(listener, routes).await });

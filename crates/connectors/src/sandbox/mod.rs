@@ -23,6 +23,7 @@ impl Sandbox {
             Source::Card(card) => (card_json(card), Json::Null),
             Source::ProviderToken(token) => (Json::Null, token.as_str().into()),
         };
+        let back = purchase.challenge.as_ref().map(|challenge| challenge.return_url.as_str());
         let body = Json::obj([
             ("reference", purchase.reference.as_str().into()),
             ("amount", self.amount(purchase.amount)?),
@@ -32,6 +33,7 @@ impl Sandbox {
             ("description", purchase.description.clone().into()),
             ("payer", purchase.payer.as_ref().map_or(Json::Null, payer_json)),
             ("digital", purchase.digital.map_or(Json::Null, Json::from)),
+            ("return_url", back.map_or(Json::Null, Json::from)),
             ("metadata", Json::obj([("payment", purchase.payment.as_str().into())])),
         ]);
         Ok(post("/payments", &body).moves_money())

@@ -103,6 +103,20 @@ impl Provider {
 
     pub(crate) async fn ask(self, method: &str, path: &str, body: Option<Value>) -> Value {
         let body = body.map_or(String::new(), |body| body.to_string());
+        let (head, body) = self.send(method, path, &body).await;
+        assert!(head.starts_with("HTTP/1.1 2"), "{path}: {head} {body}");
+        serde_json::from_str(&body).unwrap_or(Value::Null)
+    }
+
+    /// Sends a form of the provider's page; where the browser is sent then.
+    pub(crate) async fn form(self, path: &str, body: &str) -> String {
+        let (head, _) = self.send("POST", path, body).await;
+        let fields = head.lines().filter_map(|line| line.split_once(": "));
+        let mut location = fields.filter(|(name, _)| name.eq_ignore_ascii_case("location"));
+        location.next().map(|(_, value)| value.to_owned()).unwrap_or_else(|| panic!("{head}"))
+    }
+
+    async fn send(self, method: &str, path: &str, body: &str) -> (String, String) {
         let request = format!(
             "{method} {path} HTTP/1.1\r\nhost: sandbox.test\r\nconnection: close\r\n\
              authorization: Bearer t\r\ncontent-length: {}\r\n\r\n{body}",
@@ -113,7 +127,6 @@ impl Provider {
         let mut answer = String::new();
         stream.read_to_string(&mut answer).await.unwrap();
         let (head, body) = answer.split_once("\r\n\r\n").unwrap();
-        assert!(head.starts_with("HTTP/1.1 2"), "{path}: {answer}");
-        serde_json::from_str(body).unwrap_or(Value::Null)
+        (head.to_owned(), body.to_owned())
     }
 }

@@ -3,7 +3,7 @@
 //! The provider honours no idempotency keys here: what is sent twice is executed twice, and shows.
 
 use baton_connect::{
-    Challenge, Cx, Freshness, HttpReply, Incoming, LookUp, Looked, Question, Subject,
+    Challenge, Cx, Freshness, HttpReply, Incoming, LookUp, Looked, Question, Returned, Subject,
 };
 use baton_engine::Heard;
 use baton_flow::{OrderKind, Payment};
@@ -345,6 +345,64 @@ async fn a_payer_who_is_there_gets_the_challenge() {
     }
     let [stripe, adyen] = &world.provider.books().await[..] else { panic!("two") };
     assert_eq!((stripe.voided, adyen.voided), (false, false));
+}
+
+/// Presses a button on the provider's page; what the browser brings back then.
+async fn press(world: &World, payment: &Payment, button: &str) -> Returned {
+    let Some(NextAction::Redirect { url, .. }) = next_action(payment) else {
+        panic!("{payment:?}")
+    };
+    let (_, path) = url.strip_prefix("http://").unwrap().split_once('/').unwrap();
+    let pressed = world.provider.form(&format!("/{path}"), &format!("outcome={button}")).await;
+    let location = pressed.strip_prefix("https://shop.test/back?").unwrap().to_owned();
+    let pairs = location.split('&').filter_map(|pair| pair.split_once('='));
+    Returned(pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).collect())
+}
+
+#[tokio::test]
+async fn a_payer_who_comes_back_completes_the_payment_once() {
+    let mut setup = Setup::default();
+    setup.engine.caller_wait_ms = 1_500;
+    let world = World::with(setup).await;
+    let challenge = json!({"verdict": {"challenge": {"abandoned": false}}});
+    world.provider.rule(json!({}), challenge, None).await;
+    let open = async |account: &str, minor: i64| {
+        let mut bought = purchase(OrderKind::Charge(usd(minor)), &[account]);
+        bought.challenge = Some(Challenge { return_url: "https://shop.test/back".to_owned() });
+        bought.allow_duplicate = true;
+        world.engine.purchase(world.caller, bought, None).await.unwrap().payment
+    };
+    let back = async |payment: &Payment, returned: &Returned| {
+        let returned = returned.clone();
+        let seen = world.engine.returned(world.caller, payment.id, returned).await.unwrap();
+        verdict(&seen)
+    };
+    let rows = [
+        ("stripe", "approve", "approved at 1"),
+        ("stripe", "fail", "declined at 1"),
+        ("adyen", "approve", "approved at 1"),
+        ("adyen", "fail", "declined at 1"),
+    ];
+    for (account, button, want) in rows {
+        let payment = open(account, 1_000).await;
+        // Back without having done anything: as open as before.
+        let nothing = Returned::default();
+        let still = "in doubt at 1: action_required";
+        assert_eq!(back(&payment, &nothing).await, still, "{account} {button}");
+        let returned = press(&world, &payment, button).await;
+        if account == "adyen" {
+            // Somebody else's result, and none at all.
+            let other = open(account, 2_000).await;
+            let theirs = press(&world, &other, "approve").await;
+            let made_up = Returned([("redirectResult".to_owned(), "x".to_owned())].into());
+            for wrong in [theirs, made_up] {
+                assert_eq!(back(&payment, &wrong).await, still, "{account} {button}");
+            }
+        }
+        for _ in 0..3 {
+            assert_eq!(back(&payment, &returned).await, want, "{account} {button}");
+        }
+    }
 }
 
 /// What the provider sends to an endpoint, as it arrives there.

@@ -56,6 +56,9 @@ pub(crate) struct Attempt {
     /// What a pending attempt concludes with; `None` is approval.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) settles_with: Option<DeclineCode>,
+    /// The shopper has done with the challenge, and the merchant has not brought the result yet.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub(crate) answered: bool,
     /// The shopper has left the challenge.
     #[serde(default, skip_serializing_if = "is_false")]
     pub(crate) abandoned: bool,
@@ -297,6 +300,7 @@ impl Payment {
             decline: None,
             settles_ms: None,
             settles_with: None,
+            answered: false,
             abandoned: false,
         });
         match verdict {

@@ -37,7 +37,11 @@ async fn no_route_opens_without_a_key_nor_with_anothers() {
         connector: shop.connector,
     };
     let mut swept = 0;
-    for route in baton_api::payments_routes() {
+    let (of_payers, with_keys): (Vec<_>, Vec<_>) = baton_api::payments_routes()
+        .into_iter()
+        .partition(|route| route.path.starts_with("/payments/return/"));
+    assert_eq!(of_payers.len(), 2, "whoever adds a route without a key says here what opens it");
+    for route in with_keys {
         let path = path(&shop, route.path, &id, &refund);
         for key in [None, Some("nonsense"), Some(shop.server.key.as_str())] {
             let headers: Vec<_> = key.iter().map(|key| ("api-key", *key)).collect();

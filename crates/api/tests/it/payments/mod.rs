@@ -1,6 +1,7 @@
 //! The Payments API over HTTP, with the sandbox behind its connector.
 
 mod access;
+mod back;
 mod faults;
 mod life;
 mod once;
@@ -80,6 +81,16 @@ impl Shop {
         let body = if body.is_null() { String::new() } else { body.to_string() };
         let headers = [("api-key", key), ("content-type", "application/json")];
         client::send(self.server.addr, method, path, &headers, body.as_bytes()).await
+    }
+
+    /// The path of the link that the payer of a challenged payment comes back by.
+    pub(crate) async fn link_of(&self, payment: &str) -> String {
+        let store: &dyn baton_store::Store = self.server.store.as_ref();
+        let merchant = store.merchant_by_name(&self.merchant).await.unwrap().unwrap().id;
+        let row = store.document(merchant, "intent", payment).await.unwrap().unwrap();
+        let intent: Value = serde_json::from_str(&row.body).unwrap();
+        let token = intent["return_token"].as_str().unwrap();
+        format!("/payments/return/{merchant}/{payment}/{token}")
     }
 
     #[track_caller]

@@ -63,6 +63,18 @@ impl World {
         self.client.send(method, &format!("/PaymentGateway/{operation}"), &body).await
     }
 
+    /// Sends a connector's call through prism.
+    async fn send(&self, sent: &baton_connect::HttpCall) -> baton_connect::HttpReply {
+        let key = baton_types::Secret::new("key".to_owned());
+        let filled = sent.fill(&std::collections::HashMap::from([("ApiKey".to_owned(), key)]));
+        let filled = filled.ok().unwrap();
+        let body = String::from_utf8(filled.body.to_vec()).unwrap();
+        let headers = [("x-api-key", "key")];
+        let reply = call(&self.prism, "POST", &filled.path, &headers, &body).await.unwrap();
+        let headers = Vec::new();
+        baton_connect::HttpReply { status: reply.status, headers, body: reply.text.into_bytes() }
+    }
+
     async fn book(&self, amount: i64) -> Value {
         let all = books(&self.sandbox.url).await;
         let found: Vec<&Value> = all
@@ -134,23 +146,51 @@ async fn a_payment_whose_answer_was_lost_is_cancelled_by_reference_in_the_docume
     let mut cx = baton_connect::Cx::default();
     cx.settings.insert("MerchantAccount".to_owned(), "ShopEU".to_owned());
     let baton_connect::Call::Http(sent) = adyen.encode(&void, &cx).unwrap() else { panic!() };
-    let filled = sent.fill(&std::collections::HashMap::from([(
-        "ApiKey".to_owned(),
-        baton_types::Secret::new("key".to_owned()),
-    )]));
-    let filled = filled.ok().unwrap();
-    let body = String::from_utf8(filled.body.to_vec()).unwrap();
-    let reply = call(&world.prism, "POST", &filled.path, &[("x-api-key", "key")], &body).await;
-    let reply = reply.unwrap();
-    let heard = baton_connect::HttpReply {
-        status: reply.status,
-        headers: Vec::new(),
-        body: reply.text.clone().into_bytes(),
-    };
+    let heard = world.send(&sent).await;
     let baton_connect::Decoded::Outcome(outcome) = adyen.decode(&void, &cx, &sent, &heard) else {
         panic!("one call")
     };
-    assert_eq!(outcome.class(), "pending", "{}", reply.text);
+    assert_eq!(outcome.class(), "pending", "{}", String::from_utf8_lossy(&heard.body));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_payer_brings_back_is_passed_on_in_the_documented_form() {
+    let Some(world) = world() else { return };
+    let connectors = baton_connectors::all().unwrap();
+    let adyen = connectors.iter().find(|c| c.manifest().id == "adyen").unwrap();
+    let body = json!({
+        "merchantAccount": "ShopEU", "reference": "order-1-a1", "returnUrl": "https://shop.test/back",
+        "amount": {"value": 1_000, "currency": "EUR"},
+        "paymentMethod": {"type": "scheme", "number": "4000002500003155", "expiryMonth": "12",
+            "expiryYear": "2090", "cvc": "123", "holderName": "Ada Lovelace"},
+    });
+    let key = [("x-api-key", "key")];
+    let made = call(&world.prism, "POST", "/payments", &key, &body.to_string()).await.unwrap();
+    let made: Value = serde_json::from_str(&made.text).unwrap();
+    let url = made["action"]["url"].as_str().unwrap_or_else(|| panic!("{made}"));
+    let (host, path) = url.split_at(url.find("/challenge").unwrap());
+    let form = [("content-type", "application/x-www-form-urlencoded")];
+    let pressed = call(host, "POST", path, &form, "outcome=approve").await.unwrap();
+    assert_eq!(pressed.status, 303, "{}", pressed.text);
+    let id = made["pspReference"].as_str().unwrap();
+    let returned = baton_connect::Returned([("redirectResult".to_owned(), id.to_owned())].into());
+    let about = baton_connect::LookUp {
+        subject: baton_connect::Subject::Charge,
+        reference: "order-1-a1".to_owned(),
+        provider_reference: Some(id.to_owned()),
+        amount: baton_types::Currency::parse("EUR")
+            .ok()
+            .map(|currency| baton_types::Money::new(1_000, currency)),
+        planned_at: None,
+    };
+    let cx = baton_connect::Cx::default();
+    let heard = world.send(&adyen.complete(&about, &returned, &cx).unwrap()).await;
+    let baton_types::outcome::Finding::Found { outcome } =
+        adyen.read_completion(&about, &cx, &heard)
+    else {
+        panic!("{} {}", heard.status, String::from_utf8_lossy(&heard.body))
+    };
+    assert_eq!(outcome.class(), "approved");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -166,6 +206,7 @@ async fn what_breaks_the_specification_is_refused_for_every_operation() {
         ("/cancels", json!({"merchantAccount": account})),
         ("/storedPaymentMethods", json!({"merchantAccount": account, "shopperReference": "s"})),
         ("/paymentMethods", json!({"channel": "Web"})),
+        ("/payments/details", json!({"authenticationData": {}})),
     ];
     for (path, body) in rows {
         let headers = [("x-api-key", "key")];

@@ -268,18 +268,26 @@ impl Request<'_> {
         self.job(traits, Box::new(move |_, _| Reply::json(200, &answer)))
     }
 
-    /// The shopper is back; the challenge itself was passed or failed on its page.
+    /// The shopper is back with the result of its challenge: now the payment goes on.
     fn details(self) -> Result<Job, Reply> {
         let result = self.fields.need_text("details.redirectResult", 10_000).map_err(validation)?;
         let unknown = Invalid { field: "details.redirectResult", message: "is unknown" };
         let id = Id::parse(result).ok_or_else(|| validation(unknown.clone()))?;
-        let traits = traits_of_existing(self.account, OperationKind::Lookup, Some(id), None, None);
+        let traits =
+            traits_of_existing(self.account, OperationKind::Complete, Some(id), None, None);
         let urls = self.urls();
         self.job(
             traits,
-            Box::new(move |books, _| match books.payment(id) {
-                Some(payment) => Reply::json(200, &view::payment(payment, None, &urls)),
-                None => validation(unknown),
+            Box::new(move |books, _| {
+                let brought = books.payment(id).and_then(|payment| payment.attempt());
+                let ends = brought.filter(|attempt| attempt.answered).map(|a| a.settles_with);
+                if let Some(decline) = ends {
+                    books.conclude(id, decline);
+                }
+                match books.payment(id) {
+                    Some(payment) => Reply::json(200, &view::payment(payment, None, &urls)),
+                    None => validation(unknown),
+                }
             }),
         )
     }
