@@ -8,8 +8,9 @@
 use std::sync::Arc;
 
 use baton_connect::{EventSubject, WebhookEvent};
-use baton_flow::{CallId, CallState, Input, Payment, Refusal};
+use baton_flow::{CallId, CallState, Input, Payment, Refusal, Standing};
 use baton_store::ReferenceKind;
+use baton_types::outcome::{Answer, Finding, Outcome};
 
 use crate::accounts::Account;
 use crate::engine::Engine;
@@ -45,13 +46,14 @@ impl Engine {
             return Ok(Heard::Unknown);
         };
         let id = payment.id;
+        let (call, finding) =
+            of_void(&payment, call, event).unwrap_or((call, event.finding.clone()));
         let state = payment.call(call).map(|call| call.state.clone());
         let heard = match state {
             None => Heard::Unknown,
             // Its own task has the better evidence, in a moment.
             Some(CallState::Planned) => Heard::Early,
             Some(CallState::Open { .. }) => {
-                let finding = event.finding.clone();
                 let mut task = Task::resolving(Arc::clone(&self.inner), payment);
                 match task.begin(Input::Finding { call, finding }).await {
                     Ok(effects) => {
@@ -70,7 +72,7 @@ impl Engine {
                 }
             }
             Some(CallState::Final { .. } | CallState::Closed { .. }) => {
-                let told = Told { by: format!("webhook {}", event.name), finding: &event.finding };
+                let told = Told { by: format!("webhook {}", event.name), finding: &finding };
                 incidents::late(&self.inner, &payment, call, &told).await?;
                 Heard::Known
             }
@@ -104,6 +106,25 @@ impl Engine {
         }
         Ok(None)
     }
+}
+
+/// The void in doubt that is confirmed by the word that its attempt was voided, where that is approved: a
+/// provider may tell it of the payment alone.
+fn of_void(payment: &Payment, call: CallId, event: &WebhookEvent) -> Option<(CallId, Finding)> {
+    let CallId::Attempt(no) = call else { return None };
+    if event.finding != Finding::Voided
+        || !matches!(payment.standing(no), Some(Standing::Approved(_)))
+    {
+        return None;
+    }
+    let is_open = |state: &CallState| matches!(state, CallState::Open { .. });
+    let (void, _) = payment
+        .calls()
+        .filter(|(_, call)| is_open(&call.state))
+        .find(|(id, _)| matches!(id, CallId::Void(_)) && payment.attempt_of(*id) == Some(no))?;
+    let answer = Answer { code: Some(event.name.clone()), ..Answer::default() };
+    let outcome = Outcome::Approved { amount: None, answer };
+    Some((void, Finding::Found { outcome }))
 }
 
 fn is_about(subject: EventSubject, call: CallId) -> bool {

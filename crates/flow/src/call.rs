@@ -154,9 +154,10 @@ pub enum CallState {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Closure {
-    /// The provider confirmed the cancel, void or reversal.
+    /// The provider confirmed the cancel, void or reversal. Of a void in doubt: nothing is left for it to void.
     Voided,
-    /// The provider will provably refuse the request if it arrives late.
+    /// The provider confirmed a cancel by our reference that found nothing, and will provably refuse the request
+    /// if it arrives late.
     Fenced,
     /// Two look-ups found nothing, both after the request's last possible effect, and the provider had
     /// never said that it has the request. Weaker than the others.

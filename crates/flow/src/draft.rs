@@ -9,13 +9,9 @@ use crate::failover::{self, Next};
 use crate::hold::{HOLD_MS, Obligation};
 use crate::mutation::mutated;
 use crate::payment::{
-    Amounted, Candidate, OrderKind, Payment, Standing, Verdict, Void, VoidReason, was_approved,
+    Amounted, Candidate, OrderKind, Payment, Standing, Verdict, VoidReason, was_approved,
 };
 use crate::step::{Effect, Event, Facts, MODIFICATIONS_MAX, Refusal, Step, Timer};
-
-/// Most voids that are planned for one attempt before an operator has to look: with a day between them at
-/// last, longer than a hold lasts.
-const VOIDS_MAX: usize = 40;
 
 /// How long an owner has after `send_by` until its silence counts as its end, in milliseconds. Longer than
 /// the longest answer timeout: an owner that still waits for an answer is not gone.
@@ -33,6 +29,10 @@ impl<'a> Draft<'a> {
         next.updated_at = facts.now.max(payment.updated_at);
         let step = Step { next, events: Vec::new(), timers: Vec::new(), effects: Vec::new() };
         Self { step, facts }
+    }
+
+    pub(crate) fn now(&self) -> Timestamp {
+        self.facts.now
     }
 
     pub(crate) fn begin(&mut self) -> Result<(), Refusal> {
@@ -125,17 +125,6 @@ impl<'a> Draft<'a> {
         self.step.next.order.kind != OrderKind::Tokenize
     }
 
-    /// A confirmed void closes the attempt that it voids, if that was open.
-    fn close_voided(&mut self, id: CallId) {
-        let CallId::Void(_) = id else { return };
-        let Some(attempt) = self.step.next.attempt_of(id).map(CallId::Attempt) else {
-            return;
-        };
-        if self.step.next.call(attempt).is_some_and(|call| !call.is_concluded()) {
-            self.close(attempt, Closure::Voided);
-        }
-    }
-
     pub(crate) fn finding(&mut self, id: CallId, finding: Finding) -> Result<(), Refusal> {
         let now = self.facts.now;
         let moves_money = self.moves_money();
@@ -200,6 +189,7 @@ impl<'a> Draft<'a> {
 
     /// What a new state of affairs asks for by itself: a capture or voids that are owed, or the next attempt.
     fn follow_up(&mut self) {
+        self.close_idle_voids();
         self.watch_undecided();
         self.plan_owed_capture();
         let now = self.step.next.updated_at;
@@ -314,34 +304,6 @@ impl<'a> Draft<'a> {
         }
     }
 
-    /// Plans a void that is owed, unless one is on its way. After one that did not succeed the next waits
-    /// for its time: an open attempt's own timer comes back here, a concluded one's is set for it.
-    fn plan_owed_void(&mut self, attempt: u16, why: VoidReason) {
-        let payment = &self.step.next;
-        if payment.voids_of(attempt).count() >= VOIDS_MAX || mutated("forget_the_void") {
-            return;
-        }
-        let first = payment.voids_of(attempt).next();
-        let last = payment.voids_of(attempt).next_back();
-        let call = CallId::Attempt(attempt);
-        let has_timer = payment.call(call).is_some_and(|call| !call.is_concluded());
-        let may_have_timer = first.is_some() || payment.holds();
-        if let (Some(first), Some(last)) = (first, last) {
-            let Some(ended) = last.call.concluded_at() else { return };
-            let at = next_on_schedule(first.call.planned_at, ended);
-            if self.facts.now < at {
-                if !has_timer {
-                    self.step.timers.push(Timer::Set { call, at });
-                }
-                return;
-            }
-        }
-        if !has_timer && may_have_timer {
-            self.step.timers.push(Timer::Clear { call });
-        }
-        self.plan_void(attempt, why);
-    }
-
     pub(crate) fn capture(&mut self, amount: Money) -> Result<(), Refusal> {
         let payment = &self.step.next;
         let (attempt, _) = approved(payment)?;
@@ -408,17 +370,8 @@ impl<'a> Draft<'a> {
         Ok(())
     }
 
-    fn plan_void(&mut self, attempt: u16, why: VoidReason) {
-        let Ok(candidate) = candidate(&self.step.next, attempt) else {
-            return;
-        };
-        let id = CallId::Void(count(self.step.next.voids.len()));
-        let call = self.plan(id, &candidate, None);
-        self.step.next.voids.push(Void { attempt, why, call });
-    }
-
     /// Plans a call: it becomes durable with this step, and is sent after.
-    fn plan(&mut self, id: CallId, at: &Candidate, amount: Option<Money>) -> Call {
+    pub(crate) fn plan(&mut self, id: CallId, at: &Candidate, amount: Option<Money>) -> Call {
         let now = self.facts.now;
         let send_by = now.plus_millis(self.facts.send_window_ms);
         let reference = reference(&self.step.next, id);
@@ -528,7 +481,7 @@ fn was_approved_at(payment: &Payment, attempt: u16) -> bool {
     payment.call(CallId::Attempt(attempt)).is_some_and(was_approved)
 }
 
-fn candidate(payment: &Payment, attempt: u16) -> Result<Candidate, Refusal> {
+pub(crate) fn candidate(payment: &Payment, attempt: u16) -> Result<Candidate, Refusal> {
     payment.candidate(attempt).cloned().ok_or(Refusal::NothingApproved)
 }
 
@@ -556,6 +509,6 @@ fn within(amount: Money, available: Money) -> Result<(), Refusal> {
 }
 
 /// The number of the next item behind `len` others.
-fn count(len: usize) -> u16 {
+pub(crate) fn count(len: usize) -> u16 {
     u16::try_from(len.saturating_add(1)).unwrap_or(u16::MAX)
 }

@@ -19,6 +19,7 @@ mod settle;
 pub mod snapshot;
 mod step;
 mod truth;
+mod void;
 
 pub use amounts::Sums;
 pub use call::{Call, CallId, CallState, Check, Closure, Owner};

@@ -390,7 +390,7 @@ impl Payment {
         })
     }
 
-    /// Why an attempt must not keep its hold, whatever the time is.
+    /// Why an attempt must not keep its hold, whatever the time is, though the merchant did not ask for that.
     fn unwanted(&self, no: u16) -> Option<VoidReason> {
         match self.standing(no)? {
             Standing::Open(_) | Standing::Approved(_) if self.has_lost(no) => {
@@ -405,11 +405,15 @@ impl Payment {
             Standing::Open(Outcome::ActionRequired { .. }) if !self.order.payer_present => {
                 Some(VoidReason::ActionRequired)
             }
-            Standing::Running
-            | Standing::Open(_)
-            | Standing::Approved(_)
-            | Standing::Failed(_)
-            | Standing::Closed(_) => None,
+            // A void of ours is in doubt: it is approved or not, and must not stay between.
+            Standing::Approved(_) => {
+                let is_ours =
+                    |void: &&Void| void.why != VoidReason::Requested && !void.call.is_concluded();
+                self.voids_of(no).find(is_ours).map(|void| void.why)
+            }
+            Standing::Running | Standing::Open(_) | Standing::Failed(_) | Standing::Closed(_) => {
+                None
+            }
         }
     }
 
@@ -421,14 +425,6 @@ impl Payment {
     pub(crate) fn void_reason(&self, attempt: u16) -> Option<VoidReason> {
         let confirmed = self.voids_of(attempt).find(|void| was_approved(&void.call));
         confirmed.or(self.voids_of(attempt).last()).map(|void| void.why)
-    }
-
-    /// Whether an attempt is voided, or has to be, although the merchant did not ask for that.
-    fn is_unwanted(&self, attempt: u16) -> bool {
-        self.unwanted(attempt).is_some()
-            || self
-                .voids_of(attempt)
-                .any(|void| void.why != VoidReason::Requested && !void.call.is_concluded())
     }
 
     /// How the payment stands for whoever asked for it.
@@ -448,7 +444,9 @@ impl Payment {
             match self.standing(no) {
                 None | Some(Standing::Running) => return Verdict::Running,
                 Some(Standing::Open(_)) => return Verdict::InDoubt(no),
-                Some(Standing::Approved(_)) if self.is_unwanted(no) => return Verdict::InDoubt(no),
+                Some(Standing::Approved(_)) if self.unwanted(no).is_some() => {
+                    return Verdict::InDoubt(no);
+                }
                 Some(Standing::Approved(_)) => return Verdict::Approved(no),
                 Some(Standing::Failed(outcome)) => {
                     last = Verdict::Failed(Failure::Attempt(no, outcome));

@@ -9,7 +9,7 @@ use baton_types::outcome::{Finding, Outcome};
 use serde::{Deserialize, Serialize};
 
 use crate::call::{CallId, CallState};
-use crate::payment::Payment;
+use crate::payment::{Payment, Standing};
 
 /// How what a provider says contradicts what was concluded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -83,7 +83,10 @@ pub fn contradiction(payment: &Payment, id: CallId, finding: &Finding) -> Option
     };
     let other = |no: u16| id != CallId::Attempt(no);
     let another = payment.approved().is_some_and(|(no, _)| other(no));
+    // Of several voids of an attempt any may have been the one that did it.
+    let is_voided = |no: u16| matches!(payment.standing(no), Some(Standing::Closed(_)));
     match (was_done, is_done, id) {
+        (false, true, CallId::Void(_)) if payment.attempt_of(id).is_some_and(is_voided) => None,
         (true, true, _) | (false, false, _) => None,
         (false, true, CallId::Attempt(_)) if another => Some(Contradiction::TakenTwice),
         (false, true, CallId::Attempt(_)) => Some(Contradiction::Taken),

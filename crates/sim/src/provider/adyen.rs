@@ -89,6 +89,9 @@ fn cancel(books: &mut Books, at: &Context<'_>, body: &Value) -> Served {
             done = books.void(place, reference, at.now_ms).ok().or(done);
         }
     }
+    if let Some(made) = done.and_then(|made| books.changes.get_mut(made)) {
+        made.by_reference = true;
+    }
     let op = match done.and_then(|made| books.changes.get(made)) {
         Some(made) => made.id.clone(),
         None => {

@@ -97,6 +97,8 @@ pub(crate) struct Made {
     pub(crate) reference: String,
     pub(crate) amount: i64,
     pub(crate) shown_ms: i64,
+    /// A void that named the payment by our reference only.
+    pub(crate) by_reference: bool,
 }
 
 /// Why a change is not made.
@@ -368,6 +370,7 @@ impl Books {
             reference: reference.to_owned(),
             amount,
             shown_ms: now_ms,
+            by_reference: false,
         });
         self.changes_by_reference.entry(reference.to_owned()).or_default().push(place);
         self.events.push(Event::Change(place));

@@ -117,10 +117,11 @@ fn of_adyen(books: &Books, event: &Event) -> Option<Message> {
             Some(notification(&Item {
                 psp: &made.id,
                 original: &paid.id,
-                reference: &made.reference,
+                // That of a cancel by reference is the payment's.
+                reference: if made.by_reference { &paid.reference } else { &made.reference },
                 amount: made.amount,
                 currency: &paid.currency,
-                code: code(made.kind),
+                code: if made.by_reference { "TECHNICAL_CANCEL" } else { code(made.kind) },
                 success: true,
                 reason: "",
             }))

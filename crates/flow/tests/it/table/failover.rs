@@ -202,7 +202,7 @@ fn happened(payment: &Payment, word: &str, is_live: bool) -> Payment {
     let (input, now) = match word {
         "running" => return payment.clone(),
         "fenced" => {
-            // No call can be fenced yet; the rule knows it already.
+            // Only a hold beside another one comes to be fenced; the rule is the same for all.
             let mut fenced = happened(payment, "unknown", false);
             let state = CallState::Closed { how: Closure::Fenced, at: now };
             fenced.attempts.last_mut().unwrap().state = state;

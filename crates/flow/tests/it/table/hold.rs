@@ -5,7 +5,7 @@ use baton_flow::{
     CallId, CallState, Cancel, DoubtMode, Effect, Event, HOLD_MS, Input, OrderKind, Payment, Timer,
     Verdict, step,
 };
-use baton_types::outcome::{Finding, Outcome};
+use baton_types::outcome::{Answer, Finding, Outcome};
 use baton_types::{DeclinedBy, Timestamp};
 
 use crate::given::{
@@ -71,6 +71,31 @@ fn of_several_holds_one_is_kept_and_the_others_are_voided() {
         ("sale a1=? a1~ a1=ok a2=? +60",       "a1 ok, a2 ?, v1 planned: in doubt 1"),
         ("sale a1=? a1~ a1=ok a2=? +60 a2=ok", "a1 ok, a2 ok, c1 planned, v1 planned: running"),
         ("sale a1=? a1~ a1=ok a2=? +60 a2=no v1=ok", "a1 ok, a2 no, v1 ok: failed"),
+        // A void in doubt is repeated where its provider cannot be asked about it, and nowhere else.
+        ("sale a1=? a1~ a2=ok c1=ok v1=? +60", "a1 ?, a2 ok, c1 ok, v1 ?: approved 2"),
+        ("sale silent a1=? a1~ a2=ok c1=ok gone v1=? +2",  "a1 ?, a2 ok, c1 ok, v1 ?, v2 planned: approved 2"),
+        ("sale silent a1=? a1~ a2=ok c1=ok +106", "a1 ?, a2 ok, c1 ok, v1 ?: approved 2"),
+        ("sale silent a1=? a1~ a2=ok c1=ok +120", "a1 ?, a2 ok, c1 ok, v1 ?, v2 planned: approved 2"),
+        ("sale silent a1=? a1~ a1=ok a2=ok c1=ok gone v1=? +2", "a1 ok, a2 ok, c1 ok, v1 ?, v2 planned: approved 2"),
+        ("sale silent keys a1=? a1~ a2=ok c1=ok gone v1=? +2", "a1 ?, a2 ok, c1 ok, v1 ?: approved 2"),
+        // The provider has it, and is given more time to confirm it.
+        ("sale silent a1=? a1~ a2=ok c1=ok gone v1=pending +599", "a1 ?, a2 ok, c1 ok, v1 pending: approved 2"),
+        ("sale silent a1=? a1~ a2=ok c1=ok gone v1=pending +3600",
+            "a1 ?, a2 ok, c1 ok, v1 pending, v2 planned: approved 2"),
+        // Whichever is confirmed ends them all; so does whatever else ends the attempt.
+        ("sale silent a1=? a1~ a2=ok c1=ok gone v1=? +2 v2=ok", "a1 voided, a2 ok, c1 ok, v1 voided, v2 ok: approved 2"),
+        ("sale silent a1=? a1~ a2=ok c1=ok gone v1=? +2 v1=ok v2=?",
+            "a1 voided, a2 ok, c1 ok, v1 ok, v2 voided: approved 2"),
+        ("sale silent a1=? a1~ a2=ok c1=ok v1=? a1=no", "a1 no, a2 ok, c1 ok, v1 voided: approved 2"),
+        ("sale silent a1=? a1~ a2=no +60 gone v1=? +10 v2=no", "a1 ?, a2 no, v1 ?, v2 no: in doubt 1"),
+        // It never hits a winner: who has a void cannot win, and a capture's hold has none.
+        ("sale silent a1=? a1~ a2=no +60 gone v1=? +10 a1=ok", "a1 ok, a2 no, v1 ?, v2 planned: in doubt 1"),
+        ("sale silent a1=ok c1=no gone v1=? +2",    "a1 ok, c1 no, v1 ?, v2 planned: in doubt 1"),
+        // What keeps out a late arrival and voids nothing, fences.
+        ("sale fence a1=? a1~ a2=ok c1=ok v1=none", "a1 fenced, a2 ok, c1 ok, v1 none: approved 2"),
+        ("sale fence a1=? a1~ a2=ok c1=ok v1=ok", "a1 voided, a2 ok, c1 ok, v1 ok: approved 2"),
+        ("sale a1=? a1~ a2=ok c1=ok v1=none",  "a1 voided, a2 ok, c1 ok, v1 none: approved 2"),
+        ("sale fence a1=? a1~ a1=pending a2=ok c1=ok v1=none", "a1 voided, a2 ok, c1 ok, v1 none: approved 2"),
         // Approved in part is not approved.
         ("sale a1=? a1~ a2=part",              "a1 ?, a2 part, v1 planned: in doubt 1"),
         ("sale a1=? a1~ a2=part a1=ok",        "a1 ok, a2 part, c1 planned, v1 planned: running"),
@@ -162,6 +187,21 @@ impl Play {
             order.candidates.iter_mut().for_each(|candidate| candidate.cancel = None);
             assert_eq!(words.by_ref().count(), 2, "nothing is sent, so nothing happens");
         }
+        for candidate in &mut order.candidates {
+            if words.peek() == Some(&"fence") {
+                candidate.cancel = Some(Cancel::Fence);
+            }
+            if words.peek() == Some(&"silent") {
+                candidate.quiet_ms = None;
+            }
+        }
+        words.next_if(|word| ["fence", "silent"].contains(word));
+        if words.next_if_eq(&"keys").is_some() {
+            order
+                .candidates
+                .iter_mut()
+                .for_each(|candidate| candidate.replay_ms = Some(86_400_000));
+        }
         let is_late = words.next_if_eq(&"late").is_some();
         let mut play = Self {
             payment: new(order),
@@ -207,6 +247,8 @@ impl Play {
     fn outcome(&self, call: CallId, word: &str) -> Outcome {
         match word {
             "ok" => self.payment.amount_of(call).map_or_else(done, approved),
+            // A cancel that was confirmed and had nothing to cancel.
+            "none" => Outcome::Approved { amount: None, answer: Answer::default() },
             "part" => approved(usd(60)),
             "no" => declined(DeclinedBy::Issuer),
             "other" => declined(DeclinedBy::ProviderOther),
@@ -267,7 +309,11 @@ impl Play {
     }
 
     fn word_of(&self, id: CallId, outcome: &Outcome) -> &'static str {
-        let words = ["ok", "part", "no", "other", "refused", "unsent", "pending", "action", "?"];
+        if matches!(outcome, Outcome::Unknown { .. }) {
+            return "?";
+        }
+        let words =
+            ["ok", "none", "part", "no", "other", "refused", "unsent", "pending", "action", "?"];
         let is_it = |word: &&&str| self.outcome(id, word) == *outcome;
         // Of the reasons why nothing was sent any will do.
         words.iter().find(is_it).copied().unwrap_or("unsent")
