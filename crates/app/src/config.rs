@@ -21,6 +21,9 @@ const PREFIX: &str = "BATON_";
 /// Variables with the prefix that are no keys: one names the file, our own tests use the others.
 const NO_KEYS: [&str; 4] = ["config", "kills", "specs_dir", "test_postgres_url"];
 
+/// A node whose clock is further off needs repair, not a margin.
+const CLOCK_DIFFERENCE_MAX_MS: u32 = 60_000;
+
 /// The PIN of the root keys' token. Read as it is: as a value like others, 0815 would be the number 815.
 const PIN_VARIABLE: &str = "BATON_VAULT__PKCS11__PIN";
 const PIN_KEY: &str = "vault__pkcs11__pin";
@@ -86,6 +89,7 @@ pub(crate) struct Payments {
     pub(crate) send_window_ms: u32,
     pub(crate) idempotency_hours: u32,
     pub(crate) repeat_wait_ms: u64,
+    pub(crate) clock_difference_ms: u32,
     pub(crate) replay: bool,
 }
 
@@ -278,6 +282,7 @@ impl Default for Payments {
             send_window_ms: 5_000,
             idempotency_hours: 24,
             repeat_wait_ms: 10_000,
+            clock_difference_ms: 2_000,
             replay: true,
         }
     }
@@ -452,6 +457,11 @@ impl Config {
             }
         }
         self.server.check()?;
+        let ms = self.payments.clock_difference_ms;
+        if ms > CLOCK_DIFFERENCE_MAX_MS {
+            let most = CLOCK_DIFFERENCE_MAX_MS;
+            return Err(format!("payments.clock_difference_ms must be 0 to {most}, and is {ms}"));
+        }
         let Limits { requests_per_second, burst, failed_keys_per_minute } = self.limits;
         for (name, value, least) in [
             ("requests_per_second", requests_per_second, 0),
@@ -527,6 +537,7 @@ impl Config {
             send_window_ms: i64::from(self.payments.send_window_ms),
             idempotency_ms: i64::from(self.payments.idempotency_hours).saturating_mul(3_600_000),
             repeat_wait_ms: self.payments.repeat_wait_ms,
+            clock_difference_ms: i64::from(self.payments.clock_difference_ms),
             replay: self.payments.replay,
             publish_events: self.events.sink != Sink::Off,
         }

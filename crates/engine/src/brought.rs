@@ -128,18 +128,18 @@ impl Engine {
         caller: Caller,
         purchase: &Purchase,
     ) -> Result<Vec<Candidate>, EngineError> {
-        let replay = self.inner.config.replay;
+        let config = &self.inner.config;
         let mut candidates = Vec::with_capacity(purchase.accounts.len().saturating_add(1));
         if let Some(inline) = &purchase.brought.inline {
             let connector = self.inner.accounts.connector(&inline.gateway);
             let manifest = connector.map(|connector| connector.manifest());
             let place = (inline.id, LABEL, inline.gateway.as_str());
-            candidates.push(Candidate { inline: true, ..candidate(place, manifest, replay) });
+            candidates.push(Candidate { inline: true, ..candidate(place, manifest, config) });
         }
         for account in self.named(caller, &purchase.accounts).await? {
             let manifest = account.connector.as_ref().map(|connector| connector.manifest());
             let row = &account.row;
-            candidates.push(candidate((row.id, &row.name, &row.gateway), manifest, replay));
+            candidates.push(candidate((row.id, &row.name, &row.gateway), manifest, config));
         }
         if candidates.is_empty() {
             return Err(EngineError::UnknownAccount { index: 0 });

@@ -8,7 +8,7 @@ use baton_connect::{
     CardFacts, Challenge, Connector, Manifest, OperationKind, Payer, Source, ThreeDs, TokenScheme,
 };
 use baton_flow::{
-    CallId, Cancel, Candidate, DoubtMode, Input, Order, OrderKind, Payment, RetryDeclines,
+    CallId, Cancel, Candidate, DoubtMode, Input, Order, OrderKind, Payment, RetryDeclines, quiet_ms,
 };
 use baton_store::Store;
 use baton_types::{AccountId, ApiKeyId, Card, MaskedCard, MerchantId, Money, PaymentId, Secret};
@@ -48,6 +48,9 @@ pub struct EngineConfig {
     pub idempotency_ms: i64,
     /// How long a repeat waits for the first request to end.
     pub repeat_wait_ms: u64,
+    /// How far the clocks of two nodes, or of one node at two times, may differ. Beyond that a request that was
+    /// taken for absent may be executed after all.
+    pub clock_difference_ms: i64,
     /// Whether a call in doubt is sent again under its key, where the provider documents that it executes a
     /// key once.
     pub replay: bool,
@@ -64,6 +67,7 @@ impl Default for EngineConfig {
             send_window_ms: 5_000,
             idempotency_ms: 24 * 3_600_000,
             repeat_wait_ms: 10_000,
+            clock_difference_ms: 2_000,
             replay: true,
             publish_events: true,
         }
@@ -607,7 +611,7 @@ impl Engine {
 pub(crate) fn candidate(
     (account, label, gateway): (AccountId, &str, &str),
     manifest: Option<&Manifest>,
-    replay: bool,
+    config: &EngineConfig,
 ) -> Candidate {
     let look_up = manifest.and_then(|manifest| manifest.look_up.as_ref());
     let idempotency = manifest.and_then(|manifest| manifest.idempotency.as_ref());
@@ -616,11 +620,15 @@ pub(crate) fn candidate(
         label: label.to_owned(),
         gateway: gateway.to_owned(),
         quiet_ms: look_up.map(|claim| {
-            i64::from(claim.in_flight_bound_ms).saturating_add(i64::from(claim.index_lag_ms))
+            let [in_flight_ms, index_lag_ms] =
+                [claim.in_flight_bound_ms, claim.index_lag_ms].map(i64::from);
+            quiet_ms(in_flight_ms, index_lag_ms, config.clock_difference_ms)
         }),
         replay_ms: idempotency
-            .filter(|claim| claim.replay && replay)
-            .map(|claim| i64::from(claim.retention_hours).saturating_mul(3_600_000)),
+            .filter(|claim| claim.replay && config.replay)
+            .map(|claim| i64::from(claim.retention_hours).saturating_mul(3_600_000))
+            // Whoever sends it again may have a clock that is behind.
+            .map(|ms| ms.saturating_sub(config.clock_difference_ms)),
         inline: false,
         certificate: None,
         cancel: manifest.and_then(cancel),

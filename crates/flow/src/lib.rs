@@ -28,7 +28,7 @@ pub use import::{ImportFault, import};
 pub use mutation::mutated;
 pub use payment::{
     Amounted, Candidate, DoubtMode, Failure, Order, OrderKind, Payment, RetryDeclines, Standing,
-    Verdict, Void, VoidReason,
+    Verdict, Void, VoidReason, quiet_ms,
 };
 pub use settle::Settlement;
 pub use step::{Effect, Event, Facts, Input, Refusal, Step, Timer, step};

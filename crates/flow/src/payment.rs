@@ -130,9 +130,9 @@ pub struct Candidate {
     pub label: String,
     /// Its gateway's name. Opaque here.
     pub gateway: String,
-    /// How long after `send_by` a request may still take effect and stay unseen, in milliseconds. `None` where
-    /// the provider has no look-up. A look-up that was asked earlier than that and answered later says
-    /// nothing: whoever asks passes it on as inconclusive.
+    /// How long after `send_by` a request may still take effect and stay unseen, in milliseconds: see
+    /// [`quiet_ms`]. `None` where the provider has no look-up. A look-up that was asked earlier than that and
+    /// answered later says nothing: whoever asks passes it on as inconclusive.
     pub quiet_ms: Option<i64>,
     /// How long the provider remembers a key, in milliseconds; `None` where it takes none.
     pub replay_ms: Option<i64>,
@@ -145,6 +145,14 @@ pub struct Candidate {
     /// How the provider cancels a payment by our reference; `None` where it does not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cancel: Option<Cancel>,
+}
+
+/// How long after `send_by` a look-up that finds nothing proves nothing, in milliseconds: the provider may still
+/// execute the request, and then not show it yet; and whoever looks may have a clock that is ahead of the one
+/// that `send_by` was read from.
+#[must_use]
+pub const fn quiet_ms(in_flight_ms: i64, index_lag_ms: i64, clocks_differ_ms: i64) -> i64 {
+    in_flight_ms.saturating_add(index_lag_ms).saturating_add(clocks_differ_ms)
 }
 
 /// What to do about an attempt whose outcome is not known.

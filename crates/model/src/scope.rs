@@ -1,6 +1,6 @@
 //! How large the world is, and which of its assumptions is broken on purpose.
 
-use baton_flow::{Cancel, Candidate, DoubtMode, Order, OrderKind, RetryDeclines};
+use baton_flow::{Cancel, Candidate, DoubtMode, Order, OrderKind, RetryDeclines, quiet_ms};
 use baton_types::{AccountId, Currency, Money, Timestamp};
 
 /// One tick of the world, in milliseconds. Production's constants are not changed, so it is chosen to make
@@ -191,12 +191,13 @@ impl Scope {
 
     /// What the merchant asks for, as the production code has it.
     pub(crate) fn order(&self) -> Order {
-        let quiet = self.in_flight + self.index_lag + self.skew;
+        let [in_flight, index_lag, skew] =
+            [self.in_flight, self.index_lag, self.skew].map(|ticks| ticks * TICK_MS);
         let candidate = |no: u8| Candidate {
             account: AccountId::from_bytes([no; 16]),
             label: format!("account-{no}"),
             gateway: "Model".to_owned(),
-            quiet_ms: Some(quiet * TICK_MS),
+            quiet_ms: Some(quiet_ms(in_flight, index_lag, skew)),
             replay_ms: None,
             cancel: Some(if self.fence { Cancel::Fence } else { Cancel::Plain }),
             certificate: None,

@@ -16,6 +16,7 @@ mod accounts;
 mod audit;
 mod canary;
 mod certificates;
+mod clocks;
 mod concurrency;
 mod crash;
 mod doubts;

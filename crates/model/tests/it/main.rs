@@ -46,6 +46,16 @@ fn a_hold_is_safe_when_an_acknowledgement_is_lost() {
     holds(Scope { crashes: 0, lost_acks: 1, ..small(Kind::Hold) });
 }
 
+/// With the margin for clocks that the rule is given; `ClockAhead` shows what it is for.
+#[test]
+fn a_clock_that_is_off_within_the_margin_breaks_nothing() {
+    let scope = Scope { crashes: 0, skew: 1, failover_until: 2, calm_from: 2, ..small(Kind::Hold) };
+    let report = explore(scope, &[]);
+    println!("{} states, {} steps, depth {}", report.states, report.steps, report.depth);
+    assert!(report.broken.is_empty(), "{:#?}", report.broken);
+    assert!(report.missed.iter().all(|place| place.contains("absent")), "{:?}", report.missed);
+}
+
 /// `hold_safe` in the smallest world in which both attempts hold. Providers never say no in it; the larger one, in
 /// which they do, is explored by hand.
 fn hold_safe() -> Scope {
