@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use baton_engine::EngineConfig;
+use baton_engine::{EngineConfig, QuestionLimits};
 use baton_types::Secret;
 use baton_wire::{Breaker, WireConfig};
 use figment::Figment;
@@ -20,9 +20,6 @@ const PREFIX: &str = "BATON_";
 
 /// Variables with the prefix that are no keys: one names the file, our own tests use the others.
 const NO_KEYS: [&str; 4] = ["config", "kills", "specs_dir", "test_postgres_url"];
-
-/// A node whose clock is further off needs repair, not a margin.
-const CLOCK_DIFFERENCE_MAX_MS: u32 = 60_000;
 
 /// The PIN of the root keys' token. Read as it is: as a value like others, 0815 would be the number 815.
 const PIN_VARIABLE: &str = "BATON_VAULT__PKCS11__PIN";
@@ -91,6 +88,10 @@ pub(crate) struct Payments {
     pub(crate) repeat_wait_ms: u64,
     pub(crate) clock_difference_ms: u32,
     pub(crate) replay: bool,
+    pub(crate) look_ups_per_second: u32,
+    pub(crate) look_up_burst: u32,
+    pub(crate) look_up_failures: u32,
+    pub(crate) look_up_pause_ms: u64,
 }
 
 /// Calls to providers.
@@ -276,6 +277,7 @@ impl Default for Log {
 
 impl Default for Payments {
     fn default() -> Self {
+        let questions = QuestionLimits::default();
         Self {
             caller_wait_ms: 25_000,
             failover_window_ms: 30_000,
@@ -284,6 +286,10 @@ impl Default for Payments {
             repeat_wait_ms: 10_000,
             clock_difference_ms: 2_000,
             replay: true,
+            look_ups_per_second: questions.per_second,
+            look_up_burst: questions.burst,
+            look_up_failures: questions.failures,
+            look_up_pause_ms: questions.pause_ms,
         }
     }
 }
@@ -418,6 +424,23 @@ fn explain(error: &figment::Error) -> String {
     each.collect::<Vec<_>>().join("\n")
 }
 
+impl Payments {
+    fn check(&self) -> Result<(), String> {
+        for (name, value, least, most) in [
+            ("clock_difference_ms", u64::from(self.clock_difference_ms), 0, 60_000),
+            ("look_ups_per_second", u64::from(self.look_ups_per_second), 0, 100_000),
+            ("look_up_burst", u64::from(self.look_up_burst), 1, 100_000),
+            ("look_up_failures", u64::from(self.look_up_failures), 0, 1_000),
+            ("look_up_pause_ms", self.look_up_pause_ms, 100, 3_600_000),
+        ] {
+            if !(least..=most).contains(&value) {
+                return Err(format!("payments.{name} must be {least} to {most}, and is {value}"));
+            }
+        }
+        Ok(())
+    }
+}
+
 impl Server {
     fn check(&self) -> Result<(), String> {
         for (name, ms) in [
@@ -457,11 +480,7 @@ impl Config {
             }
         }
         self.server.check()?;
-        let ms = self.payments.clock_difference_ms;
-        if ms > CLOCK_DIFFERENCE_MAX_MS {
-            let most = CLOCK_DIFFERENCE_MAX_MS;
-            return Err(format!("payments.clock_difference_ms must be 0 to {most}, and is {ms}"));
-        }
+        self.payments.check()?;
         let Limits { requests_per_second, burst, failed_keys_per_minute } = self.limits;
         for (name, value, least) in [
             ("requests_per_second", requests_per_second, 0),
@@ -539,6 +558,12 @@ impl Config {
             repeat_wait_ms: self.payments.repeat_wait_ms,
             clock_difference_ms: i64::from(self.payments.clock_difference_ms),
             replay: self.payments.replay,
+            questions: QuestionLimits {
+                per_second: self.payments.look_ups_per_second,
+                burst: self.payments.look_up_burst,
+                failures: self.payments.look_up_failures,
+                pause_ms: self.payments.look_up_pause_ms,
+            },
             publish_events: self.events.sink != Sink::Off,
         }
     }

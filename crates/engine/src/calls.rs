@@ -15,8 +15,10 @@ use tokio::time::Instant;
 
 use crate::Account;
 use crate::accounts::CardSecrets;
+use crate::inner::Inner;
 use crate::metrics::Metrics;
 use crate::network::Network;
+use crate::questions::{Asking, Later};
 
 /// Most calls that one operation may take at one provider.
 const SEQUENCE_MAX: usize = 6;
@@ -246,22 +248,26 @@ impl Step {
 /// How long a look-up may take from plan to answer. It can be abandoned at any time, and others wait.
 const LOOK_UP_FOR: Duration = Duration::from_secs(10);
 
-/// Asks the provider about a call that is open. Moves no money.
+/// Asks the provider about a call that is open, unless it is to be left alone now. Moves no money.
 pub(crate) async fn look_up(
     payment: &Payment,
     id: CallId,
     account: &Account,
-    wire: &dyn Network,
-    metrics: &Metrics,
-) -> Finding {
-    let Some(connector) = &account.connector else { return Finding::Inconclusive };
-    let Some(question) = question(payment, id) else { return Finding::Inconclusive };
+    engine: &Inner,
+) -> Result<Finding, Later> {
+    let metrics = &engine.metrics;
+    let Some(connector) = &account.connector else { return Ok(Finding::Inconclusive) };
+    let Some(question) = question(payment, id) else { return Ok(Finding::Inconclusive) };
     let started = Instant::now();
     let finding = match connector.look_up(&question, &account.cx) {
         None => Finding::Inconclusive,
         Some(Question::Immediate(finding)) => finding,
         Some(Question::Http(first)) => {
-            ask_all(connector.as_ref(), &question, account, first, wire).await
+            let asking = engine.questions.admit(account.row.id, started);
+            let asking = asking.inspect_err(|later| {
+                metrics.postponed(&account.row.gateway, later.why.as_str());
+            })?;
+            ask_all(connector.as_ref(), &question, account, first, engine, asking).await
         }
     };
     if let Finding::Found { outcome } = &finding {
@@ -282,7 +288,7 @@ pub(crate) async fn look_up(
         shown,
         "look-up"
     );
-    finding
+    Ok(finding)
 }
 
 /// Gives the provider what a payer brought back for an open attempt.
@@ -321,11 +327,21 @@ async fn ask_all(
     question: &LookUp,
     account: &Account,
     first: HttpCall,
-    wire: &dyn Network,
+    engine: &Inner,
+    mut asking: Asking<'_>,
 ) -> Finding {
     let mut call = first;
-    for _ in 0..LOOK_UP_SEQUENCE_MAX {
-        let Some(reply) = ask(account, &call, wire).await else { return Finding::Inconclusive };
+    for call_no in 0..LOOK_UP_SEQUENCE_MAX {
+        if call_no > 0 {
+            asking.again(Instant::now());
+        }
+        let asked = exchange(account, &call, engine.wire.as_ref()).await;
+        if let Some(healthy) = asked.as_ref().and_then(shows_health)
+            && asking.judge(healthy, Instant::now())
+        {
+            tracing::warn!(account = %account.row.name, "look-ups pause: there are no usable answers");
+        }
+        let Some(Exchange::Reply(reply)) = asked else { return Finding::Inconclusive };
         match connector.read_look_up(question, &account.cx, &call, &reply) {
             Looked::Finding(finding) => return finding,
             // A look-up has nothing that could be paid twice.
@@ -343,14 +359,41 @@ pub(crate) async fn ask(
     call: &HttpCall,
     wire: &dyn Network,
 ) -> Option<HttpReply> {
+    match exchange(account, call, wire).await? {
+        Exchange::Reply(reply) => Some(reply),
+        Exchange::NotSent(_) | Exchange::Lost(_) => None,
+    }
+}
+
+async fn exchange(account: &Account, call: &HttpCall, wire: &dyn Network) -> Option<Exchange> {
     let filled = call.fill(&account.secrets(None)).ok()?;
     // A provider that fails to take payments may well answer questions; the schedule bounds them.
     let target = Target { breaker: false, ..account.target.clone()? };
     let send_by = Instant::now().checked_add(LOOK_UP_FOR)?;
     let exchange = wire.exchange(&target, filled, send_by);
-    match tokio::time::timeout(LOOK_UP_FOR, exchange).await.ok()?.exchange {
-        Exchange::Reply(reply) => Some(reply),
-        Exchange::NotSent(_) | Exchange::Lost(_) => None,
+    let report = tokio::time::timeout(LOOK_UP_FOR, exchange).await;
+    Some(report.map_or(Exchange::Lost(Doubt::AnswerTimeout), |report| report.exchange))
+}
+
+/// Whether whoever answers questions is well; nothing if it was not asked at all.
+fn shows_health(exchange: &Exchange) -> Option<bool> {
+    match exchange {
+        Exchange::Reply(reply) => Some(reply.status < 500 && reply.status != 429),
+        Exchange::Lost(_) => Some(false),
+        Exchange::NotSent(why) => match why {
+            NotSent::DnsFailed
+            | NotSent::ConnectFailed
+            | NotSent::ConnectTimeout
+            | NotSent::TlsFailed
+            | NotSent::ClosedBeforeSending
+            | NotSent::StreamRefused => Some(false),
+            NotSent::BreakerOpen
+            | NotSent::TooManyInFlight
+            | NotSent::NotConfigured
+            | NotSent::NotSupported
+            | NotSent::TooLate
+            | NotSent::PreparationFailed => None,
+        },
     }
 }
 

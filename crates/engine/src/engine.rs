@@ -29,6 +29,7 @@ use crate::guards::Guards;
 use crate::inner::{Inner, Running};
 use crate::metrics::Metrics;
 use crate::network::Network;
+use crate::questions::{QuestionLimits, Questions};
 use crate::relay::EventSink;
 use crate::task::{Claim, Progress, PurchaseSecrets, Stopped, Task};
 use crate::{Clock, new_id};
@@ -54,6 +55,8 @@ pub struct EngineConfig {
     /// Whether a call in doubt is sent again under its key, where the provider documents that it executes a
     /// key once.
     pub replay: bool,
+    /// How often providers are asked about what is in doubt.
+    pub questions: QuestionLimits,
     /// Whether events are written to the outbox and published.
     pub publish_events: bool,
 }
@@ -69,6 +72,7 @@ impl Default for EngineConfig {
             repeat_wait_ms: 10_000,
             clock_difference_ms: 2_000,
             replay: true,
+            questions: QuestionLimits::default(),
             publish_events: true,
         }
     }
@@ -226,6 +230,7 @@ impl Engine {
     #[must_use]
     pub fn new(parts: Parts) -> Self {
         let boot = new_id(parts.clock.as_ref());
+        let questions = Questions::new(parts.config.questions);
         let accounts = Accounts::new(
             Arc::clone(&parts.store),
             parts.vault.clone(),
@@ -242,6 +247,7 @@ impl Engine {
                 vault: parts.vault,
                 accounts,
                 metrics: Metrics::new(),
+                questions,
                 sink: parts.sink,
                 audit: parts.audit,
                 boot,

@@ -182,7 +182,8 @@ pub(crate) async fn late(
     };
     let looked_up = match &account {
         Some(account) => {
-            calls::look_up(payment, call, account, engine.wire.as_ref(), &engine.metrics).await
+            let asked = calls::look_up(payment, call, account, engine).await;
+            asked.unwrap_or(Finding::Inconclusive)
         }
         None => Finding::Inconclusive,
     };

@@ -17,6 +17,7 @@ use crate::engine::EngineConfig;
 use crate::error::EngineError;
 use crate::metrics::Metrics;
 use crate::network::Network;
+use crate::questions::Questions;
 use crate::relay::EventSink;
 
 pub(crate) struct Inner {
@@ -27,6 +28,7 @@ pub(crate) struct Inner {
     pub(crate) vault: Vault,
     pub(crate) accounts: Accounts,
     pub(crate) metrics: Metrics,
+    pub(crate) questions: Questions,
     pub(crate) sink: Arc<dyn EventSink>,
     pub(crate) audit: Audit,
     pub(crate) boot: BootId,

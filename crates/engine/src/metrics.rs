@@ -23,6 +23,12 @@ struct GatewayLabels {
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct PostponedLabels {
+    gateway: String,
+    why: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct GatewayLabel {
     gateway: String,
 }
@@ -33,6 +39,7 @@ pub struct Metrics {
     calls: Family<CallLabels, Counter>,
     call_seconds: Family<GatewayLabels, Histogram>,
     unmapped_declines: Family<GatewayLabel, Counter>,
+    postponed: Family<PostponedLabels, Counter>,
     duplicates: Counter,
     /// Requests whose task has not ended.
     in_flight: Gauge,
@@ -55,6 +62,7 @@ impl Metrics {
                 Histogram::new(exponential_buckets(0.001, 2.0, 17))
             }),
             unmapped_declines: Family::default(),
+            postponed: Family::default(),
             duplicates: Counter::default(),
             in_flight: Gauge::default(),
         }
@@ -79,6 +87,11 @@ impl Metrics {
             self.unmapped_declines.clone(),
         );
         registry.register(
+            "look_ups_postponed",
+            "Look-ups that were put off: too many (rate), or the provider does not answer them (no_answers)",
+            self.postponed.clone(),
+        );
+        registry.register(
             "duplicates_held",
             "Purchases that reached no provider because one for the same thing was in doubt",
             self.duplicates.clone(),
@@ -92,6 +105,10 @@ impl Metrics {
 
     pub(crate) fn unmapped_decline(&self, gateway: &str) {
         self.unmapped_declines.get_or_create(&GatewayLabel { gateway: gateway.to_owned() }).inc();
+    }
+
+    pub(crate) fn postponed(&self, gateway: &str, why: &'static str) {
+        self.postponed.get_or_create(&PostponedLabels { gateway: gateway.to_owned(), why }).inc();
     }
 
     pub(crate) fn duplicate(&self) {

@@ -10,6 +10,7 @@ use std::time::Duration;
 use baton_flow::{CallId, Input, Payment};
 use baton_store::TimerRow;
 use tokio::sync::Semaphore;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::inner::Inner;
@@ -126,7 +127,8 @@ async fn resolve(engine: &Arc<Inner>, row: &TimerRow) {
     }
 }
 
-/// Looks up every open call of a payment that no task works on, unless that was done a moment ago.
+/// Looks up every open call of a payment that no task works on, unless that was done a moment ago or its
+/// provider is to be left alone now: then its timer comes back to it.
 pub(crate) async fn resolve_open_calls(engine: &Arc<Inner>, payment: &Payment) {
     let now = engine.clock.now();
     let open: Vec<CallId> = payment
@@ -136,6 +138,10 @@ pub(crate) async fn resolve_open_calls(engine: &Arc<Inner>, payment: &Payment) {
             call.checks.last().is_none_or(|check| now.since(check.at) >= READ_PAUSE_MS)
         })
         .map(|(id, _)| id)
+        .filter(|id| {
+            let at = payment.attempt_of(*id).and_then(|attempt| payment.candidate(attempt));
+            at.is_none_or(|at| !engine.questions.refuses(at.account, Instant::now()))
+        })
         .collect();
     for id in open {
         if let Ok(Some(fresh)) = engine.load(payment.merchant, payment.id).await {

@@ -83,6 +83,8 @@ pub(crate) struct Task {
     mine: Vec<CallId>,
     /// Ids that replies gave before the outcome; they are recorded with it.
     learnt: HashMap<CallId, String>,
+    /// When the provider may be asked, after it was put off.
+    asks_at: Option<Instant>,
     provider: Duration,
     progress: watch::Sender<Progress>,
 }
@@ -176,6 +178,7 @@ impl Task {
             prepared: HashMap::new(),
             mine: Vec::new(),
             learnt: HashMap::new(),
+            asks_at: None,
             provider: Duration::ZERO,
             progress,
         };
@@ -247,6 +250,7 @@ impl Task {
             Input::Finding { call, finding } => (*call, finding.clone()),
             Input::Begin
             | Input::Due { .. }
+            | Input::Unasked { .. }
             | Input::Settle { .. }
             | Input::Capture { .. }
             | Input::Void
@@ -297,12 +301,24 @@ impl Task {
         let account = self.account_of(id).await?;
         let engine = &self.engine;
         let asked_at = engine.clock.now();
-        let finding =
-            calls::look_up(&self.payment, id, &account, engine.wire.as_ref(), &engine.metrics)
-                .await;
+        let finding = match calls::look_up(&self.payment, id, &account, engine).await {
+            Ok(finding) => finding,
+            Err(later) => return self.put_off(id, later.at),
+        };
         let absent_after = self.payment.call(id).and_then(|call| call.absent_after);
         let finding = as_of(finding, asked_at, engine.clock.now(), absent_after);
         Some(Input::Finding { call: id, finding })
+    }
+
+    /// A request's own task waits by itself; others leave it to the timer.
+    fn put_off(&mut self, id: CallId, at: Instant) -> Option<Input> {
+        let wait = at.saturating_duration_since(Instant::now());
+        let wait_ms = i64::try_from(wait.as_millis()).unwrap_or(i64::MAX);
+        if self.live {
+            self.asks_at = Some(at);
+            return None;
+        }
+        Some(Input::Unasked { call: id, until: self.engine.clock.now().plus_millis(wait_ms) })
     }
 
     /// While the request's own task lives, it looks up by itself what is in doubt; after
@@ -323,7 +339,11 @@ impl Task {
             }
             // A look-up that cannot be made leaves no check behind, and is due again at once.
             let wait = u64::try_from(at.since(now)).unwrap_or(0).max(LOOK_UP_PAUSE_MS);
-            if paused(&self.engine.stopping, Duration::from_millis(wait)).await {
+            let put_off =
+                self.asks_at.take().map(|at| at.saturating_duration_since(Instant::now()));
+            let wait = Duration::from_millis(wait).max(put_off.unwrap_or_default());
+            let left = Duration::from_millis(u64::try_from(until.since(now)).unwrap_or(0));
+            if paused(&self.engine.stopping, wait.min(left)).await {
                 return None;
             }
             self.reload().await;

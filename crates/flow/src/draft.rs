@@ -187,6 +187,20 @@ impl<'a> Draft<'a> {
         Ok(())
     }
 
+    /// Comes back when the provider may be asked, if that is sooner than its time on the schedule: a look-up that
+    /// was not made is no step of it.
+    pub(crate) fn unasked(&mut self, id: CallId, until: Timestamp) -> Result<(), Refusal> {
+        let call = self.step.next.call(id).ok_or(Refusal::NoSuchCall)?;
+        if call.is_concluded() {
+            return Err(Refusal::Concluded);
+        }
+        if let Some(at) = self.next_look(id) {
+            let soonest = self.facts.now.plus_millis(1);
+            self.step.timers.push(Timer::Set { call: id, at: at.min(until.max(soonest)) });
+        }
+        Ok(())
+    }
+
     /// What a new state of affairs asks for by itself: a capture or voids that are owed, or the next attempt.
     fn follow_up(&mut self) {
         self.close_idle_voids();
@@ -417,13 +431,18 @@ impl<'a> Draft<'a> {
     /// Sets the timer of an open call. While the request's own task lives it looks by itself, and the
     /// timer waits for its end. The timer of a planned call stays: its owner may still be sending.
     fn check_later(&mut self, id: CallId) {
+        if let Some(at) = self.next_look(id) {
+            self.step.timers.push(Timer::Set { call: id, at });
+        }
+    }
+
+    fn next_look(&self, id: CallId) -> Option<Timestamp> {
         let is_open = |call: &&Call| matches!(call.state, CallState::Open { .. });
-        let Some(call) = self.step.next.call(id).filter(is_open) else { return };
+        let call = self.step.next.call(id).filter(is_open)?;
         let scheduled = call.next_check(self.facts.now);
         let own_task_until = self.step.next.order.failover_until;
         let at = if self.facts.live { scheduled.max(own_task_until) } else { scheduled };
-        let at = self.void_due(id).map_or(at, |due_at| at.min(due_at));
-        self.step.timers.push(Timer::Set { call: id, at });
+        Some(self.void_due(id).map_or(at, |due_at| at.min(due_at)))
     }
 }
 

@@ -37,6 +37,13 @@ pub enum Input {
         /// The call.
         call: CallId,
     },
+    /// The provider was not asked about an open call, because it was asked too much or does not answer.
+    Unasked {
+        /// The call.
+        call: CallId,
+        /// When it may be asked, at the earliest.
+        until: Timestamp,
+    },
     /// An operator has found out what became of a call in doubt.
     Settle {
         /// The call.
@@ -288,6 +295,7 @@ pub fn step(payment: &Payment, input: Input, facts: &Facts) -> Result<Step, Refu
         Input::Outcome { call, outcome } => draft.outcome(call, outcome)?,
         Input::Finding { call, finding } => draft.finding(call, finding)?,
         Input::Due { call } => draft.due(call)?,
+        Input::Unasked { call, until } => draft.unasked(call, until)?,
         Input::Settle { call, how, by, reason } => draft.settle(call, how, by, reason)?,
         Input::Capture { amount } => draft.capture(amount)?,
         Input::Void => draft.void()?,

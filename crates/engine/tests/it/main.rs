@@ -28,6 +28,7 @@ mod operations;
 mod order;
 mod probe;
 mod provider;
+mod questions;
 mod replay;
 mod stripe_adyen;
 mod world;

@@ -203,6 +203,23 @@ fn look_ups_follow_the_schedule_however_often_someone_else_asks() {
 }
 
 #[test]
+fn a_look_up_that_was_not_made_is_no_step_of_the_schedule() {
+    let now = T0.plus_millis(31_000);
+    let ms = |ms: i64| now.plus_millis(ms);
+    // Scheduled at 120 s.
+    let rows = [(ms(5_000), ms(5_000)), (ms(500_000), ms(89_000)), (T0, ms(1))];
+    for (until, at) in rows {
+        let put_off = take(&standing("unknown"), Input::Unasked { call: CALL, until }, &later(now));
+        assert_eq!(put_off.timers, [Timer::Set { call: CALL, at }], "until {until}");
+        assert!(put_off.events.is_empty() && put_off.effects.is_empty());
+        assert_eq!(put_off.next.attempts, standing("unknown").attempts);
+    }
+    let concluded = standing("declined");
+    let refused = step(&concluded, Input::Unasked { call: CALL, until: now }, &later(now));
+    assert_eq!(refused.unwrap_err(), Refusal::Concluded);
+}
+
+#[test]
 fn of_many_checks_the_first_and_the_latest_are_kept() {
     let at = |no: i64| T0.plus_millis(no * 86_400_000);
     let finding = Input::Finding { call: CALL, finding: Finding::Inconclusive };
