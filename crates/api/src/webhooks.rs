@@ -81,7 +81,7 @@ async fn receive(
     };
     let mut early = false;
     for event in &events {
-        match app.engine.hear(&account, event).await {
+        match app.engine.hear(&account, event, &body).await {
             Ok(Heard::Early) => early = true,
             Ok(Heard::Taken | Heard::Known | Heard::Unknown) => {}
             Err(error) => return failure(&error),

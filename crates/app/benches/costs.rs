@@ -96,7 +96,7 @@ fn payment() -> Payment {
 
 fn flow(criterion: &mut Criterion) {
     let owner = Owner { node: "node-1".to_owned(), boot: Id::from_bytes([5; 16]) };
-    let facts = Facts { now: NOW, owner, send_window_ms: 5_000, live: true };
+    let facts = Facts { now: NOW, owner, send_window_ms: 5_000, live: true, evidence: None };
     let new = payment();
     criterion.bench_function("flow step: plan the first attempt", |bench| {
         bench.iter(|| step(black_box(&new), Input::Begin, &facts));

@@ -12,6 +12,7 @@ use baton_store::Store;
 use baton_types::{MerchantId, PaymentId, Timestamp};
 use clap::builder::PossibleValuesParser;
 use clap::{Args, Subcommand};
+use serde_json::Value;
 
 use crate::cli::{Common, Report};
 use crate::explain::explained;
@@ -258,10 +259,19 @@ fn tell_call(call: &CallView) {
         println!("    absent after  {after}  (not to be found before that proves nothing)");
     }
     for check in &call.checks {
-        println!("    looked up     {check}");
+        println!("    {:<13} {check}", asked(check));
     }
     if let Some(at) = call.state.get("at").and_then(|at| at.as_str()) {
         println!("    concluded     {at}");
+    }
+}
+
+/// How a check was made. What was recorded without an answer was a look-up.
+fn asked(check: &Value) -> &'static str {
+    match check.pointer("/evidence/kind").and_then(Value::as_str) {
+        Some("webhook") => "was told",
+        Some("replay") => "sent again",
+        _ => "looked up",
     }
 }
 

@@ -7,14 +7,16 @@ use baton_connect::{
     Call, Challenge, Connector, Decoded, HttpCall, HttpReply, LookUp, Looked, Operation,
     OperationKind, Parent, Payer, Purchase, Question, Returned, Source, Subject,
 };
-use baton_flow::{CallId, CallState, OrderKind, Payment, mutated};
+use baton_flow::{CallId, CallState, Evidence, EvidenceKind, OrderKind, Payment, mutated};
 use baton_types::DeclineCode;
 use baton_types::outcome::{Doubt, Finding, NotSent, Outcome};
+use baton_vault::Tenant;
 use baton_wire::{Exchange, Target};
 use tokio::time::Instant;
 
 use crate::Account;
 use crate::accounts::CardSecrets;
+use crate::evidence;
 use crate::inner::Inner;
 use crate::metrics::Metrics;
 use crate::network::Network;
@@ -248,20 +250,32 @@ impl Step {
 /// How long a look-up may take from plan to answer. It can be abandoned at any time, and others wait.
 const LOOK_UP_FOR: Duration = Duration::from_secs(10);
 
+/// What was shown, and the answer that showed it.
+pub(crate) struct Shown {
+    pub(crate) finding: Finding,
+    pub(crate) evidence: Option<Evidence>,
+}
+
+impl From<Finding> for Shown {
+    fn from(finding: Finding) -> Self {
+        Self { finding, evidence: None }
+    }
+}
+
 /// Asks the provider about a call that is open, unless it is to be left alone now. Moves no money.
 pub(crate) async fn look_up(
     payment: &Payment,
     id: CallId,
     account: &Account,
     engine: &Inner,
-) -> Result<Finding, Later> {
+) -> Result<Shown, Later> {
     let metrics = &engine.metrics;
-    let Some(connector) = &account.connector else { return Ok(Finding::Inconclusive) };
-    let Some(question) = question(payment, id) else { return Ok(Finding::Inconclusive) };
+    let Some(connector) = &account.connector else { return Ok(Finding::Inconclusive.into()) };
+    let Some(question) = question(payment, id) else { return Ok(Finding::Inconclusive.into()) };
     let started = Instant::now();
-    let finding = match connector.look_up(&question, &account.cx) {
-        None => Finding::Inconclusive,
-        Some(Question::Immediate(finding)) => finding,
+    let (finding, reply) = match connector.look_up(&question, &account.cx) {
+        None => (Finding::Inconclusive, None),
+        Some(Question::Immediate(finding)) => (finding, None),
         Some(Question::Http(first)) => {
             let asking = engine.questions.admit(account.row.id, started);
             let asking = asking.inspect_err(|later| {
@@ -288,7 +302,10 @@ pub(crate) async fn look_up(
         shown,
         "look-up"
     );
-    Ok(finding)
+    let tenant = Tenant { merchant: payment.merchant, sandbox: payment.order.test };
+    let evidence =
+        reply.map(|reply| evidence::of_reply(engine, tenant, EvidenceKind::LookUp, &reply));
+    Ok(Shown { finding, evidence })
 }
 
 /// Gives the provider what a payer brought back for an open attempt.
@@ -329,7 +346,7 @@ async fn ask_all(
     first: HttpCall,
     engine: &Inner,
     mut asking: Asking<'_>,
-) -> Finding {
+) -> (Finding, Option<HttpReply>) {
     let mut call = first;
     for call_no in 0..LOOK_UP_SEQUENCE_MAX {
         if call_no > 0 {
@@ -341,16 +358,16 @@ async fn ask_all(
         {
             tracing::warn!(account = %account.row.name, "look-ups pause: there are no usable answers");
         }
-        let Some(Exchange::Reply(reply)) = asked else { return Finding::Inconclusive };
+        let Some(Exchange::Reply(reply)) = asked else { return (Finding::Inconclusive, None) };
         match connector.read_look_up(question, &account.cx, &call, &reply) {
-            Looked::Finding(finding) => return finding,
+            Looked::Finding(finding) => return (finding, Some(reply)),
             // A look-up has nothing that could be paid twice.
             Looked::Next(next) if next.moves_money => break,
             Looked::Next(next) => call = next,
         }
     }
     tracing::warn!(account = %account.row.name, "a look-up did not come to an end");
-    Finding::Inconclusive
+    (Finding::Inconclusive, None)
 }
 
 /// Puts a question to an account's provider. It moves no money, so nothing of it is durable.

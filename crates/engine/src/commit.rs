@@ -166,6 +166,7 @@ impl Change<'_> {
                 | Event::Closed { .. }
                 | Event::Obliged { .. }
                 | Event::Checked { .. }
+                | Event::Evidence { .. }
                 | Event::Settled { .. }
                 | Event::Contradicted { .. } => {}
             }

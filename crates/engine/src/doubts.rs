@@ -234,6 +234,7 @@ pub async fn settle(
             owner: owner.clone(),
             send_window_ms: 0,
             live: false,
+            evidence: None,
         };
         let input = Input::Settle {
             call: verdict.call,

@@ -8,13 +8,15 @@
 use std::sync::Arc;
 
 use baton_connect::{EventSubject, WebhookEvent};
-use baton_flow::{CallId, CallState, Input, Payment, Refusal, Standing};
+use baton_flow::{CallId, CallState, EvidenceKind, Input, Payment, Refusal, Standing};
 use baton_store::ReferenceKind;
 use baton_types::outcome::{Answer, Finding, Outcome};
+use baton_vault::Tenant;
 
 use crate::accounts::Account;
 use crate::engine::Engine;
 use crate::error::EngineError;
+use crate::evidence;
 use crate::incidents::{self, Told};
 use crate::task::{Stopped, Task};
 
@@ -32,7 +34,7 @@ pub enum Heard {
 }
 
 impl Engine {
-    /// Takes what [`Account::webhook`] gave for this account.
+    /// Takes what [`Account::webhook`] gave for this account, and the body that it was in.
     ///
     /// # Errors
     /// It could not be recorded: the provider is to tell again.
@@ -40,6 +42,7 @@ impl Engine {
         &self,
         account: &Account,
         event: &WebhookEvent,
+        body: &[u8],
     ) -> Result<Heard, EngineError> {
         let Some((payment, call)) = self.meant(account, event).await? else {
             tracing::info!(account = %account.row.name, event = %event.name, "a webhook about nothing known");
@@ -54,7 +57,10 @@ impl Engine {
             // Its own task has the better evidence, in a moment.
             Some(CallState::Planned) => Heard::Early,
             Some(CallState::Open { .. }) => {
+                let tenant = Tenant { merchant: payment.merchant, sandbox: payment.order.test };
                 let mut task = Task::resolving(Arc::clone(&self.inner), payment);
+                let heard = evidence::of(&self.inner, tenant, EvidenceKind::Webhook, body);
+                task.rests_on = Some((call, heard));
                 match task.begin(Input::Finding { call, finding }).await {
                     Ok(effects) => {
                         task.run(effects).await;

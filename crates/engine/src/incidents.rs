@@ -183,7 +183,7 @@ pub(crate) async fn late(
     let looked_up = match &account {
         Some(account) => {
             let asked = calls::look_up(payment, call, account, engine).await;
-            asked.unwrap_or(Finding::Inconclusive)
+            asked.map_or(Finding::Inconclusive, |shown| shown.finding)
         }
         None => Finding::Inconclusive,
     };

@@ -45,6 +45,7 @@ impl Inner {
             owner: self.owner(),
             send_window_ms: self.config.send_window_ms,
             live,
+            evidence: None,
         }
     }
 

@@ -22,6 +22,7 @@ mod commit;
 pub mod doubts;
 mod engine;
 mod error;
+mod evidence;
 mod find;
 mod guards;
 mod hear;

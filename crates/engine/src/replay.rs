@@ -8,14 +8,15 @@
 use std::time::Duration;
 
 use baton_connect::{Decoded, HttpCall};
-use baton_flow::{CallId, CallState, Input};
+use baton_flow::{CallId, CallState, EvidenceKind, Input};
 use baton_types::DeclineCode;
 use baton_types::outcome::Outcome;
+use baton_vault::Tenant;
 use baton_wire::Exchange;
 use tokio::time::Instant;
 
-use crate::calls;
 use crate::task::Task;
+use crate::{calls, evidence};
 
 impl Task {
     /// Sends an open call again; nothing if that cannot be done, or its answer says nothing of the first.
@@ -39,8 +40,14 @@ impl Task {
         let (connector, target) = (account.connector.as_ref()?, account.target.as_ref()?);
         let started = Instant::now();
         let exchange = self.engine.wire.exchange(target, filled, send_by).await.exchange;
+        let rests_on;
         let answered = match exchange {
-            Exchange::Reply(reply) => connector.decode(&operation, &account.cx, &call, &reply),
+            Exchange::Reply(reply) => {
+                let (kind, payment) = (EvidenceKind::Replay, &self.payment);
+                let tenant = Tenant { merchant: payment.merchant, sandbox: payment.order.test };
+                rests_on = evidence::of_reply(&self.engine, tenant, kind, &reply);
+                connector.decode(&operation, &account.cx, &call, &reply)
+            }
             // That the repeat has not left, or has no answer, says nothing of the first.
             Exchange::NotSent(_) | Exchange::Lost(_) => return None,
         };
@@ -49,7 +56,9 @@ impl Task {
         let gateway = &account.row.gateway;
         self.engine.metrics.provider_call(gateway, "replay", shown, started.elapsed());
         tracing::info!(payment = %self.payment.id, call = %id, account = %account.row.name, shown, "sent again");
-        outcome.map(|outcome| Input::Outcome { call: id, outcome })
+        let outcome = outcome?;
+        self.rests_on = Some((id, rests_on));
+        Some(Input::Outcome { call: id, outcome })
     }
 }
 

@@ -8,7 +8,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use baton_flow::{
-    CallId, CallState, Effect, Event, Facts, Input, Payment, Refusal, Standing, Verdict, mutated,
+    CallId, CallState, Effect, Event, Evidence, Facts, Input, Payment, Refusal, Standing, Verdict,
+    mutated,
 };
 use baton_store::{CommitError, Guard, IdempotencyRow, Write};
 use baton_types::outcome::{Finding, NotSent, Outcome};
@@ -83,6 +84,8 @@ pub(crate) struct Task {
     mine: Vec<CallId>,
     /// Ids that replies gave before the outcome; they are recorded with it.
     learnt: HashMap<CallId, String>,
+    /// What the next input about a call rests on.
+    pub(crate) rests_on: Option<(CallId, Evidence)>,
     /// When the provider may be asked, after it was put off.
     asks_at: Option<Instant>,
     provider: Duration,
@@ -178,6 +181,7 @@ impl Task {
             prepared: HashMap::new(),
             mine: Vec::new(),
             learnt: HashMap::new(),
+            rests_on: None,
             asks_at: None,
             provider: Duration::ZERO,
             progress,
@@ -188,6 +192,7 @@ impl Task {
     /// The first step of a request: what it plans is durable when this returns, and nothing is sent yet.
     pub(crate) async fn begin(&mut self, input: Input) -> Result<VecDeque<Effect>, Stopped> {
         let effects = self.advance(input).await?;
+        self.rests_on = None;
         self.report(false);
         Ok(effects)
     }
@@ -234,6 +239,7 @@ impl Task {
                     break;
                 }
             }
+            self.rests_on = None;
             self.report(false);
         }
         self.report(true);
@@ -302,7 +308,10 @@ impl Task {
         let engine = &self.engine;
         let asked_at = engine.clock.now();
         let finding = match calls::look_up(&self.payment, id, &account, engine).await {
-            Ok(finding) => finding,
+            Ok(shown) => {
+                self.rests_on = shown.evidence.map(|evidence| (id, evidence));
+                shown.finding
+            }
             Err(later) => return self.put_off(id, later.at),
         };
         let absent_after = self.payment.call(id).and_then(|call| call.absent_after);
@@ -462,7 +471,7 @@ impl Task {
         // Before the wall clock is read: were it after, a pause between the two would let a call leave when
         // others already count on its `send_by`.
         let started = Instant::now();
-        let facts = self.engine.facts(self.live);
+        let mut facts = self.engine.facts(self.live);
         let mut draft = Draft {
             payment: Arc::clone(&self.payment),
             events: Vec::new(),
@@ -476,6 +485,7 @@ impl Task {
         }
         let mut inputs = VecDeque::from([input]);
         while let Some(input) = inputs.pop_front() {
+            facts.evidence = self.evidence_of(&input);
             let step = baton_flow::step(&draft.payment, input, &facts).map_err(Stopped::Refused)?;
             draft.payment = Arc::new(step.next);
             draft.events.extend(step.events);
@@ -504,6 +514,14 @@ impl Task {
             }
         }
         Ok(draft)
+    }
+
+    fn evidence_of(&self, input: &Input) -> Option<Evidence> {
+        let (Input::Outcome { call, .. } | Input::Finding { call, .. }) = input else {
+            return None;
+        };
+        let (about, evidence) = self.rests_on.as_ref()?;
+        (about == call).then(|| evidence.clone())
     }
 
     /// What must never be done: the card goes into what is stored.

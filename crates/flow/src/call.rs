@@ -11,6 +11,7 @@ use baton_types::outcome::{Finding, Outcome};
 use baton_types::{BootId, Timestamp};
 use serde::{Deserialize, Serialize};
 
+use crate::evidence::Evidence;
 use crate::settle::Settlement;
 
 /// Which call of a payment. Numbers begin at 1.
@@ -164,7 +165,7 @@ pub enum Closure {
     Absent,
 }
 
-/// What one look-up showed.
+/// What one look-up or webhook showed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Check {
     /// When the answer came.
@@ -172,6 +173,9 @@ pub struct Check {
     /// What it showed.
     #[serde(flatten)]
     pub finding: Finding,
+    /// What it rests on; absent where there was no answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub evidence: Option<Evidence>,
 }
 
 /// How many checks a call keeps: the first half from its beginning, the rest its latest.
@@ -238,11 +242,11 @@ impl Call {
         self.state = CallState::Closed { how, at: now };
     }
 
-    pub(crate) fn note(&mut self, finding: Finding, now: Timestamp) {
+    pub(crate) fn note(&mut self, finding: Finding, evidence: Option<Evidence>, now: Timestamp) {
         if self.checks.len() >= CHECKS_KEPT {
             self.checks.remove(CHECKS_KEPT / 2);
         }
-        self.checks.push(Check { at: now, finding });
+        self.checks.push(Check { at: now, finding, evidence });
     }
 
     /// Whether two look-ups found nothing when nothing could be on its way any more. Never while an owner

@@ -48,6 +48,9 @@ impl<'a> Draft<'a> {
     }
 
     pub(crate) fn outcome(&mut self, id: CallId, outcome: Outcome) -> Result<(), Refusal> {
+        if self.step.next.call(id).is_some_and(|call| !call.is_concluded()) {
+            self.step.events.extend(cited(self.facts, id));
+        }
         self.conclude(id, outcome)?;
         self.follow_up();
         Ok(())
@@ -132,7 +135,8 @@ impl<'a> Draft<'a> {
         if call.is_concluded() {
             return Err(Refusal::Concluded);
         }
-        call.note(finding.clone(), now);
+        call.note(finding.clone(), self.facts.evidence.clone(), now);
+        self.step.events.extend(cited(self.facts, id));
         match finding {
             Finding::Found { outcome } if !(outcome.is_open() && moves_money) => {
                 self.conclude(id, outcome)?;
@@ -187,16 +191,17 @@ impl<'a> Draft<'a> {
         Ok(())
     }
 
-    /// Comes back when the provider may be asked, if that is sooner than its time on the schedule: a look-up that
-    /// was not made is no step of it.
+    /// Comes back when the provider may be asked, and not before, whatever the schedule says: a look-up that was not
+    /// made is no step of it.
     pub(crate) fn unasked(&mut self, id: CallId, until: Timestamp) -> Result<(), Refusal> {
         let call = self.step.next.call(id).ok_or(Refusal::NoSuchCall)?;
         if call.is_concluded() {
             return Err(Refusal::Concluded);
         }
-        if let Some(at) = self.next_look(id) {
-            let soonest = self.facts.now.plus_millis(1);
-            self.step.timers.push(Timer::Set { call: id, at: at.min(until.max(soonest)) });
+        if let CallState::Open { .. } = call.state {
+            let until = until.max(self.facts.now.plus_millis(1));
+            let at = self.void_due(id).map_or(until, |due_at| until.min(due_at));
+            self.step.timers.push(Timer::Set { call: id, at });
         }
         Ok(())
     }
@@ -431,18 +436,13 @@ impl<'a> Draft<'a> {
     /// Sets the timer of an open call. While the request's own task lives it looks by itself, and the
     /// timer waits for its end. The timer of a planned call stays: its owner may still be sending.
     fn check_later(&mut self, id: CallId) {
-        if let Some(at) = self.next_look(id) {
-            self.step.timers.push(Timer::Set { call: id, at });
-        }
-    }
-
-    fn next_look(&self, id: CallId) -> Option<Timestamp> {
         let is_open = |call: &&Call| matches!(call.state, CallState::Open { .. });
-        let call = self.step.next.call(id).filter(is_open)?;
+        let Some(call) = self.step.next.call(id).filter(is_open) else { return };
         let scheduled = call.next_check(self.facts.now);
         let own_task_until = self.step.next.order.failover_until;
         let at = if self.facts.live { scheduled.max(own_task_until) } else { scheduled };
-        Some(self.void_due(id).map_or(at, |due_at| at.min(due_at)))
+        let at = self.void_due(id).map_or(at, |due_at| at.min(due_at));
+        self.step.timers.push(Timer::Set { call: id, at });
     }
 }
 
@@ -457,6 +457,11 @@ pub(crate) fn reference(payment: &Payment, id: CallId) -> String {
         return format!("{bare}-a1");
     }
     format!("{bare}-{id}")
+}
+
+/// What the input rests on, recorded before what follows from it.
+fn cited(facts: &Facts, call: CallId) -> Option<Event> {
+    facts.evidence.clone().map(|evidence| Event::Evidence { call, evidence })
 }
 
 /// What contradicts itself or what is known already is `Unknown`: an approval for more than was asked, in

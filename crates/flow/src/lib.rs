@@ -10,6 +10,7 @@
 pub mod amounts;
 mod call;
 mod draft;
+mod evidence;
 pub mod failover;
 mod hold;
 mod import;
@@ -23,6 +24,7 @@ mod void;
 
 pub use amounts::Sums;
 pub use call::{Call, CallId, CallState, Check, Closure, Owner};
+pub use evidence::{Evidence, EvidenceKind};
 pub use hold::{Cancel, HOLD_MS, Obligation};
 pub use import::{ImportFault, import};
 pub use mutation::mutated;

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::call::{CallId, Closure, Owner};
 use crate::draft::Draft;
+use crate::evidence::Evidence;
 use crate::payment::{OrderKind, Payment};
 use crate::settle::Settlement;
 use crate::truth::Contradiction;
@@ -81,6 +82,8 @@ pub struct Facts {
     /// Whether the request's own task is stepping: it alone holds the card, and it alone may send an
     /// attempt.
     pub live: bool,
+    /// What a finding or an outcome rests on.
+    pub evidence: Option<Evidence>,
 }
 
 /// What a step decided. Nothing of it has happened yet.
@@ -170,6 +173,13 @@ pub enum Event {
         finding: Finding,
         /// The incident that was opened for it.
         incident: String,
+    },
+    /// What the next event rests on.
+    Evidence {
+        /// The call.
+        call: CallId,
+        /// The answer.
+        evidence: Evidence,
     },
     /// A look-up gave evidence that settles nothing yet.
     Checked {

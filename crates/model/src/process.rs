@@ -215,6 +215,7 @@ impl Case {
             owner: owner(*pid),
             send_window_ms: scope.send_window * TICK_MS,
             live: *pid == OWNER,
+            evidence: None,
         };
         let step = match step(copy.payment(), heard.input(copy, *clock, scope), &facts) {
             Ok(step) => step,

@@ -148,6 +148,7 @@ impl Check<'_> {
                     Event::Opened { .. }
                     | Event::InDoubt { .. }
                     | Event::Obliged { .. }
+                    | Event::Evidence { .. }
                     | Event::Settled { .. }
                     | Event::Contradicted { .. }
                     | Event::Checked { .. } => {}

@@ -394,7 +394,7 @@ impl World {
         let Ok(events) = account.webhook(&incoming, freshness) else { return Ok(None) };
         let mut last = Some(Heard::Known);
         for event in events {
-            let heard = node.engine.hear(&account, &event).await?;
+            let heard = node.engine.hear(&account, &event, &message.body).await?;
             self.note(&node.name, None, || format!("hears {} of {name}: {heard:?}", message.what));
             if heard == Heard::Early {
                 last = Some(Heard::Early);

@@ -159,7 +159,7 @@ pub(crate) async fn stored(server: &Server, reference: &str) -> String {
     let order = Order { failover_until: now.plus_millis(1), ..order };
     let id = server.engine.new_payment_id();
     let owner = Owner { node: "gone".to_owned(), boot: baton_types::BootId::from_bytes([7; 16]) };
-    let facts = Facts { now, owner, send_window_ms: 5_000, live: true };
+    let facts = Facts { now, owner, send_window_ms: 5_000, live: true, evidence: None };
     let payment = Payment::new(id, server.merchant, order, now);
     let begun = step(&payment, Input::Begin, &facts).unwrap().next;
     let outcome = Outcome::Unknown { why: Doubt::OwnerGone };
@@ -217,7 +217,7 @@ pub(crate) async fn incident(server: &Server) -> String {
             outcome: Outcome::Approved { amount, answer: Answer::default() },
         },
     };
-    server.engine.hear(&account, &event).await.unwrap();
+    server.engine.hear(&account, &event, b"{}").await.unwrap();
     let path = format!("/admin/v1/incidents?payment={id}");
     let listed = admin(server, "GET", &path, "").await.json();
     listed["data"][0]["id"].as_str().unwrap_or_else(|| panic!("{listed}")).to_owned()

@@ -66,7 +66,7 @@ impl World {
             payment_reference: None,
             finding,
         };
-        self.engine.hear(&account, &event).await.unwrap()
+        self.engine.hear(&account, &event, b"{}").await.unwrap()
     }
 }
 
@@ -368,13 +368,13 @@ async fn an_incident_that_cannot_be_recorded_is_told_again() {
         finding: approved(1_000),
     };
     world.store.script(|_, _| Act::Fail(CommitError::Unavailable("full".into())));
-    let answer = world.engine.hear(&account, &event).await;
+    let answer = world.engine.hear(&account, &event, b"{}").await;
     assert_eq!(answer, Err(EngineError::Unavailable));
     // Another writer of the payment was first: the incident is opened all the same.
     world.store.script(|number, _| {
         if number == 1 { Act::Fail(CommitError::Conflict(Guard::Version)) } else { Act::Pass }
     });
-    assert_eq!(world.engine.hear(&account, &event).await, Ok(Heard::Known));
+    assert_eq!(world.engine.hear(&account, &event, b"{}").await, Ok(Heard::Known));
     assert_eq!(world.incidents().await.len(), 1);
     // What is not found where something was told is no proof against it.
     assert_eq!(world.incidents().await[0].incident.looked_up, Finding::NotFound);

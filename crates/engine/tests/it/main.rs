@@ -21,6 +21,7 @@ mod concurrency;
 mod crash;
 mod doubts;
 mod duplicates;
+mod evidence;
 mod failover;
 mod hold_safe;
 mod idempotency;

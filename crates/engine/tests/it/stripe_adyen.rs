@@ -232,9 +232,9 @@ async fn hear_all(world: &World, hooks: &Received, account: &str, payment: &Paym
         let fresh = Freshness { now, tolerance_ms: 300_000 };
         let message = Incoming { headers: &headers, body: &body };
         for event in account.webhook(&message, fresh).unwrap() {
-            heard.push(world.engine.hear(&account, &event).await.unwrap());
+            heard.push(world.engine.hear(&account, &event, b"{}").await.unwrap());
             // It may come twice.
-            let again = world.engine.hear(&account, &event).await.unwrap();
+            let again = world.engine.hear(&account, &event, b"{}").await.unwrap();
             assert_ne!(again, Heard::Unknown, "{event:?}");
         }
     }
@@ -565,17 +565,17 @@ async fn a_webhook_that_is_faster_than_the_answer_has_to_come_again() {
         let fresh = Freshness { now, tolerance_ms: 300_000 };
         let message = Incoming { headers: &headers, body: &body };
         let event = account.webhook(&message, fresh).unwrap().remove(0);
-        let early = world.engine.hear(&account, &event).await.unwrap();
+        let early = world.engine.hear(&account, &event, b"{}").await.unwrap();
         (event, early)
     };
     let (told, (event, early)) = tokio::join!(world.charge(1_000, &["adyen"]), hear);
     assert_eq!(early, Heard::Early);
     assert_eq!(verdict(&told.payment), "in doubt at 1: unknown");
-    assert_eq!(world.engine.hear(&account, &event).await.unwrap(), Heard::Taken);
-    assert_eq!(world.engine.hear(&account, &event).await.unwrap(), Heard::Known);
+    assert_eq!(world.engine.hear(&account, &event, b"{}").await.unwrap(), Heard::Taken);
+    assert_eq!(world.engine.hear(&account, &event, b"{}").await.unwrap(), Heard::Known);
     assert_eq!(verdict(&world.stored(told.payment.id).await.unwrap()), "approved at 1");
     let mut other = event.clone();
     other.reference = Some("another".to_owned());
     other.provider_reference = None;
-    assert_eq!(world.engine.hear(&account, &other).await.unwrap(), Heard::Unknown);
+    assert_eq!(world.engine.hear(&account, &other, b"{}").await.unwrap(), Heard::Unknown);
 }

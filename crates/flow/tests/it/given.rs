@@ -60,7 +60,7 @@ pub(crate) fn owner() -> Owner {
 
 /// The facts of the request's own task.
 pub(crate) fn live(now: Timestamp) -> Facts {
-    Facts { now, owner: owner(), send_window_ms: WINDOW_MS, live: true }
+    Facts { now, owner: owner(), send_window_ms: WINDOW_MS, live: true, evidence: None }
 }
 
 /// The facts of a timer or a webhook.

@@ -1,8 +1,8 @@
 //! Golden files: the diagrams in the documentation, what is stored, what is published, what is told.
 
 use baton_flow::{
-    Amounted, CallId, CallState, Cancel, Check, Closure, DoubtMode, Event, Input, OrderKind,
-    Payment, Refusal, RetryDeclines, Void, VoidReason, snapshot,
+    Amounted, CallId, CallState, Cancel, Check, Closure, DoubtMode, Event, Evidence, EvidenceKind,
+    Input, OrderKind, Payment, Refusal, RetryDeclines, Void, VoidReason, snapshot,
 };
 use baton_types::outcome::{Answer, Doubt, Finding, NotSent, Outcome, Refused};
 use baton_types::{Brand, DeclineCode, DeclinedBy, Expiry, MaskedCard};
@@ -126,6 +126,7 @@ fn events_are_written_like_this() {
         Event::Obliged { call, due_at: T0.plus_millis(60_000) },
         Event::Closed { call, how: Closure::Absent },
         Event::Checked { call, finding: Finding::NotFound },
+        Event::Evidence { call, evidence: evidence() },
         Event::Settled {
             call,
             how: baton_flow::Settlement::Voided,
@@ -164,6 +165,20 @@ fn refusals_read_like_this() {
     ];
     let lines: Vec<String> = refusals.iter().map(ToString::to_string).collect();
     insta::assert_snapshot!(lines.join("\n"));
+}
+
+/// What came to be stored later than schema 1's first file.
+#[test]
+fn a_check_is_stored_with_what_it_rests_on() {
+    let check = Check { at: T0, finding: Finding::NotFound, evidence: Some(evidence()) };
+    let text = serde_json::to_string(&check).unwrap();
+    let rest = r#""evidence":{"kind":"look_up","status":404,"hash":"9f86d081"}}"#;
+    assert_eq!(text, format!(r#"{{"at":{},"finding":"not_found",{rest}"#, T0.millis()));
+    assert_eq!(serde_json::from_str::<Check>(&text).unwrap(), check);
+}
+
+fn evidence() -> Evidence {
+    Evidence { kind: EvidenceKind::LookUp, status: Some(404), hash: "9f86d081".to_owned() }
 }
 
 /// A sale whose first answer was lost, whose second hold was approved, and whose first is being voided.
@@ -226,7 +241,7 @@ fn everything() -> Payment {
             Finding::NotFound,
             Finding::Inconclusive,
         ]
-        .map(|finding| Check { at, finding })
+        .map(|finding| Check { at, finding, evidence: None })
         .to_vec();
         call
     };
