@@ -25,10 +25,13 @@ async fn a_clock_that_is_ahead_within_the_margin_proves_nothing_early() {
         assert_eq!(quiet_ms, ON_ITS_WAY_MS + margin_ms);
 
         world.clock.jump(ON_ITS_WAY_MS);
+        // Two looks would do, if none were lost on a busy machine; all of them take less than the margin.
         let look_twice = async || {
-            for _ in 0..3 {
+            for _ in 0..10 {
                 world.clock.jump(1_500);
-                world.status(told.id).await;
+                if !world.status(told.id).await.payment.has_open_calls() {
+                    break;
+                }
             }
             verdict(&world.stored(told.id).await.unwrap())
         };
