@@ -56,9 +56,11 @@ fn run(name: &str) {
     assert_eq!(guide.server.as_deref(), Some(SERVER), "{name}: how the server is started");
     let place = Place::new();
     let server = place.serve(&["--dev"]);
+    let sandbox = server.announced["sandbox_url"].as_str().unwrap();
     let mut script = String::new();
     for block in &guide.blocks {
         let commands = block.commands.replace("http://127.0.0.1:8080", &server.url);
+        let commands = commands.replace("http://127.0.0.1:40001", sandbox);
         let commands = commands.replace(" --data-dir baton-data", "");
         writeln!(script, "{commands}\necho; echo '{MARK}'").unwrap();
     }
@@ -110,6 +112,11 @@ fn tokens() {
 #[test]
 fn failover() {
     run("failover.md");
+}
+
+#[test]
+fn a_lost_answer() {
+    run("lost-answer.md");
 }
 
 #[test]
