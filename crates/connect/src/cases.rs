@@ -17,7 +17,7 @@ use crate::{
 pub struct Case {
     /// What is shown, and where it is documented.
     pub title: String,
-    /// The operation asked for, or the look-up.
+    /// The operation asked for, the look-up, or the payment.
     pub ask: Ask,
     /// The account's settings.
     #[serde(default)]
@@ -44,6 +44,8 @@ pub enum Ask {
         /// What the payer brought back.
         returned: Returned,
     },
+    /// A payment, by the provider's own id.
+    Retrieve(String),
 }
 
 /// One reply of a case. The body is JSON, or text where it is none.
@@ -132,6 +134,10 @@ fn encoded(connector: &dyn Connector, case: &Case) -> Result<Shown, String> {
             Some(call) => return shown(call),
             None => Value::Null,
         },
+        Ask::Retrieve(id) => match connector.retrieve(id, &case.cx) {
+            Some(call) => return shown(call),
+            None => Value::Null,
+        },
     };
     Ok((value, None))
 }
@@ -161,6 +167,7 @@ fn read(
         Ask::Complete { about, .. } => {
             Ok((json(&connector.read_completion(about, &case.cx, &reply))?, None))
         }
+        Ask::Retrieve(id) => Ok((json(&connector.read_retrieved(id, &case.cx, &reply))?, None)),
     }
 }
 

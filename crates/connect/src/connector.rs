@@ -1,7 +1,7 @@
 //! The trait that every connector implements, and what it answers with.
 
-use baton_types::Money;
 use baton_types::outcome::{Doubt, Finding, NotSent, Outcome};
+use baton_types::{Foreign, Money};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -62,6 +62,17 @@ pub trait Connector: Send + Sync {
         Err(WebhookError::NotSupported)
     }
 
+    /// A call that asks for a payment by the provider's own id of it, whoever made it; `None` where the provider
+    /// has no such call, or where this can be none of its ids. Asked only where the manifest claims it.
+    fn retrieve(&self, _id: &str, _cx: &Cx) -> Option<HttpCall> {
+        None
+    }
+
+    /// What the reply to that call shows.
+    fn read_retrieved(&self, _id: &str, _cx: &Cx, _reply: &HttpReply) -> Retrieved {
+        Retrieved::Unclear
+    }
+
     /// A call that does nothing but show whether the account's credentials are taken; `None` where the
     /// provider has no such call.
     fn check_credentials(&self, _cx: &Cx) -> Option<HttpCall> {
@@ -82,6 +93,24 @@ pub trait Connector: Send + Sync {
     fn read_balance(&self, _cx: &Cx, _reply: &HttpReply) -> Option<Vec<Balance>> {
         None
     }
+}
+
+/// What a provider told of a payment that was asked for by its own id.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "retrieved", rename_all = "snake_case")]
+pub enum Retrieved {
+    /// It has it, and nothing of it is open.
+    Found {
+        /// The payment.
+        payment: Box<Foreign>,
+        /// The merchant's reference of it. If it is one of ours, the payment is no foreign one.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        reference: Option<String>,
+    },
+    /// It has no such payment, or one that never held or took anything.
+    NotFound,
+    /// Something of it is still open, or the answer cannot be read.
+    Unclear,
 }
 
 /// What a harmless call showed about an account's credentials.

@@ -19,7 +19,7 @@ mod webhook;
 pub use call::{Body, Fill, FillError, Filled, Hole, HttpCall, HttpReply, Method, Part};
 pub use connector::{
     Balance, Call, Connector, CredentialsCheck, Cx, Decoded, EncodeError, Looked, Question,
-    identifier, message,
+    Retrieved, identifier, message,
 };
 pub use json::Json;
 pub use manifest::{

@@ -59,6 +59,9 @@ pub struct Manifest {
     /// How an operation is found again, if it can be.
     #[serde(default)]
     pub look_up: Option<LookUpClaim>,
+    /// Whether a payment can be had by the provider's own id, with all that was done to it.
+    #[serde(default)]
+    pub retrieve: Option<Claim>,
     /// How a payment is cancelled whose id is not known, if it can be.
     #[serde(default)]
     pub cancel_by_reference: Option<CancelClaim>,
@@ -194,6 +197,7 @@ impl Manifest {
             .chain(manifest.features.iter().map(|(what, claim)| (what.as_str(), &claim.citation)))
             .chain(manifest.idempotency.iter().map(|claim| ("idempotency", &claim.citation)))
             .chain(manifest.look_up.iter().map(|claim| ("look_up", &claim.citation)))
+            .chain(manifest.retrieve.iter().map(|claim| ("retrieve", &claim.citation)))
             .chain(
                 manifest.cancel_by_reference.iter().map(|c| ("cancel_by_reference", &c.citation)),
             )
@@ -309,6 +313,7 @@ mod tests {
             ("[operations.charge]\ncitation = \"docs\"", ""),
             ("[operations.charge]\ncitation = \" \"", "charge is claimed without a citation"),
             ("[operations.charge]", "missing field `citation`"),
+            ("[retrieve]\ncitation = \" \"", "retrieve is claimed without a citation"),
             ("[features.three_ds]\ncitation = \"\"", "three_ds is claimed without a citation"),
             ("[operations.teleport]\ncitation = \"docs\"", "unknown variant"),
             ("currencies = [\"USD\", \"ZZZ\"]", "ZZZ is no currency"),

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use baton_connect::{
     Balance, Call, Connector, CredentialsCheck, Cx, Decoded, EncodeError, HttpCall, HttpReply,
-    Incoming, LookUp, Looked, Manifest, Operation, Question, Returned, Signed, WebhookError,
+    Incoming, LookUp, Looked, Manifest, Operation, Question, Retrieved, Returned, Signed,
+    WebhookError,
 };
 use baton_store::{MemoryVault, OutboxRow};
 use baton_types::Timestamp;
@@ -122,6 +123,14 @@ impl Connector for Variant {
 
     fn read_completion(&self, about: &LookUp, cx: &Cx, reply: &HttpReply) -> Finding {
         self.inner.read_completion(about, cx, reply)
+    }
+
+    fn retrieve(&self, id: &str, cx: &Cx) -> Option<HttpCall> {
+        self.inner.retrieve(id, cx)
+    }
+
+    fn read_retrieved(&self, id: &str, cx: &Cx, reply: &HttpReply) -> Retrieved {
+        self.inner.read_retrieved(id, cx, reply)
     }
 
     fn check_credentials(&self, cx: &Cx) -> Option<HttpCall> {

@@ -1,9 +1,11 @@
 //! A payment that was not made here, as its provider tells of it.
 
+use serde::Serialize;
+
 use crate::Money;
 
 /// What a provider knows of one of its payments. Whether it holds together, whoever imports it has to check.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Foreign {
     /// The provider's own id.
     pub reference: String,
@@ -20,9 +22,10 @@ pub struct Foreign {
 }
 
 /// A capture or refund that the provider confirmed.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ForeignPart {
     /// The provider's own id, where it has one.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub reference: Option<String>,
     /// How much.
     pub amount: Money,

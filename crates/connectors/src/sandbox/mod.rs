@@ -3,10 +3,12 @@
 use baton_connect::{
     Balance, Body, Call, CardFacts, Connector, CredentialsCheck, Cx, Decoded, EncodeError, Hole,
     HttpCall, HttpReply, Incoming, Json, LookUp, Looked, Manifest, ManifestError, Method,
-    Operation, Parent, Payer, Purchase, Question, Signed, Source, Subject, ThreeDs, WebhookError,
+    Operation, Parent, Payer, Purchase, Question, Retrieved, Signed, Source, Subject, ThreeDs,
+    WebhookError,
 };
 
 mod reply;
+mod retrieve;
 mod webhook;
 
 pub(crate) struct Sandbox {
@@ -128,6 +130,16 @@ impl Connector for Sandbox {
 
     fn webhook(&self, _cx: &Cx, message: &Incoming<'_>) -> Result<Vec<Signed>, WebhookError> {
         webhook::read(&self.manifest, message)
+    }
+
+    fn retrieve(&self, id: &str, _cx: &Cx) -> Option<HttpCall> {
+        let plain =
+            id.strip_prefix("sp_").is_some_and(|rest| !rest.is_empty()) && escaped(id) == id;
+        plain.then(|| authorized(HttpCall::new(Method::Get, format!("/payments/{id}"))))
+    }
+
+    fn read_retrieved(&self, id: &str, _cx: &Cx, reply: &HttpReply) -> Retrieved {
+        retrieve::read(&self.manifest, id, reply)
     }
 
     fn check_credentials(&self, cx: &Cx) -> Option<HttpCall> {

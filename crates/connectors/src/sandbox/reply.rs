@@ -12,11 +12,11 @@ use serde::de::DeserializeOwned;
 pub(super) struct Payment {
     pub(super) id: String,
     pub(super) reference: String,
-    status: String,
-    amount: Amount,
-    authorized: i64,
-    captured: i64,
-    voided: bool,
+    pub(super) status: String,
+    pub(super) amount: Amount,
+    pub(super) authorized: i64,
+    pub(super) captured: i64,
+    pub(super) voided: bool,
     auth_code: Option<String>,
     decline: Option<Decline>,
     next_action: Option<Action>,
@@ -46,7 +46,7 @@ struct Decline {
 pub(super) struct Modification {
     pub(super) id: String,
     pub(super) reference: String,
-    status: String,
+    pub(super) status: String,
     pub(super) amount: Amount,
     failure: Option<String>,
 }
@@ -81,13 +81,13 @@ struct List<T> {
 }
 
 #[derive(Deserialize)]
-struct Failure {
-    error: FailureBody,
+pub(super) struct Failure {
+    pub(super) error: FailureBody,
 }
 
 #[derive(Deserialize)]
-struct FailureBody {
-    code: String,
+pub(super) struct FailureBody {
+    pub(super) code: String,
     message: Option<String>,
 }
 
@@ -310,7 +310,7 @@ fn failure(reply: &HttpReply) -> Outcome {
     }
 }
 
-fn parse<T: DeserializeOwned>(reply: &HttpReply) -> Option<T> {
+pub(super) fn parse<T: DeserializeOwned>(reply: &HttpReply) -> Option<T> {
     // As text first: serde does not look at the bytes of what it skips.
     serde_json::from_str(std::str::from_utf8(&reply.body).ok()?).ok()
 }

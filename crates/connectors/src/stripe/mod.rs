@@ -10,14 +10,15 @@
 
 use baton_connect::{
     Balance, Call, Connector, CredentialsCheck, Cx, Decoded, EncodeError, HttpCall, HttpReply,
-    Incoming, LookUp, Looked, Manifest, ManifestError, Method, Operation, Question, Signed,
-    WebhookError,
+    Incoming, LookUp, Looked, Manifest, ManifestError, Method, Operation, Question, Retrieved,
+    Signed, WebhookError,
 };
 
 mod look_up;
 mod objects;
 mod reply;
 mod request;
+mod retrieve;
 mod webhook;
 
 pub(crate) struct Stripe {
@@ -65,6 +66,14 @@ impl Connector for Stripe {
 
     fn webhook(&self, _cx: &Cx, message: &Incoming<'_>) -> Result<Vec<Signed>, WebhookError> {
         webhook::read(&self.manifest, message)
+    }
+
+    fn retrieve(&self, id: &str, _cx: &Cx) -> Option<HttpCall> {
+        retrieve::question(id)
+    }
+
+    fn read_retrieved(&self, id: &str, _cx: &Cx, reply: &HttpReply) -> Retrieved {
+        retrieve::read(&self.manifest, id, reply)
     }
 
     fn check_credentials(&self, _cx: &Cx) -> Option<HttpCall> {

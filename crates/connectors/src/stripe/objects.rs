@@ -72,6 +72,8 @@ pub(super) struct Refund {
     pub(super) currency: String,
     pub(super) payment_intent: Option<String>,
     pub(super) status: Option<String>,
+    /// In seconds.
+    pub(super) created: Option<i64>,
     failure_reason: Option<String>,
     #[serde(default)]
     pub(super) metadata: Metadata,

@@ -15,6 +15,7 @@
 mod counterparts;
 mod declines;
 mod mangled;
+mod mangled_foreign;
 mod mangled_real;
 mod minor_units;
 mod support;

@@ -19,6 +19,7 @@ fn calls() -> Vec<HttpCall> {
         include_str!("../../../src/stripe/cases/purchase.json"),
         include_str!("../../../src/stripe/cases/modify.json"),
         include_str!("../../../src/stripe/cases/look_up.json"),
+        include_str!("../../../src/stripe/cases/retrieve.json"),
     ];
     let mut found = Vec::new();
     for file in files {

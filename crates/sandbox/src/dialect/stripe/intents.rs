@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Value};
 
+use super::expand::Expand;
 use super::{PayWith, Request, error_about, missing, refused, unexpected_state, validation, view};
 use crate::clock::Id;
 use crate::codes::DeclineCode;
@@ -302,9 +303,14 @@ impl Request<'_> {
     pub(super) fn intent(self, id: &str) -> Result<Job, Reply> {
         self.only(&["client_secret"])?;
         let id = self.intent_id(id)?;
-        let traits = traits_of_existing(self.account, OperationKind::Lookup, Some(id), None, None);
+        let expand = Expand::of(&self);
         let urls = self.urls();
-        self.job(traits, Box::new(move |books, _| shown(books, id, &urls)))
+        self.look_up(Some(id), move |books| {
+            let Some(payment) = books.payment(id) else { return refused(Refusal::NotFound) };
+            let mut intent = view::intent(payment, &urls);
+            expand.apply(payment, &mut intent);
+            Reply::json(200, &intent)
+        })
     }
 
     pub(super) fn intent_list(self) -> Result<Job, Reply> {

@@ -6,6 +6,7 @@
 //! customers beyond owning a payment method, setup intents, disputes, search, balance transactions, Connect.
 
 mod declines;
+mod expand;
 mod form;
 mod intents;
 mod objects;

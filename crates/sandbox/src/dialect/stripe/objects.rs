@@ -44,7 +44,7 @@ impl Request<'_> {
         read().map_err(validation)
     }
 
-    fn look_up(
+    pub(super) fn look_up(
         self,
         id: Option<Id>,
         find: impl FnOnce(&Books) -> Reply + Send + 'static,
