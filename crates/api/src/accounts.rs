@@ -158,6 +158,9 @@ struct AccountRequest {
     /// The client certificate that is shown to the gateway, if it wants one.
     #[schemars(length(max = 128))]
     certificate_name: Option<String>,
+    /// Whether a `refTransId` of a payment that was made at the gateway without this server is taken over: the
+    /// gateway is asked for it. False if absent.
+    allow_foreign_references: Option<bool>,
 }
 
 /// A credential by its name.
@@ -196,6 +199,10 @@ struct AccountFull {
     /// Absent where the account shows none.
     #[serde(skip_serializing_if = "Option::is_none")]
     certificate_name: Option<String>,
+    /// Absent where they are not taken over.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    #[schemars(default)]
+    allow_foreign_references: bool,
 }
 
 /// A credential as it may be seen.
@@ -230,6 +237,7 @@ impl From<AccountView> for AccountFull {
             creation_time: view.row.created_at.to_rfc3339(),
             payment_gateway_name: view.row.gateway,
             certificate_name: view.certificate,
+            allow_foreign_references: view.foreign_references,
         }
     }
 }
@@ -343,7 +351,9 @@ fn read_account(
     let gateway = fields.required_text("paymentGatewayName", 64)?.trim().to_owned();
     let credentials = read_credentials(connectors, &mut fields, &gateway)?;
     let certificate = fields.kept_text("certificateName", 128)?;
-    Ok(AccountInput { name, gateway, credentials, place: Place::AsBefore, certificate })
+    let foreign_references = fields.boolean(FIELDS.foreign)?.unwrap_or_default();
+    let place = Place::AsBefore;
+    Ok(AccountInput { name, gateway, credentials, place, certificate, foreign_references })
 }
 
 /// Credentials as a list of names and values. What the gateway does not keep secret must not hold a card
@@ -381,6 +391,7 @@ pub(crate) struct FieldNames {
     pub(crate) credentials: &'static str,
     pub(crate) base_url: &'static str,
     pub(crate) certificate: &'static str,
+    pub(crate) foreign: &'static str,
 }
 
 const FIELDS: FieldNames = FieldNames {
@@ -388,6 +399,7 @@ const FIELDS: FieldNames = FieldNames {
     credentials: "credentials",
     base_url: "base_url",
     certificate: "certificateName",
+    foreign: "allowForeignReferences",
 };
 
 /// Why an account was not put, shown, verified or removed.
@@ -420,6 +432,10 @@ pub(crate) fn explain(fault: &AccountFault, names: &FieldNames) -> Response {
             "There is no client certificate of this name that holds now.".to_owned(),
         ),
         AccountFault::BaseUrl(why) => bad(names.base_url, format!("It cannot be used: {why}.")),
+        AccountFault::NotRetrievable => bad(
+            names.foreign,
+            "The gateway cannot be asked for a payment by its own reference.".to_owned(),
+        ),
         AccountFault::MockIsForTests => {
             bad(names.gateway, "A mock gateway is for sandbox accounts only.".to_owned())
         }

@@ -147,7 +147,9 @@ impl From<&ApiKeyRow> for KeyView {
 pub(crate) fn failure(error: &EngineError) -> Response {
     match error {
         EngineError::NotFound => StatusCode::NOT_FOUND.into_response(),
-        EngineError::Unavailable => StatusCode::SERVICE_UNAVAILABLE.into_response(),
+        EngineError::Unavailable | EngineError::NoAnswer => {
+            StatusCode::SERVICE_UNAVAILABLE.into_response()
+        }
         EngineError::UnknownAccount { .. }
         | EngineError::WrongMode { .. }
         | EngineError::OtherCard

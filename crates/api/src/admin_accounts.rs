@@ -37,6 +37,7 @@ const FIELDS: FieldNames = FieldNames {
     credentials: "credentials",
     base_url: "base_url",
     certificate: "certificate",
+    foreign: "allow_foreign_references",
 };
 
 pub(crate) fn routes() -> Vec<Route> {
@@ -117,6 +118,8 @@ struct AdminAccountRequest {
     /// The client certificate that is shown to the gateway.
     #[schemars(length(max = 128))]
     certificate: Option<String>,
+    /// Whether payments that were made at the gateway without this server are taken over when a request names them.
+    allow_foreign_references: Option<bool>,
 }
 
 #[derive(Serialize, JsonSchema)]
@@ -136,6 +139,7 @@ struct AdminAccount {
     credentials: Vec<ShownCredential>,
     base_url: Option<String>,
     certificate: Option<String>,
+    allow_foreign_references: bool,
     /// Whether the server's configuration declares it, and it can be changed there only.
     declared: bool,
     #[schemars(with = "types::Time")]
@@ -155,6 +159,7 @@ impl From<AccountView> for AdminAccount {
             credentials: shown(view.credentials),
             base_url: row.base_url,
             certificate: view.certificate,
+            allow_foreign_references: view.foreign_references,
             declared: view.declared,
             created_at: row.created_at.to_rfc3339(),
             updated_at: row.updated_at.to_rfc3339(),
@@ -256,7 +261,8 @@ fn read_account(
     let credentials = read_credentials(connectors, &mut fields, &gateway)?;
     let place = fields.kept_text("base_url", 255)?.map_or(Place::Gateway, Place::Url);
     let certificate = fields.kept_text("certificate", 128)?;
-    Ok(AccountInput { name, gateway, credentials, place, certificate })
+    let foreign_references = fields.boolean(FIELDS.foreign)?.unwrap_or_default();
+    Ok(AccountInput { name, gateway, credentials, place, certificate, foreign_references })
 }
 
 #[cfg(test)]

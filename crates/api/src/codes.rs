@@ -68,6 +68,7 @@ codes! {
         NoAnswer = "no_answer",
         Unavailable = "unavailable",
         InternalError = "internal_error",
+        Imported = "imported",
         UnknownReference = "unknown_reference",
         NotAllowed = "not_allowed",
     }

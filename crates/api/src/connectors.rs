@@ -47,6 +47,8 @@ pub struct ConnectorView {
     /// Null where it takes no keys.
     idempotency: Option<IdempotencyView>,
     look_up: Option<String>,
+    /// Whether a payment can be had by the provider's own id; null where not.
+    retrieve: Option<String>,
     cancel_by_reference: Option<String>,
     completion: Option<String>,
     webhook: Option<String>,
@@ -109,6 +111,7 @@ impl From<&Manifest> for ConnectorView {
                 citation: claim.citation.clone(),
             }),
             look_up: manifest.look_up.as_ref().map(|claim| claim.citation.clone()),
+            retrieve: manifest.retrieve.as_ref().map(cited),
             cancel_by_reference: manifest.cancel_by_reference.as_ref().map(|c| c.citation.clone()),
             completion: manifest.completion.as_ref().map(cited),
             webhook: manifest.webhook.as_ref().map(|claim| claim.citation.clone()),

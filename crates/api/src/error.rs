@@ -39,7 +39,7 @@ pub(crate) fn validation(status: StatusCode, error: &FieldError) -> Response {
 /// Why something that is no payment's operation could not be done: the fault is ours, not the request's.
 pub(crate) fn failure(error: &EngineError) -> Response {
     let status = match error {
-        EngineError::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+        EngineError::Unavailable | EngineError::NoAnswer => StatusCode::SERVICE_UNAVAILABLE,
         EngineError::UnknownAccount { .. }
         | EngineError::WrongMode { .. }
         | EngineError::NotFound

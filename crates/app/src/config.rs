@@ -238,6 +238,9 @@ pub(crate) struct Account {
     /// Moves no real money; usable with sandbox keys only.
     #[serde(default)]
     pub(crate) test: bool,
+    /// Whether payments that were made at its gateway without this server are taken over when a request names them.
+    #[serde(default)]
+    pub(crate) allow_foreign_references: bool,
     /// Its secrets, by the names that `baton doctor` lists.
     #[serde(default)]
     pub(crate) credentials: HashMap<String, Secret>,

@@ -240,6 +240,15 @@ pub(crate) fn trouble(account: &Account, connectors: &[Arc<dyn Connector>]) -> O
     }
 }
 
+/// What is said of an account that could never take over what it is to take over.
+pub(crate) fn not_retrievable(account: &Account) -> String {
+    let Account { name, gateway, .. } = account;
+    format!(
+        "accounts: {name}: allow_foreign_references needs a gateway that can be asked for a payment by its own \
+         reference, and {gateway} cannot"
+    )
+}
+
 /// What would keep an account from being called.
 fn problem(account: &Account, connector: &dyn Connector) -> Option<String> {
     let manifest = connector.manifest();
@@ -252,6 +261,9 @@ fn problem(account: &Account, connector: &dyn Connector) -> Option<String> {
             "the credential {} is missing: {}",
             missing.name, missing.description
         ));
+    }
+    if account.allow_foreign_references && manifest.retrieve.is_none() {
+        return Some(not_retrievable(account));
     }
     let known: HashSet<&str> = wanted.map(|field| field.name.as_str()).collect();
     if let Some(unknown) = given.difference(&known).next() {

@@ -27,7 +27,7 @@ use crate::config::{Account, Config, LogFormat};
 use crate::explain::explained;
 use crate::listener::Patience;
 use crate::tls::Certificates;
-use crate::{listener, node, signals, tls};
+use crate::{doctor, listener, node, signals, tls};
 
 /// The sandbox accounts that `--dev` configures: one for each role in a failover.
 const DEV_ACCOUNTS: [&str; 4] = ["sandbox", "sandbox-a", "sandbox-b", "sandbox-c"];
@@ -317,6 +317,7 @@ fn dev_accounts(sandbox_url: &str) -> impl Iterator<Item = Account> {
         gateway: "Sandbox".to_owned(),
         base_url: Some(format!("{sandbox_url}/sandbox/{name}")),
         test: true,
+        allow_foreign_references: false,
         // The sandbox wants a key and takes any; its webhooks are signed with what it is told to sign with.
         credentials: [("ApiKey", "sandbox"), ("WebhookSecret", "sandbox-webhooks")]
             .map(|(name, text)| (name.to_owned(), Secret::new(text.to_owned())))
@@ -338,16 +339,24 @@ fn test_urls(sandbox_url: &str) -> HashMap<String, String> {
 
 /// Writes the configured accounts to the database, and takes out their secrets, which stay in memory.
 async fn declare_accounts(config: &mut Config, audit: &Audit) -> Result<Credentials, String> {
+    let connectors = baton_connectors::all().map_err(|error| error.to_string())?;
     let describe = |error: baton_engine::EngineError| error.to_string();
     let merchant = merchants::ensure(audit, Actor::System, merchants::DEFAULT).await;
     let merchant = merchant.map_err(describe)?;
     let mut credentials = Credentials::new();
     for account in &mut config.accounts {
+        let can = connectors.iter().map(|connector| connector.manifest()).any(|manifest| {
+            manifest.gateway_name == account.gateway && manifest.retrieve.is_some()
+        });
+        if account.allow_foreign_references && !can {
+            return Err(explained(ErrorCode::ConfigInvalid, doctor::not_retrievable(account)));
+        }
         let spec = AccountSpec {
             name: account.name.clone(),
             gateway: account.gateway.clone(),
             base_url: account.base_url.clone(),
             test: account.test,
+            foreign_references: account.allow_foreign_references,
         };
         let id = merchants::put_account(audit, Actor::System, merchant, &spec).await;
         credentials.insert(id.map_err(describe)?, std::mem::take(&mut account.credentials));

@@ -53,6 +53,9 @@ pub(crate) struct AccountConfig {
     /// The client certificate that is shown to the provider unless a request names another.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) certificate: Option<String>,
+    /// Whether payments that were made without us at this account's provider are taken over when they are named.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) foreign_references: bool,
 }
 
 impl AccountConfig {
@@ -391,6 +394,7 @@ impl Accounts {
                 let connector = self.connectors.get(&row.gateway);
                 config = AccountConfig {
                     settings: settings(connector.map(AsRef::as_ref), secrets),
+                    foreign_references: config.foreign_references,
                     ..AccountConfig::default()
                 };
                 Arc::clone(secrets)

@@ -153,7 +153,7 @@ impl Engine {
         Ok(candidates)
     }
 
-    async fn certificate_to_show(
+    pub(crate) async fn certificate_to_show(
         &self,
         caller: Caller,
         name: &str,

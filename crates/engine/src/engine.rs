@@ -404,7 +404,7 @@ impl Engine {
         amount: Money,
         idempotency: Option<Idempotency>,
     ) -> Result<Answered, EngineError> {
-        let (payment, _) = self.find(caller, target).await?;
+        let (payment, _) = self.find_or_import(caller, target).await?;
         self.modify(payment, target, Input::Capture { amount }, idempotency).await
     }
 
@@ -419,7 +419,7 @@ impl Engine {
         amount: Money,
         idempotency: Option<Idempotency>,
     ) -> Result<Answered, EngineError> {
-        let (payment, _) = self.find(caller, target).await?;
+        let (payment, _) = self.find_or_import(caller, target).await?;
         match payment.order.kind.amount() {
             Some(whole) if whole != amount => Err(EngineError::NotTheWhole { whole }),
             _ => self.modify(payment, target, Input::Void, idempotency).await,
@@ -437,7 +437,7 @@ impl Engine {
         amount: Money,
         idempotency: Option<Idempotency>,
     ) -> Result<Answered, EngineError> {
-        let (payment, _) = self.find(caller, target).await?;
+        let (payment, _) = self.find_or_import(caller, target).await?;
         self.modify(payment, target, Input::Refund { amount }, idempotency).await
     }
 
@@ -447,7 +447,7 @@ impl Engine {
     /// Nothing is known under this reference.
     pub async fn status(&self, caller: Caller, target: &Target) -> Result<Answered, EngineError> {
         const PATIENCE: Duration = Duration::from_secs(5);
-        let (payment, call) = self.find(caller, target).await?;
+        let (payment, call) = self.find_or_import(caller, target).await?;
         let mut payment = Arc::new(payment);
         if payment.has_open_calls()
             && let Some(resolve) = self.resolve_if_idle(&payment)

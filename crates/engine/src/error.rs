@@ -24,6 +24,8 @@ pub enum EngineError {
     },
     /// Nothing is known under this reference.
     NotFound,
+    /// The provider was asked whether it knows the reference, and gave no usable answer; nothing was stored.
+    NoAnswer,
     /// The card is not the one that the payment was made with.
     OtherCard,
     /// A void is of the whole amount.
@@ -58,6 +60,9 @@ impl std::fmt::Display for EngineError {
                 f.write_str("a sandbox API key cannot use a live account")
             }
             Self::NotFound => f.write_str("no transaction is known under this reference"),
+            Self::NoAnswer => f.write_str(
+                "the gateway was asked for this reference and gave no usable answer; try again",
+            ),
             Self::OtherCard => f.write_str("the card is not the one of the original transaction"),
             Self::NotTheWhole { whole } => {
                 write!(f, "a void releases the whole amount, which is {whole}")

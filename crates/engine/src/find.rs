@@ -89,7 +89,7 @@ impl Engine {
 
 /// A key of one mode knows nothing of the other mode's payments, and a payment is found only at an account
 /// that was to try it, if one is named.
-fn may_see(caller: Caller, payment: &Payment, account: Option<AccountId>) -> bool {
+pub(crate) fn may_see(caller: Caller, payment: &Payment, account: Option<AccountId>) -> bool {
     let candidates = &payment.order.candidates;
     payment.order.test == caller.sandbox
         && account.is_none_or(|account| candidates.iter().any(|c| c.account == account))

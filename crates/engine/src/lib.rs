@@ -24,6 +24,7 @@ mod engine;
 mod error;
 mod evidence;
 mod find;
+mod foreign;
 mod guards;
 mod hear;
 pub mod incidents;

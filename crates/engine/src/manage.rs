@@ -43,6 +43,8 @@ pub struct AccountInput {
     pub place: Place,
     /// The client certificate that is shown to the provider.
     pub certificate: Option<String>,
+    /// Whether payments that were made without us at its provider are taken over when they are named.
+    pub foreign_references: bool,
 }
 
 /// Where an account's provider is.
@@ -91,6 +93,8 @@ pub enum AccountFault {
     OtherMode,
     /// The node's configuration declares the account.
     Declared,
+    /// The gateway cannot be asked for a payment by its own id, so nothing foreign can be taken over.
+    NotRetrievable,
     /// The gateway has no harmless call to verify with.
     NotVerifiable,
     /// The provider refused the credentials.
@@ -130,6 +134,8 @@ pub struct AccountView {
     pub declared: bool,
     /// The client certificate that is shown to the provider.
     pub certificate: Option<String>,
+    /// Whether payments that were made without us at its provider are taken over when they are named.
+    pub foreign_references: bool,
 }
 
 impl Engine {
@@ -171,12 +177,16 @@ impl Engine {
         if connector.manifest().mock && !caller.sandbox {
             return Err(AccountFault::MockIsForTests);
         }
+        if input.foreign_references && connector.manifest().retrieve.is_none() {
+            return Err(AccountFault::NotRetrievable);
+        }
         let given = sort(connector.manifest(), input.credentials)?;
         let config = AccountConfig {
             credentials: None,
             hints: given.hints,
             settings: given.settings,
             certificate: input.certificate,
+            foreign_references: input.foreign_references,
         };
         let now = self.inner.clock.now();
         let mut row = AccountRow {
@@ -376,6 +386,7 @@ impl Engine {
             credentials: shown.collect(),
             declared: self.inner.accounts.is_declared(account.row.id),
             certificate: account.config.certificate.clone(),
+            foreign_references: account.config.foreign_references,
             row: account.row.clone(),
         }
     }
@@ -429,6 +440,7 @@ fn entry(caller: Caller, action: Action, row: &AccountRow) -> Entry {
             "test": row.test,
             "hints": AccountConfig::of(row).hints,
             "certificate": AccountConfig::of(row).certificate,
+            "foreign_references": AccountConfig::of(row).foreign_references,
         }),
         request_id: None,
     }

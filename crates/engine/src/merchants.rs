@@ -4,6 +4,7 @@ use baton_store::{AccountRow, CommitError, Guard, MerchantRow, Write, WriteSet};
 use baton_types::{AccountId, MerchantId};
 use serde_json::json;
 
+use crate::accounts::AccountConfig;
 use crate::audit::{Action, Actor, Audit, Entry};
 use crate::error::EngineError;
 use crate::{Clock, new_id};
@@ -22,6 +23,8 @@ pub struct AccountSpec {
     pub base_url: Option<String>,
     /// Moves no real money.
     pub test: bool,
+    /// Whether payments that were made without us are taken over when they are named.
+    pub foreign_references: bool,
 }
 
 /// The accounts that every merchant has: mock gateways, for sandbox keys only.
@@ -34,6 +37,7 @@ pub fn mock_accounts() -> Vec<AccountSpec> {
             gateway: gateway.to_owned(),
             base_url: None,
             test: true,
+            foreign_references: false,
         })
         .collect()
 }
@@ -101,6 +105,7 @@ pub async fn put_account(
                 "gateway": spec.gateway,
                 "base_url": spec.base_url,
                 "test": spec.test,
+                "foreign_references": spec.foreign_references,
                 "new": existing.is_none(),
             }),
             request_id: None,
@@ -141,6 +146,10 @@ fn row(
         created_at: clock.now(),
         updated_at: clock.now(),
         removed_at: None,
-        config: "{}".to_owned(),
+        config: AccountConfig {
+            foreign_references: spec.foreign_references,
+            ..AccountConfig::default()
+        }
+        .to_text(),
     }
 }

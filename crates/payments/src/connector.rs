@@ -234,6 +234,7 @@ impl Payments {
             credentials,
             place: Place::AsBefore,
             certificate: None,
+            foreign_references: false,
         };
         let put = self.engine().put_account(merchant.caller, input, false).await;
         put.map(|_| ()).map_err(explained)
@@ -272,6 +273,7 @@ fn explained(fault: AccountFault) -> Fault {
         | AccountFault::MockIsForTests
         | AccountFault::OtherMode
         | AccountFault::Declared
+        | AccountFault::NotRetrievable
         | AccountFault::NotVerifiable
         | AccountFault::UnknownCertificate
         | AccountFault::NoAnswer => {

@@ -112,6 +112,7 @@ impl World {
         let mut accounts = HashMap::new();
         for (place, account) in self.setup.accounts.iter().enumerate() {
             let spec = AccountSpec {
+                foreign_references: false,
                 name: account.name.clone(),
                 gateway: account.gateway.clone(),
                 base_url: Some(format!("http://{}.invalid", account.name)),

@@ -77,6 +77,7 @@ function additiveFields(document) {
     });
     schemas[RESULT].required = ["operationType", "operationResultCode", "success", "attempts"];
     add(`${MODEL}StringTokenOutputModel`, { payload: text });
+    for (const model of ["Input", "FullOutput"]) add(`${MODEL}PaymentGatewayAccount${model}Model`, { allowForeignReferences: { type: "boolean" } });
     const account = { type: "string", pattern: "^[A-Za-z0-9_-]{3,64}$" };
     const backup = {
         type: "object",

@@ -160,6 +160,13 @@ const rest = [
         body: { paymentGatewayName: "Sandbox", credentials: [{ key: "ApiKey", value: "a-key-of-the-tour-wxyz" }] },
         check: (json) => assert.deepEqual(json.credentials, [{ key: "ApiKey", value: "****wxyz" }]),
     }),
+    put("an account that takes over what was made elsewhere", 200, "tour_foreign", {
+        body: { paymentGatewayName: "Sandbox", credentials: [{ key: "ApiKey", value: "a-key-of-the-tour-wxyz" }], allowForeignReferences: true },
+        check: (json) => assert.equal(json.allowForeignReferences, true),
+    }),
+    status("of something unknown there too", 409, { refTransId: "sp_0", paymentGatewayAccountName: "tour_foreign" }, { check: is("Rejected", "unknown_reference") }),
+    put("one whose gateway cannot be asked", 400, "tour_foreign", { body: { paymentGatewayName: "NULLSuccess", credentials: [], allowForeignReferences: true }, check: wrong("allowForeignReferences") }),
+    remove("the account that takes over", 200, "tour_foreign"),
     put("names spelled as the guides do", 200, "tour_sandbox", {
         body: { paymentGatewayName: "Sandbox", credentials: [{ Key: "ApiKey", Value: "a-key-of-the-tour-wxyz" }] }, rejected: true,
     }),

@@ -275,6 +275,8 @@ struct Transaction {
     status: &'static str,
     /// What made it.
     operation: &'static str,
+    /// Whether it was made at the gateway without this server, and taken over.
+    imported: bool,
     result: OperationResult,
 }
 
@@ -287,6 +289,7 @@ impl Transaction {
         };
         let (created, changed) = (payment.created_at, payment.updated_at);
         let my_ref = payment.order.merchant_ref.clone();
+        let imported = payment.order.imported;
         let answered = Answered::of(Arc::new(payment), CallId::Attempt(1));
         Self {
             creation_time: created.to_rfc3339(),
@@ -294,6 +297,7 @@ impl Transaction {
             my_ref,
             status: answered.payment.status(),
             operation,
+            imported,
             result: OperationResult::of_status(&answered, now),
         }
     }
@@ -440,6 +444,7 @@ fn failure(error: &EngineError) -> Response {
             validation(StatusCode::BAD_REQUEST, &FieldError::new("account", sentence(error)))
         }
         EngineError::NotFound
+        | EngineError::NoAnswer
         | EngineError::OtherCard
         | EngineError::NotTheWhole { .. }
         | EngineError::Brought(_)

@@ -37,6 +37,7 @@ const INLINE_FIELDS: FieldNames = FieldNames {
     credentials: "paymentGatewayAccount.credentials",
     base_url: request::INLINE,
     certificate: request::CERTIFICATE,
+    foreign: request::INLINE,
 };
 
 /// The header of an idempotency key.
@@ -276,6 +277,7 @@ fn explain(fault: &Fault, operation: Operation) -> Response {
         EngineError::NotTheWhole { .. } => wrong(StatusCode::BAD_REQUEST, "amount"),
         EngineError::KeyReused => wrong(StatusCode::UNPROCESSABLE_ENTITY, IDEMPOTENCY_KEY),
         EngineError::NotFound
+        | EngineError::NoAnswer
         | EngineError::Refused(_)
         | EngineError::StillRunning
         | EngineError::Overtaken

@@ -174,6 +174,7 @@ impl OperationResult {
             EngineError::Unavailable | EngineError::Overtaken => {
                 (ResultCode::TemporaryFailure, ErrorCode::Unavailable)
             }
+            EngineError::NoAnswer => (ResultCode::TemporaryFailure, ErrorCode::NoAnswer),
             EngineError::Internal => (ResultCode::FatalFailure, ErrorCode::InternalError),
             EngineError::StillRunning => (ResultCode::Accepted, ErrorCode::InProgress),
             EngineError::NotFound => (ResultCode::Rejected, ErrorCode::UnknownReference),
@@ -322,10 +323,14 @@ fn conclude_payment(payment: &Payment) -> Conclusion<'_> {
         Verdict::Approved(no) => {
             let shown = CallId::Attempt(no);
             let outcome = final_outcome(payment, shown);
+            let (reason, description) = match payment.order.imported {
+                true => (Some(ErrorCode::Imported.as_str()), IMPORTED),
+                false => (None, "Approved"),
+            };
             Conclusion {
                 code: ResultCode::Success,
-                reason: None,
-                description: "Approved".to_owned(),
+                reason,
+                description: description.to_owned(),
                 shown,
                 outcome,
             }
@@ -368,6 +373,7 @@ fn conclude_call(payment: &Payment, id: CallId) -> Conclusion<'_> {
 type Told = (ErrorCode, &'static str);
 
 const DUPLICATE_IN_DOUBT: &str = "Another payment for the same is in doubt; this one was sent nowhere, and this is the other one";
+const IMPORTED: &str = "Approved; it was made at the gateway without this server and taken over";
 const IN_PROGRESS: Told = (ErrorCode::InProgress, "It is being carried out");
 const PENDING: Told = (ErrorCode::Pending, "The provider has accepted it; the result follows");
 const ACTION_REQUIRED: Told =

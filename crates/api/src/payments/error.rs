@@ -209,7 +209,7 @@ impl From<EngineError> for Refusal {
     fn from(error: EngineError) -> Self {
         let message = error.to_string();
         match error {
-            EngineError::Unavailable => {
+            EngineError::Unavailable | EngineError::NoAnswer => {
                 let status = StatusCode::SERVICE_UNAVAILABLE;
                 Self { retry_after: Some(1), ..Self::new(status, "api", "HE_00", message) }
             }

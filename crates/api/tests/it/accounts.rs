@@ -148,6 +148,7 @@ async fn credentials_are_verified_at_the_provider_and_new_ones_used_at_once() {
     let provider = Recorder::start(SECOND).await;
     let caller = Caller { merchant: server.merchant, sandbox: true, key: None };
     let input = AccountInput {
+        foreign_references: false,
         name: "shop".to_owned(),
         gateway: "Sandbox".to_owned(),
         credentials: vec![("ApiKey".to_owned(), Secret::new(FIRST.to_owned()))],
@@ -178,6 +179,7 @@ async fn credentials_are_verified_at_the_provider_and_new_ones_used_at_once() {
     // Nobody there, and nobody to ask.
     let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let input = AccountInput {
+        foreign_references: false,
         name: "closed".to_owned(),
         gateway: "Sandbox".to_owned(),
         credentials: vec![("ApiKey".to_owned(), Secret::new(FIRST.to_owned()))],
@@ -190,6 +192,7 @@ async fn credentials_are_verified_at_the_provider_and_new_ones_used_at_once() {
     // A gateway without an address of its own: to try again would not help.
     let live = Caller { sandbox: false, ..caller };
     let input = AccountInput {
+        foreign_references: false,
         name: "no-address".to_owned(),
         gateway: "Sandbox".to_owned(),
         credentials: vec![("ApiKey".to_owned(), Secret::new(FIRST.to_owned()))],

@@ -22,6 +22,8 @@ mod described;
 #[cfg(test)]
 mod doubts;
 #[cfg(test)]
+mod foreign;
+#[cfg(test)]
 mod golden;
 #[cfg(test)]
 mod idempotency;

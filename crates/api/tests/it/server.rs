@@ -40,7 +40,7 @@ pub(crate) struct Server {
     /// A sandbox key with the gateway scope.
     pub(crate) key: String,
     vault: Vault,
-    sandbox: Running,
+    pub(crate) sandbox: Running,
 }
 
 impl Server {
@@ -98,8 +98,13 @@ impl Server {
         };
         let mut credentials = Credentials::new();
         for (name, gateway, base_url, test) in accounts {
-            let spec =
-                AccountSpec { name: name.to_owned(), gateway: gateway.to_owned(), base_url, test };
+            let spec = AccountSpec {
+                name: name.to_owned(),
+                gateway: gateway.to_owned(),
+                base_url,
+                test,
+                foreign_references: false,
+            };
             let id = merchants::put_account(&audit, Actor::System, merchant, &spec).await;
             if name != "no-credentials" {
                 credentials.insert(id.unwrap(), secrets(gateway));

@@ -142,6 +142,10 @@ fn claims(manifest: &Manifest) -> Vec<(String, String)> {
         );
         rows.push((what, claim.citation.clone()));
     }
+    if let Some(claim) = &manifest.retrieve {
+        let what = "payments made elsewhere, by their id: an account with `allowForeignReferences` takes them over";
+        rows.push((what.to_owned(), claim.citation.clone()));
+    }
     if let Some(claim) = &manifest.cancel_by_reference {
         let fences = if claim.fences { "keeps" } else { "does not keep" };
         let what = format!("cancel by reference; {fences} a late payment out");

@@ -436,12 +436,18 @@ fn errors_of_commands_name_their_code() {
     let id = "key_01fwhe4ydgfk1shh6w1g60eecf";
     let file = place.path("file");
     std::fs::write(&file, "").unwrap();
+    let adyen = place.path("adyen.toml");
+    let account =
+        "[[accounts]]\nname = \"adyen-eu\"\ngateway = \"Adyen\"\nallow_foreign_references = true\n";
+    std::fs::write(&adyen, account).unwrap();
+    let adyen = adyen.display().to_string();
     let (file, below) = (file.display().to_string(), file.join("x").display().to_string());
-    let rows: [(&[&str], &str); 7] = [
+    let rows: [(&[&str], &str); 8] = [
         (&["keys", "list", "--merchant", "nobody"], "unknown_merchant"),
         (&["keys", "revoke", id], "unknown_key"),
         (&["keys", "revoke", "4"], "unknown_key"),
         (&["keys", "list", "--config", "nowhere.toml"], "config_invalid"),
+        (&["serve", "--config", &adyen, "--listen", "127.0.0.1:0"], "config_invalid"),
         (&["keys", "list", "--database-url", "mysql://x"], "database_url_invalid"),
         (&["serve", "--data-dir", &below], "data_dir_unusable"),
         (&["keys", "list", "--data-dir", &file], "data_dir_unusable"),

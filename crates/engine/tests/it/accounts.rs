@@ -70,6 +70,7 @@ impl Nodes {
             _ => Place::Gateway,
         };
         let input = AccountInput {
+            foreign_references: false,
             name: name.to_owned(),
             gateway: gateway.to_owned(),
             credentials: credentials.into_iter().filter(|_| gateway == "Sandbox").collect(),
@@ -146,6 +147,7 @@ async fn a_fault_changes_nothing() {
     nodes.put("shop", "Sandbox", "the-first-key-1111").await;
     let before = nodes.store.accounts(nodes.caller.merchant).await.unwrap();
     let input = |url: &str| AccountInput {
+        foreign_references: false,
         name: "shop".to_owned(),
         gateway: "Sandbox".to_owned(),
         credentials: vec![("ApiKey".to_owned(), Secret::new("the-other-key-3333".to_owned()))],
@@ -171,6 +173,7 @@ async fn no_credential_is_in_any_byte_of_the_database() {
     let world = World::on_sqlite(directory.path(), Setup::default()).await;
     let credentials = || vec![("ApiKey".to_owned(), Secret::new(CANARY.to_owned()))];
     let input = AccountInput {
+        foreign_references: false,
         name: "canary".to_owned(),
         gateway: "Sandbox".to_owned(),
         credentials: credentials(),

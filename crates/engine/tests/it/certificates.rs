@@ -128,6 +128,7 @@ fn secret(text: &str) -> Secret {
 
 fn account(url: &str, certificate: Option<&str>) -> AccountInput {
     AccountInput {
+        foreign_references: false,
         name: "shop".to_owned(),
         gateway: "Sandbox".to_owned(),
         credentials: vec![("ApiKey".to_owned(), secret("any-key-of-the-shop"))],

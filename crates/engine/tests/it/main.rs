@@ -23,6 +23,7 @@ mod doubts;
 mod duplicates;
 mod evidence;
 mod failover;
+mod foreign;
 mod hold_safe;
 mod idempotency;
 mod operations;

@@ -103,7 +103,12 @@ impl Provider {
 
     pub(crate) async fn ask(self, method: &str, path: &str, body: Option<Value>) -> Value {
         let body = body.map_or(String::new(), |body| body.to_string());
-        let (head, body) = self.send(method, path, &body).await;
+        self.ask_with(method, path, &body).await
+    }
+
+    /// The same, with a body as it is.
+    pub(crate) async fn ask_with(self, method: &str, path: &str, body: &str) -> Value {
+        let (head, body) = self.send(method, path, body).await;
         assert!(head.starts_with("HTTP/1.1 2"), "{path}: {head} {body}");
         serde_json::from_str(&body).unwrap_or(Value::Null)
     }

@@ -99,6 +99,7 @@ pub(crate) async fn engine_on(
         gateway: gateway.to_owned(),
         base_url: Some(base_url),
         test,
+        foreign_references: name.starts_with("open"),
     };
     let spec = |name: &str, base_url: String, test| spec_at("Sandbox", name, base_url, test);
     let mut specs: Vec<_> =
@@ -113,6 +114,11 @@ pub(crate) async fn engine_on(
         specs.push(spec_at("Stripe", &stripe, format!("http://{host}/stripe/stripe"), true));
         specs.push(spec_at("Adyen", &adyen, format!("http://{host}/adyen/adyen/v71"), true));
     }
+    // Accounts that take over what was made without us: two at one place, one in another dialect.
+    specs.push(spec("open", provider.url("open"), true));
+    specs.push(spec("open-twin", provider.url("open"), true));
+    let stripe = format!("http://{}/stripe/stripe", provider.addr);
+    specs.push(spec_at("Stripe", "open-stripe", stripe, true));
     let credentials_of_all = [
         ("ApiKey", KEY),
         ("SecretKey", KEY),

@@ -71,6 +71,14 @@ impl Localstripe {
         Ok(Localstripe { url: bridge(socket), _process: process })
     }
 
+    /// As Stripe's own clients send it.
+    async fn post(&self, path: &str, form: &str) -> Value {
+        let headers = [("authorization", "Bearer sk_test_12345")];
+        let reply = call(&self.url, "POST", path, &headers, form).await.unwrap();
+        assert!(reply.status == 200, "POST {path}: {}", reply.text);
+        reply.json
+    }
+
     async fn ask(&self, method: &str, path: &str, body: &Value) -> Value {
         let body = if body.is_null() { String::new() } else { body.to_string() };
         let headers = [("authorization", "Bearer sk_test_12345")];
@@ -120,7 +128,8 @@ fn world() -> Option<World> {
         }
     };
     let credentials = "{ SecretKey = \"sk_test_12345\", WebhookSecret = \"whsec_localstripe\" }";
-    let server = serve(&place, "Stripe", &stripe.url, credentials);
+    let account = format!("{credentials}\nallow_foreign_references = true");
+    let server = serve(&place, "Stripe", &stripe.url, &account);
     let client = Client::new(&server, &place.key());
     Some(World { stripe, client, _place: place, _server: server })
 }
@@ -248,6 +257,53 @@ async fn a_lost_answer_at_localstripe_is_found_or_fenced() {
     let refunds = world.stripe.books("refunds").await;
     assert_eq!(refunds.len(), 1, "given back once: {refunds:?}");
     world.nothing_was_sent_twice().await;
+}
+
+/// Intents that somebody else made there are taken over as they stand.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_made_at_localstripe_by_others_is_taken_over() {
+    let Some(world) = world() else { return };
+    let intent = async |capture: &str, refund: i64| {
+        let method = format!(
+            "type=card&card[number]={APPROVED}&card[exp_month]=12&card[exp_year]=2040&card[cvc]=123"
+        );
+        let method = world.stripe.post("/v1/payment_methods", &method).await;
+        let method = method["id"].as_str().unwrap();
+        let form = format!(
+            "amount=1000&currency=eur&capture_method={capture}&confirm=true&payment_method={method}"
+        );
+        let made = world.stripe.post("/v1/payment_intents", &form).await;
+        if refund > 0 {
+            let id = made["id"].as_str().unwrap();
+            let form = format!("payment_intent={id}&amount={refund}");
+            world.stripe.post("/v1/refunds", &form).await;
+        }
+        made["id"].as_str().unwrap().to_owned()
+    };
+    let change = async |method: &str, operation: &str, id: &str, amount: &str| {
+        let body = format!(
+            r#"{{"refTransId": "{id}", "paymentGatewayAccountName": "provider", "amount": {amount}, "currency": "EUR"}}"#
+        );
+        world.client.send(method, &format!("/PaymentGateway/{operation}"), &body).await
+    };
+    let sale = intent("automatic", 300).await;
+    let too_much = change("PUT", "refund", &sale, "7.01").await;
+    assert_eq!((too_much.status, too_much.text_of("reason").as_str()), (409, "not_allowed"));
+    let rest = change("PUT", "refund", &sale, "7.00").await;
+    assert_eq!(rest.code(), "Success", "{}", rest.text);
+    let shown = world.stripe.get(&format!("/v1/payment_intents/{sale}")).await;
+    assert_eq!(shown["latest_charge"]["amount_refunded"], 1_000);
+
+    let hold = intent("manual", 0).await;
+    let captured = change("PUT", "capture", &hold, "10.00").await;
+    assert_eq!(captured.code(), "Success", "{}", captured.text);
+    let hold = intent("manual", 0).await;
+    let voided = change("DELETE", "void", &hold, "10.00").await;
+    assert_eq!(voided.code(), "Success", "{}", voided.text);
+    let shown = world.stripe.get(&format!("/v1/payment_intents/{hold}")).await;
+    assert_eq!(shown["status"], "canceled");
+    let missing = change("PUT", "refund", "pi_missing", "1.00").await;
+    assert_eq!((missing.status, missing.text_of("reason").as_str()), (409, "unknown_reference"));
 }
 
 type Message = (Vec<(String, String)>, Vec<u8>);

@@ -93,7 +93,8 @@ impl Drop for Held {
     }
 }
 
-/// A server with one test account at a provider, and the mocks that every merchant has.
+/// A server with one test account at a provider, and the mocks that every merchant has. Behind the credentials,
+/// more lines of the account may stand.
 fn serve(place: &Place, gateway: &str, base_url: &str, credentials: &str) -> Process {
     let config = place.path("provider.toml");
     let text = format!(

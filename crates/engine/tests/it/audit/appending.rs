@@ -218,13 +218,14 @@ async fn keys_accounts_and_merchants_leave_their_entries() {
         gateway: "Sandbox".to_owned(),
         base_url: None,
         test: true,
+        foreign_references: false,
     };
     let account = merchants::put_account(&audit, Actor::System, shop, &spec).await.unwrap();
     merchants::put_account(&audit, Actor::System, shop, &spec).await.unwrap();
     spec.base_url = Some("http://127.0.0.1:1/".to_owned());
     merchants::put_account(&audit, Actor::System, shop, &spec).await.unwrap();
 
-    let account_detail = |url: Value, new: bool| json!({ "name": "acme", "gateway": "Sandbox", "base_url": url, "test": true, "new": new });
+    let account_detail = |url: Value, new: bool| json!({ "name": "acme", "gateway": "Sandbox", "base_url": url, "test": true, "foreign_references": false, "new": new });
     let key_detail = json!({
         "name": "shop", "hint": key.hint, "scopes": ["gateway"], "sandbox": true, "rate_limit": null, "expires_at": null,
     });
