@@ -208,7 +208,7 @@ async fn list(
 ) -> Answer {
     let merchant = asker.of_path(&app, &id).await?;
     let known = app.payments.connectors(&merchant, None).await?;
-    Ok(Json(known.iter().map(view::connector).collect()))
+    Ok(Json(known.iter().map(view::connector_in_list).collect()))
 }
 
 async fn show(

@@ -236,6 +236,8 @@ async fn offered(
         "redirect_url": seen.as_ref().and_then(|seen| seen.intent.body.return_url.clone()),
         "currency": seen.as_ref().map(|seen| seen.intent.body.currency.code()),
         "payment_methods": methods,
+        "sdk_next_action": { "next_action": "confirm" },
+        "is_guest_customer": seen.as_ref().is_none_or(|seen| seen.intent.body.customer.is_none()),
         "mandate_payment": null,
         "merchant_name": null,
         "show_surcharge_breakup_screen": false,

@@ -409,6 +409,23 @@ pub(crate) fn connector(stored: &Stored<ConnectorAccount>) -> Value {
     Value::Object(map)
 }
 
+/// A connector account among others: without credentials and settings, as the contract's lists are.
+pub(crate) fn connector_in_list(stored: &Stored<ConnectorAccount>) -> Value {
+    let mut shown = connector(stored);
+    if let Value::Object(map) = &mut shown {
+        for name in [
+            "additional_merchant_data",
+            "connector_account_details",
+            "connector_wallets_details",
+            "connector_webhook_details",
+            "metadata",
+        ] {
+            map.remove(name);
+        }
+    }
+    shown
+}
+
 /// A customer.
 pub(crate) fn customer(stored: &Stored<Customer>) -> Value {
     let Customer { id, fields } = &stored.body;
