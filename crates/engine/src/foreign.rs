@@ -81,7 +81,7 @@ impl Engine {
     ) -> Result<(Arc<Account>, Candidate), EngineError> {
         let (row, manifest) = (&account.row, account.connector.as_ref().map(|c| c.manifest()));
         let place = (row.id, row.name.as_str(), row.gateway.as_str());
-        let mut made_at = candidate(place, manifest, self.inner.config.replay);
+        let mut made_at = candidate(place, manifest, &self.inner.config);
         let Some(Some(name)) = target.brought.certificates.first() else {
             return Ok((account, made_at));
         };
