@@ -346,3 +346,33 @@ async fn a_customer_owns_the_payment_method_that_it_is_made_with() {
         assert_eq!(sandbox.stripe("/customers", None, Some(form)).await.status, status, "{form}");
     }
 }
+
+#[tokio::test]
+async fn an_intent_shows_its_charge_and_refunds_where_that_is_asked_for_and_the_balance_what_is_left()
+ {
+    let sandbox = Sandbox::memory().await;
+    let empty = sandbox.stripe("/balance", None, None).await;
+    assert_eq!((empty.status, &empty.json()["available"]), (200, &json!([])));
+    let made = intent(&sandbox, "amount=1000&payment_method=pm_card_visa&confirm=true").await;
+    let id = made["id"].as_str().unwrap();
+    for amount in [300, 200] {
+        let form = format!("payment_intent={id}&amount={amount}");
+        assert_eq!(sandbox.stripe("/refunds", None, Some(&form)).await.status, 200);
+    }
+    let path = format!("/payment_intents/{id}");
+    let plain = sandbox.stripe(&path, None, None).await.json();
+    assert!(plain["latest_charge"].is_string(), "{plain}");
+    for (expand, refunds) in [("latest_charge", false), ("latest_charge.refunds", true)] {
+        let path = format!("{path}?expand%5B%5D={expand}");
+        let charge = sandbox.stripe(&path, None, None).await.json()["latest_charge"].clone();
+        check(&charge);
+        assert_eq!(charge["amount_refunded"], 500);
+        let listed = charge["refunds"]["data"].as_array();
+        let amounts = listed.map(|list| list.iter().map(|made| made["amount"].clone()).collect());
+        let want: Option<Vec<Value>> = refunds.then(|| vec![json!(200), json!(300)]);
+        assert_eq!(amounts, want, "newest first, {charge}");
+    }
+    let left = sandbox.stripe("/balance", None, None).await.json();
+    let sum = json!([{"amount": 500, "currency": "usd", "source_types": {"card": 500}}]);
+    assert_eq!((&left["object"], &left["available"]), (&json!("balance"), &sum));
+}

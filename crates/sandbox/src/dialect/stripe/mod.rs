@@ -55,6 +55,7 @@ pub(crate) fn read(account: &Arc<Account>, call: &Call, rest: &[&str]) -> Result
         ("GET", ["refunds"]) => request.refund_list(),
         ("GET", ["refunds", id]) => request.refund(id),
         ("GET", ["charges", id]) => request.charge(id),
+        ("GET", ["balance"]) => request.balance(),
         ("GET", ["events"]) => request.event_list(),
         ("GET", ["events", id]) => request.event(id),
         (method, _) => {

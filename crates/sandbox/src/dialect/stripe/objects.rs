@@ -108,6 +108,12 @@ impl Request<'_> {
         })
     }
 
+    /// What the account holds; nothing of it waits.
+    pub(super) fn balance(self) -> Result<Job, Reply> {
+        self.only(&[])?;
+        self.look_up(None, |books| Reply::json(200, &view::balance(&books.balances())))
+    }
+
     pub(super) fn refund_create(self) -> Result<Job, Reply> {
         self.only(&[
             "amount",

@@ -1,5 +1,7 @@
 //! Stripe's objects, from the books.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Map, Value, json};
 
 use super::declines;
@@ -341,6 +343,15 @@ pub(super) fn refund(payment: &Payment, operation: &Operation) -> Value {
         refund.insert("failure_reason".to_owned(), "declined".into());
     }
     refund
+}
+
+pub(super) fn balance(held: &BTreeMap<String, i64>) -> Value {
+    let sum = |(currency, amount): (&String, &i64)| {
+        let currency = currency.to_ascii_lowercase();
+        json!({"amount": amount, "currency": currency, "source_types": {"card": amount}})
+    };
+    let available: Vec<Value> = held.iter().map(sum).collect();
+    json!({"object": "balance", "available": available, "livemode": false, "pending": []})
 }
 
 pub(super) fn list(url: &str, data: Vec<Value>, has_more: bool) -> Value {
