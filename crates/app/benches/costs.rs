@@ -50,10 +50,9 @@ fn connectors(criterion: &mut Criterion) {
                         Call::Immediate(_) => None,
                     }
                 }
-                Ask::Operation(_)
-                | Ask::LookUp(_)
-                | Ask::Complete { .. }
-                | Ask::Retrieve(_) => None,
+                Ask::Operation(_) | Ask::LookUp(_) | Ask::Complete { .. } | Ask::Retrieve(_) => {
+                    None
+                }
             })
             .unwrap();
         let reply = case.replies.first().unwrap();

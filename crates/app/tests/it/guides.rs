@@ -120,6 +120,11 @@ fn a_lost_answer() {
 }
 
 #[test]
+fn accounts() {
+    run("accounts.md");
+}
+
+#[test]
 fn keys() {
     run("keys.md");
 }
