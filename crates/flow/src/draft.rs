@@ -351,11 +351,20 @@ impl<'a> Draft<'a> {
 
     pub(crate) fn void(&mut self) -> Result<(), Refusal> {
         let payment = &self.step.next;
-        let (attempt, amount) = approved(payment)?;
-        if amount.is_none() {
-            return Err(Refusal::NothingApproved);
-        }
-        none_open(payment, attempt, |_| true)?;
+        let attempt = match payment.awaited() {
+            Some(attempt) => {
+                none_open(payment, attempt, |id| matches!(id, CallId::Void(_)))?;
+                attempt
+            }
+            None => {
+                let (attempt, amount) = approved(payment)?;
+                if amount.is_none() {
+                    return Err(Refusal::NothingApproved);
+                }
+                none_open(payment, attempt, |_| true)?;
+                attempt
+            }
+        };
         if payment.captures.iter().any(|capture| was_approved(&capture.call)) {
             return Err(Refusal::AlreadyCaptured);
         }
@@ -365,7 +374,7 @@ impl<'a> Draft<'a> {
         if payment.voids.len() >= MODIFICATIONS_MAX {
             return Err(Refusal::TooMany);
         }
-        if payment.holds() {
+        if payment.holds() && payment.awaited().is_none() {
             // Its capture is not tried again meanwhile.
             self.step.timers.push(Timer::Clear { call: CallId::Attempt(attempt) });
         }

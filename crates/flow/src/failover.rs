@@ -110,7 +110,8 @@ fn after_failure(payment: &Payment, call: &Call, outcome: &Outcome) -> Option<St
 
 fn after_closure(payment: &Payment, attempt: u16, how: Closure) -> Option<Stop> {
     if payment.void_reason(attempt) == Some(VoidReason::Requested) {
-        return Some(Stop::Approved);
+        let was_taken = payment.was_taken(attempt);
+        return Some(if was_taken { Stop::Approved } else { Stop::Unsuitable });
     }
     let is_unsuitable = |why: VoidReason| match why {
         VoidReason::PartialApproval | VoidReason::ActionRequired | VoidReason::CaptureFailed => {

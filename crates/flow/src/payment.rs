@@ -461,7 +461,9 @@ impl Payment {
                 }
                 Some(Standing::Closed(how)) => match self.void_reason(no) {
                     // It was approved, and the merchant has voided it since.
-                    Some(VoidReason::Requested) => return Verdict::Approved(no),
+                    Some(VoidReason::Requested) if self.was_taken(no) => {
+                        return Verdict::Approved(no);
+                    }
                     why => last = Verdict::Failed(Failure::Closed(no, how, why)),
                 },
             }
@@ -479,6 +481,24 @@ impl Payment {
             Verdict::Running | Verdict::Failed(Failure::NotTried) => last,
         };
         self.candidate(no).map(|candidate| candidate.account)
+    }
+
+    /// Whether an attempt was approved at some time, voided since or not.
+    #[must_use]
+    pub fn was_taken(&self, attempt: u16) -> bool {
+        self.call(CallId::Attempt(attempt)).is_some_and(was_approved)
+    }
+
+    /// The attempt whose challenge waits for a payer. The merchant may give it up.
+    #[must_use]
+    pub fn awaited(&self) -> Option<u16> {
+        let Verdict::InDoubt(no) = self.verdict() else { return None };
+        match self.standing(no) {
+            Some(Standing::Open(Outcome::ActionRequired { .. })) if self.order.payer_present => {
+                Some(no)
+            }
+            _ => None,
+        }
     }
 
     /// Whether what was asked for can still happen: it is under way, or in doubt.

@@ -14,9 +14,11 @@ mod document;
 mod fault;
 mod intent;
 mod key;
+mod metadata;
 mod method;
 mod refund;
 mod service;
+mod session;
 pub mod status;
 
 pub use account::{MerchantAccount, Profile};

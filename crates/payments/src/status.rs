@@ -5,7 +5,6 @@
 //! a provider's silence, into `failed`, this does not: the state stays what the evidence says.
 
 use baton_flow::{Failure, OrderKind, Payment, Standing, Verdict, amounts};
-use baton_types::outcome::Outcome;
 use serde::{Deserialize, Serialize};
 
 use crate::intent::CaptureMethod;
@@ -90,11 +89,13 @@ pub enum Flow {
     UpdateMetadata,
     /// Give money back.
     Refund,
+    /// Let a browser's library begin.
+    SessionToken,
 }
 
 impl Flow {
     /// Everything that can be asked.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Update,
         Self::Confirm,
         Self::Capture,
@@ -103,6 +104,7 @@ impl Flow {
         Self::IncrementalAuthorization,
         Self::UpdateMetadata,
         Self::Refund,
+        Self::SessionToken,
     ];
 
     /// The word in messages.
@@ -117,6 +119,7 @@ impl Flow {
             Self::IncrementalAuthorization => "incremental_authorization",
             Self::UpdateMetadata => "update_metadata",
             Self::Refund => "refund",
+            Self::SessionToken => "session_token",
         }
     }
 
@@ -165,6 +168,7 @@ impl Flow {
                     | S::RequiresCustomerAction
             ),
             Self::Refund => matches!(status, S::Succeeded | S::PartiallyCaptured),
+            Self::SessionToken => !matches!(status, S::Failed | S::Succeeded | S::Review),
         }
     }
 
@@ -181,12 +185,8 @@ impl Flow {
 pub fn of_payment(payment: &Payment, capture: CaptureMethod) -> IntentStatus {
     match payment.verdict() {
         Verdict::Running => IntentStatus::Processing,
-        Verdict::InDoubt(no) => match payment.standing(no) {
-            Some(Standing::Open(Outcome::ActionRequired { .. })) if payment.order.payer_present => {
-                IntentStatus::RequiresCustomerAction
-            }
-            _ => IntentStatus::Processing,
-        },
+        Verdict::InDoubt(_) if payment.awaited().is_some() => IntentStatus::RequiresCustomerAction,
+        Verdict::InDoubt(_) => IntentStatus::Processing,
         Verdict::Failed(failure) => of_failure(&failure),
         Verdict::Approved(no) => match (payment.standing(no), payment.order.kind) {
             (Some(Standing::Closed(_)), OrderKind::Charge(_)) => IntentStatus::CancelledPostCapture,
@@ -241,6 +241,7 @@ mod tests {
             (Flow::IncrementalAuthorization, manual,    "....x............"),
             (Flow::UpdateMetadata,           manual,    "..x.x.xx..xx....."),
             (Flow::Refund,                   manual,    "......x...x......"),
+            (Flow::SessionToken,             manual,    "xxxxxx..xxxxxxxx."),
         ];
         for (flow, capture, want) in rows {
             let allowed = |status: &IntentStatus| flow.is_allowed(*status, capture);

@@ -134,7 +134,9 @@ fn done(flow: &str) -> &'static str {
         "capture" => "captured",
         "cancel" => "cancelled",
         "cancel_post_capture" => "cancelled after capture",
+        "update_metadata" => "given other metadata",
         "refund" => "refunded",
+        "session_token" => "given a session token",
         _ => "changed",
     }
 }

@@ -296,8 +296,8 @@ async fn session_tokens(
     Body(request): Body<SessionRequest>,
 ) -> Answer {
     let merchant = asker.merchant()?;
-    let seen = app.payments.see(&merchant, &request.payment_id).await?;
-    app.payments.check_client(&seen.intent.body, Some(request.client_secret.expose()))?;
+    let (id, secret) = (&request.payment_id, request.client_secret.expose());
+    app.payments.session(&merchant, id, secret).await?;
     Ok(Json(json!({
         "payment_id": request.payment_id,
         "client_secret": request.client_secret.expose(),

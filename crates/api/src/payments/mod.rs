@@ -13,6 +13,7 @@ mod customer;
 mod error;
 mod intent;
 mod key;
+mod metadata;
 mod method;
 mod refund;
 mod shape;
@@ -67,6 +68,7 @@ pub fn routes() -> Vec<PaymentsRoute> {
         connector::routes(),
         customer::routes(),
         intent::routes(),
+        metadata::routes(),
         method::routes(),
         refund::routes(),
     ];

@@ -34,6 +34,7 @@ const ACCOUNTS: [&str; 3] = ["acme", "acme-a", "acme-b"];
 pub(crate) struct Server {
     pub(crate) addr: SocketAddr,
     pub(crate) engine: Engine,
+    /// Also where another store is served: then it is empty.
     pub(crate) store: Arc<MemoryStore>,
     pub(crate) app: Arc<App>,
     pub(crate) merchant: MerchantId,
@@ -60,12 +61,29 @@ impl Server {
     }
 
     pub(crate) async fn limited(config: EngineConfig, limits: Limits) -> Self {
+        let store = Arc::new(MemoryStore::default());
+        Self::serve(config, limits, Arc::clone(&store), store).await
+    }
+
+    /// A server on another store than one in memory.
+    pub(crate) async fn on(served: Arc<dyn Store>) -> Self {
+        let limits =
+            Limits { failed_keys_per_minute: 0, requests_per_second: 0, ..Limits::default() };
+        let store = Arc::new(MemoryStore::default());
+        Self::serve(EngineConfig::default(), limits, store, served).await
+    }
+
+    async fn serve(
+        config: EngineConfig,
+        limits: Limits,
+        memory: Arc<MemoryStore>,
+        store: Arc<dyn Store>,
+    ) -> Self {
         logs::capture();
         let listen = SocketAddr::from(([127, 0, 0, 1], 0));
         let sandbox = Config { listen, books: Books::Memory, dedup: true };
         let sandbox = baton_sandbox::start(sandbox).await.unwrap();
-        let store = Arc::new(MemoryStore::default());
-        let audit = Audit::new(Arc::clone(&store) as Arc<dyn Store>, Arc::new(SystemClock));
+        let audit = Audit::new(Arc::clone(&store), Arc::new(SystemClock));
         let merchant = merchants::ensure(&audit, Actor::System, merchants::DEFAULT).await.unwrap();
         let nobody = TcpListener::bind(listen).await.unwrap();
         let at = |name: &str| Some(format!("http://{}/sandbox/{name}", sandbox.addr()));
@@ -114,7 +132,7 @@ impl Server {
         let vault = vault(folder.path()).await;
         let engine = Engine::new(Parts {
             config,
-            store: store.clone(),
+            store,
             wire: Arc::new(Wire::new(WireConfig::default()).unwrap()),
             clock: Arc::new(SystemClock),
             vault: vault.clone(),
@@ -134,7 +152,7 @@ impl Server {
         );
         let addr = serve(listener, Arc::clone(&app)).await;
         let key = String::new();
-        let mut server = Self { addr, engine, store, app, merchant, key, vault, sandbox };
+        let mut server = Self { addr, engine, store: memory, app, merchant, key, vault, sandbox };
         server.key = server.make_key(&[Scope::Gateway], true, None).await;
         server
     }
@@ -212,6 +230,12 @@ impl Server {
     pub(crate) async fn at_provider(&self) -> usize {
         let seen = client::send(self.sandbox.addr(), "GET", "/admin/books/summary", &[], b"").await;
         usize::try_from(seen.json()["payments"].as_u64().unwrap()).unwrap()
+    }
+
+    /// What the sandbox has in its books.
+    pub(crate) async fn books(&self) -> Value {
+        let path = "/admin/books?limit=1000";
+        client::send(self.sandbox.addr(), "GET", path, &[], b"").await.json()
     }
 
     /// How many payments' credentials are in the vault.

@@ -2,7 +2,9 @@
 
 mod access;
 mod back;
+mod crowd;
 mod faults;
+mod guards;
 mod life;
 mod once;
 

@@ -90,6 +90,17 @@ fn captures_voids_and_refunds_take_only_what_is_there_for_certain() {
         ("auth a=ok v",                    void(),            in_doubt("v1")),
         ("auth a=ok v v=no",               void(),            Ok(())),
         ("auth a=ok v v=done",             void(),            voided()),
+        // A challenge that waits for its payer can be given up; nothing else that is in doubt can.
+        ("auth a=action",                  void(),            Ok(())),
+        ("charge a=action",                void(),            Ok(())),
+        ("charge a=action v",              void(),            in_doubt("v1")),
+        ("charge a=action v v=no",         void(),            Ok(())),
+        ("charge a=action v v=done",       void(),            nothing()),
+        ("charge a=action v a=ok",         refund(1),         in_doubt("v1")),
+        ("charge a=action v a=ok v=no",    refund(1),         Ok(())),
+        ("charge a=action v a=ok v=done",  refund(1),         voided()),
+        ("charge a=..",                    void(),            in_doubt("a1")),
+        ("alone charge a=action",          void(),            in_doubt("a1")),
         ("charge a=ok r40",                void(),            in_doubt("r1")),
         ("charge a=ok r40 r=?",            void(),            in_doubt("r1")),
         ("charge a=ok r40 r=ok",           void(),            Err(Refusal::AlreadyRefunded)),
@@ -152,7 +163,8 @@ fn is_planned(before: &Payment, operation: &Input, step: &baton_flow::Step, row:
     assert_eq!((*amount, step.next.amount_of(*call)), (asked, asked), "{row}");
     assert_eq!(step.effects, [Effect::Call(*call)], "{row}");
     assert!(matches!(&step.timers[..], [Timer::Set { call: set, .. }] if set == call), "{row}");
-    assert_eq!(step.next.attempt_of(*call), before.approved().map(|(no, _)| no), "{row}");
+    let acted_on = before.awaited().or(before.approved().map(|(no, _)| no));
+    assert_eq!(step.next.attempt_of(*call), acted_on, "{row}");
 }
 
 #[test]
