@@ -8,6 +8,7 @@
 use std::time::Duration;
 
 use baton_connect::{Decoded, HttpCall};
+use baton_flow::mutation::mutated;
 use baton_flow::{CallId, CallState, EvidenceKind, Input};
 use baton_types::DeclineCode;
 use baton_types::outcome::Outcome;
@@ -29,7 +30,8 @@ impl Task {
         let send_by = Instant::now()
             .checked_add(Duration::from_millis(u64::try_from(window_ms).unwrap_or(0)))?;
         let latest = self.engine.clock.now().plus_millis(window_ms);
-        if planned.replay_until.is_none_or(|until| latest >= until) {
+        let is_kept = planned.replay_until.is_some_and(|until| latest < until);
+        if !is_kept && !mutated("replay_after_the_key_is_gone") {
             return None;
         }
         let call = stored(planned.template.as_deref()?)?;
@@ -37,6 +39,8 @@ impl Task {
         let operation = calls::operation(&self.payment, id, self.facts_of_purchase())?;
         let card = self.card_of(id);
         let filled = call.fill(&account.secrets(card)).ok()?;
+        #[cfg(feature = "mutations")]
+        let filled = under_another_key(filled);
         let (connector, target) = (account.connector.as_ref()?, account.target.as_ref()?);
         let started = Instant::now();
         let exchange = self.engine.wire.exchange(target, filled, send_by).await.exchange;
@@ -60,6 +64,18 @@ impl Task {
         self.rests_on = Some((id, rests_on));
         Some(Input::Outcome { call: id, outcome })
     }
+}
+
+/// What must never be done: the repeat has a key of its own.
+#[cfg(feature = "mutations")]
+fn under_another_key(mut filled: baton_connect::Filled) -> baton_connect::Filled {
+    let is_key = |name: &str| name.eq_ignore_ascii_case("idempotency-key");
+    if mutated("a_fresh_key_on_retry")
+        && let Some((_, key)) = filled.headers.iter_mut().find(|(name, _)| is_key(name))
+    {
+        key.push_str("-again");
+    }
+    filled
 }
 
 /// A template that is the whole of its operation: of a sequence the later calls are not stored.

@@ -12,6 +12,7 @@ use baton_types::{BootId, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::evidence::Evidence;
+use crate::mutation::mutated;
 use crate::settle::Settlement;
 
 /// Which call of a payment. Numbers begin at 1.
@@ -229,6 +230,7 @@ impl Call {
     pub(crate) fn may_be_repeated(&self, now: Timestamp) -> bool {
         let is_unknown = matches!(self.state, CallState::Open { outcome: Outcome::Unknown { .. } });
         let is_kept = self.replay_until.is_some_and(|until| now < until);
+        let is_kept = is_kept || mutated("replay_after_the_key_is_gone");
         is_unknown && is_kept && self.replays < REPLAYS_MAX
     }
 

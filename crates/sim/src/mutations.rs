@@ -19,14 +19,20 @@ pub struct Mutation {
     pub within: u64,
     /// The rule that has to be broken, where providers that break their word would break others anyway.
     pub by: Option<Rule>,
+    /// The policy under which it shows.
+    pub mode: Mode,
 }
 
 const fn bug(name: &'static str, what: &'static str, within: u64) -> Mutation {
-    Mutation { name, what, within, by: None }
+    Mutation { name, what, within, by: None, mode: Mode::ResolveFirst }
+}
+
+const fn bug_of_holds(name: &'static str, what: &'static str, within: u64) -> Mutation {
+    Mutation { name, what, within, by: None, mode: Mode::HoldSafe }
 }
 
 /// Every bug that can be put in.
-pub const MUTATIONS: [Mutation; 17] = [
+pub const MUTATIONS: [Mutation; 22] = [
     bug("fail_over_on_a_lost_answer", "a lost answer counts as a failure", 2_000),
     bug("unknown_is_failed", "what is not known is called failed", 2_000),
     Mutation {
@@ -34,6 +40,7 @@ pub const MUTATIONS: [Mutation; 17] = [
         what: "a sale that two look-ups did not find is tried elsewhere",
         within: 2_000,
         by: Some(Rule::OneCapture),
+        mode: Mode::ResolveFirst,
     },
     bug(
         "absence_counts_from_the_plan",
@@ -60,6 +67,19 @@ pub const MUTATIONS: [Mutation; 17] = [
     bug("claim_no_key", "the idempotency key is not claimed with the plan", 2_000),
     bug("send_after_the_deadline", "the first byte may leave after send_by", 20_000),
     bug("restart_a_call_from_its_row", "a stored call is sent again", 20_000),
+    bug("a_fresh_key_on_retry", "what is sent again has a key of its own", 20_000),
+    bug("replay_after_the_key_is_gone", "it is sent again where no key is kept for it", 20_000),
+    bug(
+        "a_repeat_that_is_refused_is_a_refusal",
+        "a duplicate that is turned away counts as a failure",
+        20_000,
+    ),
+    bug_of_holds(
+        "forget_the_obligation",
+        "what another hold was planned beside is not voided",
+        2_000,
+    ),
+    bug_of_holds("leave_a_void_in_doubt", "a void in doubt is followed by no other", 2_000),
     bug("store_the_card", "the card number goes into the snapshot", 2_000),
 ];
 
@@ -81,8 +101,9 @@ pub struct Hunt {
 /// # Errors
 /// The setup cannot be simulated.
 pub fn hunt(kit: &Kit, mutation: Mutation, seed: u64) -> Result<Hunt, String> {
-    let mut setup = Setup::standard(Mode::ResolveFirst, Day::Terrible);
+    let mut setup = Setup::standard(mutation.mode, Day::Terrible);
     setup.world_size = 100;
+    setup.replay = mutation.name == "a_fresh_key_on_retry";
     if mutation.by.is_some() {
         // It shows where a provider breaks its word about how late it executes, and nothing else goes wrong.
         setup.faults = Day::Mild.faults();

@@ -22,6 +22,8 @@ pub struct Setup {
     pub authorizations: u32,
     /// How long after a request the next account may be tried.
     pub failover_window_ms: i64,
+    /// Whether a call in doubt is sent again under its key, where its provider keeps keys.
+    pub replay: bool,
     /// How many nodes share the database.
     pub nodes: usize,
     /// How many orders a world has.
@@ -74,6 +76,7 @@ struct PolicyFile {
     failover_window_ms: Option<i64>,
     accounts_per_order: Option<usize>,
     authorizations: Option<u32>,
+    replay: Option<bool>,
 }
 
 impl Setup {
@@ -98,6 +101,7 @@ impl Setup {
             accounts_per_order: 3,
             authorizations: 500_000,
             failover_window_ms: 30_000,
+            replay: false,
             nodes: 2,
             world_size: 200,
             spacing_ms: 250,
@@ -126,6 +130,7 @@ impl Setup {
         if let Some(share) = file.policy.authorizations {
             setup.authorizations = share;
         }
+        setup.replay = file.policy.replay.unwrap_or(setup.replay);
         Ok(setup)
     }
 

@@ -179,8 +179,7 @@ impl World {
             config: EngineConfig {
                 node: name.clone(),
                 failover_window_ms: self.setup.failover_window_ms,
-                // Providers here may forget keys, or never have known them.
-                replay: false,
+                replay: self.setup.replay,
                 ..EngineConfig::default()
             },
             store: Arc::clone(&store),

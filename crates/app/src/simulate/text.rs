@@ -22,7 +22,7 @@ pub(super) fn figures(totals: &Totals) -> Vec<(&'static str, String)> {
         ("approved", percent(totals.approved)),
         ("double charges", count(totals.double_charges)),
         ("open losing holds", count(totals.open_losing_holds)),
-        ("hold-hours", count(totals.hold_ms.div_euclid(HOUR_MS))),
+        ("hold-hours", grouped(totals.per_million(totals.hold_ms).div_euclid(HOUR_MS))),
         ("approvals lost", count(totals.approvals_lost)),
         ("still in doubt", count(totals.in_doubt)),
         ("final answer, p50", seconds(totals.quantile_ms(500))),

@@ -16,12 +16,20 @@ fn a_crash_at_any_moment_breaks_no_rule() {
         ("less is approved", Faults { partial: ALWAYS, ..none.clone() }),
         ("a challenge", Faults { challenge: ALWAYS, ..none.clone() }),
         ("commits in doubt", Faults { commit_in_doubt: 300_000, ..none.clone() }),
-        ("a repeat", Faults { repeated: ALWAYS, ..none }),
+        ("a repeat", Faults { repeated: ALWAYS, ..none.clone() }),
     ];
+    // Two holds are planned for where the first is in doubt.
+    let holds = [
+        ("two holds, the answer is lost", Faults { answer_hangs: ALWAYS, ..none.clone() }),
+        ("two holds, the request is lost", Faults { request_lost: ALWAYS, ..none.clone() }),
+        ("two holds, it is executed late", Faults { late: ALWAYS, ..none.clone() }),
+    ];
+    let scenarios = scenarios.into_iter().map(|(name, faults)| (name, Mode::ResolveFirst, faults));
+    let holds = holds.into_iter().map(|(name, faults)| (name, Mode::HoldSafe, faults));
     let mut moments = 0;
-    for (name, faults) in scenarios {
+    for (name, mode, faults) in scenarios.chain(holds) {
         for seed in 0..2 {
-            let mut setup = Setup::standard(Mode::ResolveFirst, Day::Mild);
+            let mut setup = Setup::standard(mode, Day::Mild);
             setup.faults = faults.clone();
             let all = everywhere(&kit, &setup, seed, 1).unwrap();
             let lines: Vec<_> = all.totals.timeline.iter().map(ToString::to_string).collect();
