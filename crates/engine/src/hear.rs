@@ -114,7 +114,7 @@ impl Engine {
     }
 }
 
-/// The void in doubt that is confirmed by the word that its attempt was voided, where that is approved: a
+/// The void that is confirmed by the word that its attempt was voided, where that is approved: a
 /// provider may tell it of the payment alone.
 fn of_void(payment: &Payment, call: CallId, event: &WebhookEvent) -> Option<(CallId, Finding)> {
     let CallId::Attempt(no) = call else { return None };
@@ -123,10 +123,10 @@ fn of_void(payment: &Payment, call: CallId, event: &WebhookEvent) -> Option<(Cal
     {
         return None;
     }
-    let is_open = |state: &CallState| matches!(state, CallState::Open { .. });
+    // One that still awaits its own answer makes the provider tell again, as for any call.
     let (void, _) = payment
         .calls()
-        .filter(|(_, call)| is_open(&call.state))
+        .filter(|(_, call)| !call.is_concluded())
         .find(|(id, _)| matches!(id, CallId::Void(_)) && payment.attempt_of(*id) == Some(no))?;
     let answer = Answer { code: Some(event.name.clone()), ..Answer::default() };
     let outcome = Outcome::Approved { amount: None, answer };

@@ -45,6 +45,27 @@ fn held_safely_nothing_is_charged_twice_and_more_is_approved() {
     assert!(run(Mode::HoldSafe) < run(Mode::ResolveFirst));
 }
 
+/// Adyen does a void, its answer and its webhook are lost, and every further one is refused.
+#[test]
+fn a_void_that_nobody_is_told_of_stays_in_doubt() {
+    let kit = kit();
+    for (day, seed) in [(Day::Mild, 1_002_097), (Day::Terrible, 23), (Day::Terrible, 33)] {
+        let setup = Setup::standard(Mode::HoldSafe, day);
+        let totals = baton_sim::world(&kit, &setup, seed, 200, false).unwrap();
+        assert!(totals.violations.is_empty(), "{day:?} {seed}\n{}", shown(&kit, &setup, &totals));
+        assert!(totals.in_doubt > 0, "{totals:?}");
+    }
+}
+
+#[test]
+fn sent_again_under_its_key_nothing_is_done_twice() {
+    let kit = kit();
+    let mut setup = Setup::standard(Mode::ResolveFirst, Day::Terrible);
+    setup.replay = true;
+    let totals = baton_sim::worlds(&kit, &setup, 1, 400, 1, &|_| {}).unwrap();
+    assert!(totals.violations.is_empty(), "{}", shown(&kit, &setup, &totals));
+}
+
 #[test]
 fn what_the_field_does_charges_twice() {
     let kit = kit();
