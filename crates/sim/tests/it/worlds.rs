@@ -49,7 +49,7 @@ fn held_safely_nothing_is_charged_twice_and_more_is_approved() {
 #[test]
 fn a_void_that_nobody_is_told_of_stays_in_doubt() {
     let kit = kit();
-    for (day, seed) in [(Day::Mild, 1_002_097), (Day::Terrible, 23), (Day::Terrible, 33)] {
+    for (day, seed) in [(Day::Terrible, 23), (Day::Terrible, 33)] {
         let setup = Setup::standard(Mode::HoldSafe, day);
         let totals = baton_sim::world(&kit, &setup, seed, 200, false).unwrap();
         assert!(totals.violations.is_empty(), "{day:?} {seed}\n{}", shown(&kit, &setup, &totals));
