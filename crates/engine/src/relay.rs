@@ -17,6 +17,8 @@ use crate::resolver::paused;
 const LEASE_MS: i64 = 30_000;
 const BATCH: u32 = 500;
 const IDLE: Duration = Duration::from_millis(250);
+/// The pause after a batch that was not full: payments wait for a database that is busy with many rows.
+const BUSY: Duration = Duration::from_millis(100);
 
 /// Where committed events go.
 #[async_trait]
@@ -47,10 +49,10 @@ pub(crate) fn start(engine: &Arc<Inner>) {
         let mut cursor = None;
         loop {
             let published = publish_once(&engine, &mut cursor).await;
-            let stop = if published < BATCH as usize {
-                paused(&stopping, IDLE).await
-            } else {
-                stopping.is_cancelled()
+            let stop = match published {
+                0 => paused(&stopping, IDLE).await,
+                published if published < BATCH as usize => paused(&stopping, BUSY).await,
+                _ => stopping.is_cancelled(),
             };
             if stop {
                 return;

@@ -16,12 +16,14 @@ use crate::compile::Value;
 use crate::open::OpenError;
 use crate::store::Guard;
 
-/// A script that both databases understand.
+/// A script that both databases understand, and what SQLite runs after it.
 #[derive(Debug)]
 pub(crate) struct Migration {
     version: u32,
     name: &'static str,
     pub(crate) script: &'static str,
+    /// For SQLite alone; nothing if empty.
+    pub(crate) sqlite: &'static str,
 }
 
 /// What a database holds for one store: its migrations, and the table that tells which have run. Two
@@ -80,29 +82,49 @@ pub(crate) static VAULT: Schema = schema!(
 );
 
 /// All migrations. Append only: a released script never changes.
-static MIGRATIONS: [Migration; 6] = [
+static MIGRATIONS: [Migration; 7] = [
     Migration {
         version: 1,
         name: "payments",
         script: include_str!("../migrations/V1__payments.sql"),
+        sqlite: "",
     },
     Migration {
         version: 2,
         name: "listing",
         script: include_str!("../migrations/V2__listing.sql"),
+        sqlite: "",
     },
     Migration {
         version: 3,
         name: "key_limits",
         script: include_str!("../migrations/V3__key_limits.sql"),
+        sqlite: "",
     },
-    Migration { version: 4, name: "audit", script: include_str!("../migrations/V4__audit.sql") },
+    Migration {
+        version: 4,
+        name: "audit",
+        script: include_str!("../migrations/V4__audit.sql"),
+        sqlite: "",
+    },
     Migration {
         version: 5,
         name: "documents",
         script: include_str!("../migrations/V5__documents.sql"),
+        sqlite: "",
     },
-    Migration { version: 6, name: "guards", script: include_str!("../migrations/V6__guards.sql") },
+    Migration {
+        version: 6,
+        name: "guards",
+        script: include_str!("../migrations/V6__guards.sql"),
+        sqlite: "",
+    },
+    Migration {
+        version: 7,
+        name: "fewer_trees",
+        script: include_str!("../migrations/V7__fewer_trees.sql"),
+        sqlite: include_str!("../migrations/V7__fewer_trees.sqlite.sql"),
+    },
 ];
 
 /// The vault's migrations. Append only, like the others.
@@ -110,6 +132,7 @@ static VAULT_MIGRATIONS: [Migration; 1] = [Migration {
     version: 1,
     name: "vault",
     script: include_str!("../migrations/vault/V1__vault.sql"),
+        sqlite: "",
 }];
 
 impl Migration {
@@ -120,8 +143,10 @@ impl Migration {
     }
 
     fn checksum(&self) -> String {
-        let hash = digest::digest(&digest::SHA256, self.script.as_bytes());
-        hash.as_ref().iter().fold(String::new(), |mut text, byte| {
+        let mut context = digest::Context::new(&digest::SHA256);
+        context.update(self.script.as_bytes());
+        context.update(self.sqlite.as_bytes());
+        context.finish().as_ref().iter().fold(String::new(), |mut text, byte| {
             // Writing to a string does not fail.
             let _always_ok = write!(text, "{byte:02x}");
             text

@@ -104,7 +104,7 @@ impl<B: Backend> Store for Relational<B> {
 
     async fn payments(&self, query: &PaymentQuery) -> Result<Vec<PaymentRow>, StoreError> {
         let (to, before) = query.bound();
-        let params = vec![
+        let mut params = vec![
             query.merchant.into(),
             query.test.into(),
             query.from.into(),
@@ -113,10 +113,16 @@ impl<B: Backend> Store for Relational<B> {
             query.account.into(),
             words(&query.kinds),
             words(&query.statuses),
-            query.merchant_ref.clone().into(),
             query.limit.into(),
         ];
-        let mut rows: Vec<PaymentRow> = self.all(&sql::PAYMENTS, params).await?;
+        let text = match &query.merchant_ref {
+            None => &sql::PAYMENTS,
+            Some(reference) => {
+                params.push(reference.as_str().into());
+                &sql::PAYMENTS_OF_REFERENCE
+            }
+        };
+        let mut rows: Vec<PaymentRow> = self.all(text, params).await?;
         rows.sort_by_key(|row| std::cmp::Reverse((row.created_at, row.id)));
         Ok(rows)
     }

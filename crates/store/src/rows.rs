@@ -39,8 +39,9 @@ impl From<Vec<Write>> for WriteSet {
 /// One change.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Write {
-    /// A payment's new snapshot, inserted or replaced. The same set must hold the [`Write::Event`] of the
-    /// same version, which is the guard: without it, a lost race would overwrite the winner.
+    /// A payment's new snapshot, inserted or replaced; `merchant_ref`, `test` and `created_at` stay as first
+    /// written. The same set must hold the [`Write::Event`] of the same version, which is the guard: without
+    /// it, a lost race would overwrite the winner.
     Payment(PaymentRow),
     /// An event. Fails with [`Guard::Version`](crate::Guard::Version) if the payment has that version.
     Event(EventRow),
@@ -165,7 +166,7 @@ pub struct PaymentRow {
     pub amount_minor: Option<i64>,
     /// ISO 4217 code.
     pub currency: Option<String>,
-    /// The client's own reference.
+    /// The client's own reference. What is to be listed by it has a [`ReferenceRow`] for it too.
     pub merchant_ref: Option<String>,
     /// Moves no real money.
     pub test: bool,

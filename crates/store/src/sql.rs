@@ -134,7 +134,8 @@ pub(crate) static EVENT: Query = read(concat!(
     " from events where merchant = $1 and payment = $2 and version = $3"
 ));
 
-/// Needs no condition on the version: the event of the same set guards it.
+/// Needs no condition on the version: the event of the same set guards it. What an index of the table holds
+/// stays as first written: SQLite writes an index anew whose columns are named here, changed or not.
 pub(crate) static PAYMENT_PUT: Query = write(
     2,
     concat!(
@@ -143,9 +144,8 @@ pub(crate) static PAYMENT_PUT: Query = write(
         ") values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14) \
          on conflict (merchant, id) do update set version = excluded.version, \
          status = excluded.status, kind = excluded.kind, amount_minor = excluded.amount_minor, \
-         currency = excluded.currency, merchant_ref = excluded.merchant_ref, \
-         test = excluded.test, account = excluded.account, \
-         created_at = excluded.created_at, updated_at = excluded.updated_at, \
+         currency = excluded.currency, account = excluded.account, \
+         updated_at = excluded.updated_at, \
          schema = excluded.schema, snapshot = excluded.snapshot"
     ),
 );
@@ -153,18 +153,30 @@ pub(crate) static PAYMENT_PUT: Query = write(
 pub(crate) static PAYMENT: Query =
     read(concat!("select ", payments!(), " from payments where merchant = $1 and id = $2"));
 
-/// A page of a merchant's payments, newest first. The time's bounds are always there, so that the index
-/// gives the rows in order; lists of words come as one text with a comma before and behind each.
-pub(crate) static PAYMENTS: Query = read(concat!(
+// The time's bounds are always there, so that the index gives the rows in order; lists of words come as one
+// text with a comma before and behind each.
+macro_rules! payment_filters {
+    () => {
+        " and test = $2 and created_at >= $3 and created_at <= $4 \
+         and (created_at < $4 or cast($5 as text) is null or id < $5) \
+         and (cast($6 as text) is null or account = $6) \
+         and (cast($7 as text) is null or $7 like '%,' || kind || ',%') \
+         and (cast($8 as text) is null or $8 like '%,' || status || ',%') \
+         order by created_at desc, id desc limit $9"
+    };
+}
+
+/// A page of a merchant's payments, newest first.
+pub(crate) static PAYMENTS: Query =
+    read(concat!("select ", payments!(), " from payments where merchant = $1", payment_filters!()));
+
+/// Those with a reference of the merchant's own.
+pub(crate) static PAYMENTS_OF_REFERENCE: Query = read(concat!(
     "select ",
     payments!(),
-    " from payments where merchant = $1 and test = $2 and created_at >= $3 and created_at <= $4 \
-     and (created_at < $4 or cast($5 as text) is null or id < $5) \
-     and (cast($6 as text) is null or account = $6) \
-     and (cast($7 as text) is null or $7 like '%,' || kind || ',%') \
-     and (cast($8 as text) is null or $8 like '%,' || status || ',%') \
-     and (cast($9 as text) is null or merchant_ref = $9) \
-     order by created_at desc, id desc limit $10"
+    " from payments where merchant = $1 and id in (select payment from payment_references \
+     where merchant = $1 and kind = 'merchant' and value = $10)",
+    payment_filters!()
 ));
 
 pub(crate) static PAYMENT_COUNT: Query = read("select count(*) from payments");

@@ -149,7 +149,7 @@ impl Tables {
 
     fn apply(&mut self, write: Write) -> Result<(), CommitError> {
         match write {
-            Write::Payment(row) => self.payments.put((row.merchant, row.id), row),
+            Write::Payment(row) => self.put_payment(row),
             Write::Event(row) => {
                 let key = (row.merchant, row.payment, row.version);
                 return self.events.insert(key, row, CommitError::Conflict(Guard::Version));
@@ -212,6 +212,17 @@ impl Tables {
             Write::Audit(row) => return self.add_audit(row),
         }
         Ok(())
+    }
+
+    fn put_payment(&mut self, row: PaymentRow) {
+        let key = (row.merchant, row.id);
+        let row = match self.payments.get(&key) {
+            None => row,
+            Some(PaymentRow { merchant_ref, test, created_at, .. }) => {
+                PaymentRow { merchant_ref, test, created_at, ..row }
+            }
+        };
+        self.payments.put(key, row);
     }
 
     fn put_document(&mut self, row: DocumentRow) -> Result<(), CommitError> {

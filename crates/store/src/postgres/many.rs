@@ -22,9 +22,19 @@ pub(super) const SESSION: &str = "set plan_cache_mode = force_generic_plan; set 
 type Form = (&'static Query, &'static str, Option<&'static str>);
 
 /// What a payment's steps write. Everything else is rare.
-static FORMS: [Form; 8] = [
+static FORMS: [Form; 10] = [
     (&sql::EVENT_INSERT, "ttitiit", None),
     (&sql::KEY_INSERT, "ttbttii", None),
+    (&sql::GUARD_TAKE, "ttti", None),
+    (
+        &sql::GUARD_RELEASE,
+        "ttt",
+        Some(
+            "delete from guards using unnest($1::text[], $2::text[], $3::text[]) \
+             as gone (merchant, key, payment) where guards.merchant = gone.merchant \
+             and guards.key = gone.key and guards.payment = gone.payment",
+        ),
+    ),
     (&sql::PAYMENT_PUT, "ttittittitiiit", None),
     (&sql::TIMER_PUT, "ttttiitt", None),
     (

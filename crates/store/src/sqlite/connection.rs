@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::path::Path;
+use std::process;
 use std::time::Duration;
 
 use rusqlite::types::{ToSql, ToSqlOutput, ValueRef};
@@ -31,18 +32,23 @@ pub(super) static SETTINGS: [Query; 4] = [
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Role {
     Writer,
+    /// Copies the write-ahead log; syncs like the writer.
+    Copier,
     Reader,
 }
 
 impl Role {
-    /// Negative cache sizes are in KiB. Checkpoints are the writer's own business: those that SQLite runs
-    /// by itself hide their errors.
+    /// Negative cache sizes are in KiB. Checkpoints are our own business: those that SQLite runs by itself hide
+    /// their errors, and commits wait for them.
     const fn settings(self) -> &'static str {
         match self {
             Self::Writer => {
                 "pragma journal_mode = wal; pragma synchronous = full; pragma temp_store = memory; \
                  pragma wal_autocheckpoint = 0; pragma journal_size_limit = 67108864; \
                  pragma cache_size = -16384;"
+            }
+            Self::Copier => {
+                "pragma synchronous = full; pragma wal_autocheckpoint = 0; pragma cache_size = -256;"
             }
             Self::Reader => {
                 "pragma query_only = on; pragma temp_store = memory; pragma cache_size = -4096;"
@@ -88,6 +94,7 @@ impl Connection {
             transaction.execute_batch(schema.create_history)?;
             for migration in pending {
                 transaction.execute_batch(migration.script)?;
+                transaction.execute_batch(migration.sqlite)?;
                 let params = migration.record();
                 transaction.execute(&rewrite(schema.record), params_from_iter(&params))?;
             }
@@ -129,6 +136,25 @@ fn history(raw: &rusqlite::Connection, schema: &Schema) -> rusqlite::Result<Vec<
     }
     let mut query = raw.prepare(schema.read_history)?;
     query.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect()
+}
+
+/// Copies the log into the database as far as nobody reads what would be replaced; whether that went well.
+pub(super) fn checkpoint(connection: &Connection) -> bool {
+    let result = connection.raw.query_row("pragma wal_checkpoint(passive)", [], |_| Ok(()));
+    if let Err(error) = &result {
+        stop_on_io_error(error, "checkpoint");
+        tracing::warn!(%error, "the write-ahead log was not copied into the database");
+    }
+    result.is_ok()
+}
+
+/// Stops the process without ceremony if what is on disk is no longer known: only a restart, which reads
+/// the log again, finds out.
+pub(super) fn stop_on_io_error(error: &rusqlite::Error, action: &str) {
+    if error.sqlite_error_code() == Some(rusqlite::ErrorCode::SystemIoFailure) {
+        tracing::error!(%error, action, "the disk failed; stopping");
+        process::abort();
+    }
 }
 
 /// An error's text, without the statement that it may carry along.

@@ -1,4 +1,4 @@
-//! SQLite: one thread writes, a few read.
+//! SQLite: one thread writes, one copies what was written to its place, a few read.
 //!
 //! Guarantees: a commit is acknowledged after the write-ahead log is on disk (`synchronous = full`, always:
 //! with group commit the price is small); commits that wait together share one sync; a reader sees every
@@ -9,6 +9,7 @@
 //! Other processes may open the same file (the command line does); they wait for each other.
 
 mod connection;
+mod copier;
 mod writer;
 
 use std::path::{Path, PathBuf};
@@ -19,6 +20,7 @@ use async_trait::async_trait;
 use tokio::sync::{mpsc, oneshot};
 
 use self::connection::Connection;
+use self::copier::Copier;
 use crate::compile::Statement;
 use crate::counts::{Counter, Counts};
 use crate::migrations::Schema;
@@ -66,7 +68,10 @@ pub(crate) fn open(
     let questions = Arc::new(Mutex::new(questions));
     let counter = Arc::new(Counter::default());
     let counts = Arc::clone(&counter);
-    start("store-writer", move || writer::run(&mut writer, jobs, &counts)).map_err(unavailable)?;
+    let copier = Connection::open(path, connection::Role::Copier)?;
+    let copier = Copier::start(copier, Arc::clone(&counter)).map_err(unavailable)?;
+    start("store-writer", move || writer::run(&mut writer, jobs, &copier, &counts))
+        .map_err(unavailable)?;
     for _ in 0..options.readers.max(1) {
         let mut reader = Connection::open(path, connection::Role::Reader)?;
         let questions = Arc::clone(&questions);

@@ -1,7 +1,6 @@
 //! The thread that writes: it takes all commits that wait, up to a bound, and makes them durable with one
 //! sync. If a guard fails, the group runs again with a savepoint for each, so that it rejects no other.
 
-use std::process;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, Ordering};
 use std::time::Duration;
@@ -11,6 +10,7 @@ use tokio::sync::mpsc;
 
 use super::Job;
 use super::connection::{self, Connection};
+use super::copier::Copier;
 use crate::counts::Counter;
 use crate::relational::Row;
 use crate::sql;
@@ -18,10 +18,15 @@ use crate::store::{CommitError, Guard};
 
 /// How many commits share one sync at most.
 const GROUP: usize = 256;
-/// From how many pages on the write-ahead log is copied into the database: 1.2 MB. Commits wait meanwhile;
-/// measured, fewer pages shorten the longest waits (p99 7 ms, against 10 ms for 1000 and 22 ms for 4000) at
-/// no cost in throughput.
-const CHECKPOINT_PAGES: i32 = 300;
+/// After how many pages the write-ahead log is copied into the database, by another thread: 8 MB.
+const COPY_PAGES: i32 = 2_000;
+/// From how many pages on the log is to start again from its beginning: 48 MB. For that the last pages are
+/// copied while commits wait, so the other thread copies first what was there before.
+const RESTART_PAGES: i32 = 12_000;
+/// How many pages are few enough to be copied while commits wait, and how often the other thread is asked before
+/// more are.
+const LAST_PAGES: i32 = 100;
+const ASKED_MOST: u32 = 4;
 /// From how many commits in a group on the next one is waited for, and how long. A sync costs processor time
 /// too, and so does each page, which a group writes once: under load fewer and larger groups are cheaper. Below
 /// that nobody waits.
@@ -36,10 +41,11 @@ type Answer = Result<Vec<Row>, CommitError>;
 pub(super) fn run(
     connection: &mut Connection,
     mut jobs: mpsc::Receiver<Job<CommitError>>,
+    copier: &Copier,
     counter: &Counter,
 ) {
-    let log_pages = Arc::new(AtomicI32::new(0));
-    let seen = Arc::clone(&log_pages);
+    let pages = Arc::new(AtomicI32::new(0));
+    let seen = Arc::clone(&pages);
     let hook = move |_: &mut rusqlite::hooks::Wal, pages| {
         seen.store(pages, Ordering::Relaxed);
         Ok(())
@@ -48,6 +54,7 @@ pub(super) fn run(
         tracing::error!(%error, "the write-ahead log cannot be watched");
         return;
     }
+    let mut log = Log::default();
     let mut group = Vec::with_capacity(GROUP);
     let mut busy = false;
     while jobs.blocking_recv_many(&mut group, GROUP) > 0 {
@@ -56,11 +63,73 @@ pub(super) fn run(
         }
         busy = group.len() >= BUSY;
         commit(connection, &mut group, counter);
-        if log_pages.load(Ordering::Relaxed) >= CHECKPOINT_PAGES {
-            checkpoint(connection);
-            counter.syncs(CHECKPOINT_SYNCS);
-            log_pages.store(0, Ordering::Relaxed);
+        log.tend(pages.load(Ordering::Relaxed), connection, copier, counter);
+    }
+}
+
+/// How far the write-ahead log has come.
+#[derive(Debug, Default)]
+struct Log {
+    /// The pages that it had when it was last copied.
+    copied: i32,
+    /// How often it has been copied since it was due to start again.
+    asked: u32,
+    /// Whether the rest has been copied too, since then.
+    rested: bool,
+}
+
+/// What is due.
+#[derive(Debug, PartialEq, Eq)]
+enum Due {
+    Nothing,
+    /// The other thread copies.
+    Copy,
+    /// The rest is copied while commits wait, so that the log starts again.
+    Rest,
+}
+
+impl Log {
+    fn tend(&mut self, pages: i32, connection: &Connection, copier: &Copier, counter: &Counter) {
+        if copier.is_busy() {
+            return;
         }
+        match self.due(pages) {
+            Due::Nothing => {}
+            Due::Copy => copier.copy(),
+            Due::Rest => {
+                if connection::checkpoint(connection) {
+                    counter.syncs(CHECKPOINT_SYNCS);
+                }
+            }
+        }
+    }
+
+    /// What is due with so many pages in the log, while nobody copies.
+    fn due(&mut self, pages: i32) -> Due {
+        if pages < self.copied {
+            // It has started again.
+            *self = Self::default();
+        }
+        let new = pages.saturating_sub(self.copied);
+        if pages < RESTART_PAGES {
+            if new < COPY_PAGES {
+                return Due::Nothing;
+            }
+            self.copied = pages;
+            return Due::Copy;
+        }
+        let few = new <= LAST_PAGES;
+        if self.rested && few {
+            // A reader was in the way. It is not tried at every commit.
+            return Due::Nothing;
+        }
+        self.copied = pages;
+        if self.rested || few || self.asked >= ASKED_MOST {
+            self.rested = true;
+            return Due::Rest;
+        }
+        self.asked = self.asked.saturating_add(1);
+        Due::Copy
     }
 }
 
@@ -117,7 +186,7 @@ fn transaction(
     if let Ok(Some(answers)) = result {
         let committed = connection.execute("commit");
         if let Err(error) = &committed {
-            stop_on_io_error(error, "commit");
+            connection::stop_on_io_error(error, "commit");
             roll_back(connection);
         }
         return committed.map(|()| Some(answers));
@@ -191,20 +260,37 @@ fn refusal(error: &rusqlite::Error, foreign_keys: Option<Guard>) -> Option<Commi
     }
 }
 
-/// Copies the log into the database, so that its next writer starts it again from the beginning.
-fn checkpoint(connection: &Connection) {
-    let result = connection.raw.query_row("pragma wal_checkpoint(passive)", [], |_| Ok(()));
-    if let Err(error) = result {
-        stop_on_io_error(&error, "checkpoint");
-        tracing::warn!(%error, "the write-ahead log was not copied into the database");
-    }
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-/// Stops the process without ceremony if what is on disk is no longer known: only a restart, which reads
-/// the log again, finds out.
-fn stop_on_io_error(error: &rusqlite::Error, action: &str) {
-    if error.sqlite_error_code() == Some(ErrorCode::SystemIoFailure) {
-        tracing::error!(%error, action, "the disk failed; stopping");
-        process::abort();
+    #[test]
+    fn a_log_is_copied_beside_and_its_rest_when_little_is_left() {
+        let mut log = Log::default();
+        let steps = [
+            (COPY_PAGES - 1, Due::Nothing),
+            (COPY_PAGES, Due::Copy),
+            (COPY_PAGES + 1, Due::Nothing),
+            (2 * COPY_PAGES, Due::Copy),
+            // Much is new, so it is copied beside first.
+            (RESTART_PAGES, Due::Copy),
+            (RESTART_PAGES + LAST_PAGES + 1, Due::Copy),
+            (RESTART_PAGES + 2 * LAST_PAGES + 1, Due::Rest),
+            // A reader was in the way, so it has not started again.
+            (RESTART_PAGES + 2 * LAST_PAGES + 2, Due::Nothing),
+            (RESTART_PAGES + 3 * LAST_PAGES + 2, Due::Rest),
+            (5, Due::Nothing),
+            (COPY_PAGES, Due::Copy),
+        ];
+        for (pages, due) in steps {
+            assert_eq!(log.due(pages), due, "{pages}");
+        }
+    }
+
+    #[test]
+    fn a_log_that_grows_too_fast_is_copied_all_the_same() {
+        let mut log = Log::default();
+        let dues = (0..).map(|step| log.due(RESTART_PAGES + step * COPY_PAGES));
+        assert!(dues.take(10).any(|due| due == Due::Rest));
     }
 }

@@ -92,7 +92,7 @@ async fn a_payment_is_read_as_written_and_replaced_by_its_next_version(store: Ar
     let first = PaymentRow {
         amount_minor: None,
         currency: None,
-        merchant_ref: None,
+        merchant_ref: Some("order 1".into()),
         ..payment(id(7), 1, "first")
     };
     assert_eq!(store.payment(merchant(), id(7)).await, Ok(None));
@@ -108,7 +108,14 @@ async fn a_payment_is_read_as_written_and_replaced_by_its_next_version(store: Ar
         schema: 2,
         ..payment(id(7), 2, "second")
     };
-    let writes = [Write::Event(event(id(7), 2, 2)), Write::Payment(second.clone())];
+    // What it is listed by stays as it was.
+    let told = PaymentRow {
+        merchant_ref: Some("order 2".into()),
+        test: !second.test,
+        created_at: at(7),
+        ..second.clone()
+    };
+    let writes = [Write::Event(event(id(7), 2, 2)), Write::Payment(told)];
     assert_eq!(store.commit(set(writes)).await, Ok(()));
     assert_eq!(store.payment(merchant(), id(7)).await, Ok(Some(second)));
 

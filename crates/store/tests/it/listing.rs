@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use baton_store::{PaymentQuery, PaymentRow, Store, Write};
+use baton_store::{PaymentQuery, PaymentRow, ReferenceKind, ReferenceRow, Store, Write};
 use baton_types::PaymentId;
 
 use crate::support::*;
@@ -34,8 +34,12 @@ async fn seed(store: &dyn Store) {
             test: no != 6,
             ..payment(id(no), 1, "s")
         };
+        let named = row.merchant_ref.as_ref().map(|value| {
+            let kind = ReferenceKind::Merchant;
+            Write::Reference(ReferenceRow { kind, ..reference(value, None, id(no), 0) })
+        });
         let writes = [Write::Payment(row), Write::Event(event(id(no), 1, no))];
-        assert_eq!(store.commit(set(writes)).await, Ok(()));
+        assert_eq!(store.commit(set(writes.into_iter().chain(named))).await, Ok(()));
     }
 }
 
