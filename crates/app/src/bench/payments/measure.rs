@@ -79,11 +79,19 @@ impl Measured {
     }
 }
 
+/// Where it is measured.
+#[derive(Clone, Copy)]
+pub(super) struct Places<'a> {
+    pub(super) empty: &'a Place,
+    /// Where many payments are, or are to be stored; absent if it is where none were.
+    pub(super) stored: Option<&'a Place>,
+}
+
 struct Bench<'a> {
     wanted: &'a Payments,
     place: &'a Place,
     progress: &'a Progress,
-    sandbox: Process,
+    sandbox: &'a Process,
     key: String,
 }
 
@@ -94,9 +102,10 @@ struct Bench<'a> {
 pub(super) async fn measure(
     name: &'static str,
     wanted: &Payments,
-    place: &Place,
+    places: Places<'_>,
     progress: &Progress,
 ) -> Result<Measured, String> {
+    let place = places.empty;
     let mut told = Measured { name, ..Measured::default() };
     progress.say(format!("{name}: starting"));
     let sandbox = place.sandbox(wanted.latency).await?;
@@ -104,13 +113,13 @@ pub(super) async fn measure(
     let server = place.server(&sandbox).await?;
     told.first_start = begun.elapsed();
     let key = place.key().await?;
-    let bench = Bench { wanted, place, progress, sandbox, key };
+    let bench = Bench { wanted, place, progress, sandbox: &sandbox, key };
     // What the prefilled payments are modelled on.
     bench.charge(&server).await?;
     drop(server);
 
     let begun = Instant::now();
-    let mut server = place.server(&bench.sandbox).await?;
+    let mut server = place.server(bench.sandbox).await?;
     bench.charge(&server).await?;
     told.first_charge = begun.elapsed();
 
@@ -120,13 +129,8 @@ pub(super) async fn measure(
     told.at_rate = bench.at(&server, "rate", wanted.rate, wanted.time()).await?;
     if let Some(payments) = wanted.stored {
         drop(server);
-        let begun = Instant::now();
-        prefill::fill(&place.store_url(), payments, progress).await?;
-        let took = begun.elapsed();
-        server = place.server(&bench.sandbox).await?;
-        progress.say(format!("{name}: {} per second beside {payments} payments", wanted.rate));
-        let figures = bench.at(&server, "stored", wanted.rate, wanted.time()).await?;
-        told.stored = Some(Stored { payments, took, figures });
+        told.stored = Some(bench.stored(places, payments).await?);
+        server = place.server(bench.sandbox).await?;
     }
     if wanted.search {
         bench.search(&server, &mut told).await?;
@@ -134,7 +138,7 @@ pub(super) async fn measure(
     if let Some(in_flight) = wanted.in_flight {
         // A new process: what it had in memory before does not count.
         drop(server);
-        server = place.server(&bench.sandbox).await?;
+        server = place.server(bench.sandbox).await?;
         progress.say(format!("{name}: {in_flight} payments in flight"));
         told.memory = Some(bench.memory(&server, in_flight).await?);
     }
@@ -159,6 +163,28 @@ impl Bench<'_> {
         let plan = self.plan(server, "first", 1, Duration::from_secs(1));
         let run = load::run(&plan, async {}).await;
         run.first_error.map_or(Ok(()), |error| Err(format!("the first charge failed: {error}")))
+    }
+
+    /// The same run as on the empty database, beside so many payments.
+    async fn stored(&self, places: Places<'_>, payments: u64) -> Result<Stored, String> {
+        let name = format!("stored{}", std::process::id());
+        let place = places.stored.unwrap_or(self.place);
+        let mut key = self.key.clone();
+        if places.stored.is_some() {
+            let server = place.server(self.sandbox).await?;
+            key = place.key().await?;
+            Bench { key: key.clone(), place, ..*self }.charge(&server).await?;
+        }
+        let begun = Instant::now();
+        let kept = places.stored.is_some();
+        prefill::fill(&place.store_url(), payments, kept, self.progress).await?;
+        let took = begun.elapsed();
+        let server = place.server(self.sandbox).await?;
+        let rate = self.wanted.rate;
+        self.progress.say(format!("{rate} per second beside {payments} payments"));
+        let bench = Bench { key, place, ..*self };
+        let figures = bench.at(&server, &name, rate, self.wanted.time()).await?;
+        Ok(Stored { payments, took, figures })
     }
 
     async fn direct(&self) -> Figures {
@@ -222,10 +248,10 @@ impl Bench<'_> {
         let filling = Duration::from_secs(in_flight.into()) / FILL_RATE;
         let latency = filling + Duration::from_secs(3);
         let latency_ms = u64::try_from(latency.as_millis()).unwrap_or(u64::MAX);
-        place::set_latency(&self.sandbox, latency_ms).await?;
+        place::set_latency(self.sandbox, latency_ms).await?;
         let plan = self.plan(server, "flight", FILL_RATE, filling);
         let run = load::run(&plan, async {}).await;
-        place::set_latency(&self.sandbox, self.wanted.latency).await?;
+        place::set_latency(self.sandbox, self.wanted.latency).await?;
         if let Some(error) = run.first_error {
             return Err(format!("a payment in flight failed: {error}"));
         }

@@ -59,6 +59,13 @@ pub(crate) struct Payments {
     /// Store so many payments, and measure again. Ten million take 20 GB.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=20_000_000))]
     stored: Option<u64>,
+    /// Keep the server's files and the database with those payments in this folder, and use what it holds from
+    /// an earlier run; the empty database is another.
+    #[arg(long, value_name = "DIR", requires = "stored")]
+    stored_in: Option<PathBuf>,
+    /// With --stored-in: the PostgreSQL database that keeps them.
+    #[arg(long, value_name = "URL", requires = "stored_in")]
+    stored_database_url: Option<String>,
     /// Write a picture of the latencies, as SVG.
     #[arg(long, value_name = "FILE")]
     plot: Option<PathBuf>,
@@ -89,6 +96,17 @@ impl Payments {
 
     fn warmup(&self) -> Duration {
         Duration::from_secs(self.warmup)
+    }
+
+    /// Where many payments are kept, if not in the place that was empty.
+    fn stored_place(&self, postgres: bool) -> Result<Option<Place>, String> {
+        let Some(folder) = &self.stored_in else { return Ok(None) };
+        if postgres && self.stored_database_url.is_none() {
+            return Err("on PostgreSQL --stored-in needs --stored-database-url".to_owned());
+        }
+        let url = self.stored_database_url.clone().filter(|_| postgres);
+        let name = if postgres { "postgres" } else { "sqlite" };
+        Place::kept(&folder.join(name), url, self.server_log.clone()).map(Some)
     }
 
     /// What to measure on, by name.
@@ -135,8 +153,10 @@ async fn measure(command: &Payments) -> Result<ExitCode, String> {
         if let Some(url) = &url {
             must_be_empty(url).await?;
         }
+        let stored = command.stored_place(url.is_some())?;
         let place = Place::new(command.folder.as_deref(), url, command.server_log.clone())?;
-        measured.push(measure::measure(name, command, &place, &progress).await?);
+        let places = measure::Places { empty: &place, stored: stored.as_ref() };
+        measured.push(measure::measure(name, command, places, &progress).await?);
     }
     progress.0.finish_and_clear();
     let binary = std::env::current_exe().and_then(std::fs::metadata);

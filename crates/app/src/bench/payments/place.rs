@@ -33,9 +33,15 @@ impl Drop for Process {
     }
 }
 
+enum Folder {
+    /// Goes away.
+    Temporary(tempfile::TempDir),
+    Kept(PathBuf),
+}
+
 /// A folder, and how to start what is measured in it.
 pub(super) struct Place {
-    folder: tempfile::TempDir,
+    folder: Folder,
     /// PostgreSQL; without, SQLite in the folder.
     database_url: Option<String>,
     /// Where the server's log goes; nowhere if absent.
@@ -52,11 +58,30 @@ impl Place {
         let builder = builder.prefix("baton-bench-");
         let folder = parent.map_or_else(|| builder.tempdir(), |parent| builder.tempdir_in(parent));
         let folder = folder.map_err(|error| format!("no temporary folder: {error}"))?;
-        Ok(Self { folder, database_url, log })
+        Ok(Self { folder: Folder::Temporary(folder), database_url, log })
+    }
+
+    /// A folder that stays.
+    pub(super) fn kept(
+        folder: &Path,
+        database_url: Option<String>,
+        log: Option<PathBuf>,
+    ) -> Result<Self, String> {
+        let describe = |error: std::io::Error| format!("{}: {error}", folder.display());
+        std::fs::create_dir_all(folder).map_err(describe)?;
+        let folder = folder.canonicalize().map_err(describe)?;
+        Ok(Self { folder: Folder::Kept(folder), database_url, log })
+    }
+
+    fn folder(&self) -> &Path {
+        match &self.folder {
+            Folder::Temporary(folder) => folder.path(),
+            Folder::Kept(folder) => folder,
+        }
     }
 
     fn data(&self) -> PathBuf {
-        self.folder.path().join("data")
+        self.folder().join("data")
     }
 
     /// The database that the server uses.
@@ -69,7 +94,7 @@ impl Place {
     fn command(&self, arguments: &[&str]) -> Result<Command, String> {
         let program = std::env::current_exe().map_err(|error| error.to_string())?;
         let mut command = Command::new(program);
-        command.args(arguments).current_dir(self.folder.path()).env_clear().stdin(Stdio::null());
+        command.args(arguments).current_dir(self.folder()).env_clear().stdin(Stdio::null());
         command.env("BATON_DATA_DIR", self.data());
         // One key sends everything, so its limit is off.
         command.env("BATON_LIMITS__REQUESTS_PER_SECOND", "0");
