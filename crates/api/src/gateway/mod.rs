@@ -14,6 +14,7 @@ use std::sync::Arc;
 
 use aws_lc_rs::digest;
 use axum::Extension;
+use axum::body::Bytes;
 use axum::extract::State;
 use axum::response::Response;
 use baton_engine::keys::Scope;
@@ -53,7 +54,7 @@ pub(crate) fn routes() -> Vec<Route> {
               Extension(caller): Extension<Caller>,
               headers: HeaderMap,
               JsonBody(body): JsonBody| async move {
-            operate(&app, caller, &headers, &body, operation).await
+            operate(&app, caller, headers, body, operation).await
         }
     };
     let make = |making| run(Operation::Make(making));
@@ -121,8 +122,8 @@ impl From<EngineError> for Fault {
 async fn operate(
     app: &App,
     caller: Caller,
-    headers: &HeaderMap,
-    body: &[u8],
+    headers: HeaderMap,
+    body: Bytes,
     operation: Operation,
 ) -> Response {
     match answer(app, headers, body, operation, caller).await {
@@ -146,12 +147,12 @@ async fn operate(
 
 async fn answer(
     app: &App,
-    headers: &HeaderMap,
-    body: &[u8],
+    headers: HeaderMap,
+    body: Bytes,
     operation: Operation,
     caller: Caller,
 ) -> Result<Answered, Fault> {
-    let read = || Fields::of_body(Json::parse(body).map_err(FieldError::from)?);
+    let read = || Fields::of_body(Json::parse(&body).map_err(FieldError::from)?);
     let mut fields = read()?;
     let engine = &app.engine;
     match operation {
@@ -174,13 +175,16 @@ async fn answer(
                 (Err(_), Some(missing)) => return Err(missing.into()),
                 (Err(error), None) => return Err(error.into()),
             };
-            let key = idempotency(headers, operation, &request.asked())?;
+            let key = idempotency(&headers, operation, &request.asked())?;
             if let Some(missing) = gone {
                 let Some(key) = key else { return Err(missing.into()) };
                 return engine.repeated(caller, key).await?.ok_or_else(|| missing.into());
             }
             let inline = request.inline.map(|given| engine.inline(caller, given)).transpose()?;
             request.purchase.brought.inline = inline;
+            // Both are slices of what the connection has read. A payment may be in flight for long, and the
+            // connection can use its memory meanwhile.
+            drop((headers, body));
             let answered = engine.purchase(caller, request.purchase, key).await;
             answered.map_err(|error| Fault::Engine(error, Some(request.form)))
         }
@@ -192,7 +196,7 @@ async fn answer(
             let inline = request.inline.take();
             let inline = inline.map(|given| engine.inline(caller, given)).transpose()?;
             request.target.brought.inline = inline;
-            let key = idempotency(headers, operation, &request.asked())?;
+            let key = idempotency(&headers, operation, &request.asked())?;
             let (target, amount) = (&request.target, request.amount);
             Ok(match changing {
                 Changing::Capture => engine.capture(caller, target, amount, key).await?,

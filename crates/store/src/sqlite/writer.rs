@@ -30,7 +30,7 @@ const ASKED_MOST: u32 = 4;
 /// From how many commits in a group on the next one is waited for, and how long. A sync costs processor time
 /// too, and so does each page, which a group writes once: under load fewer and larger groups are cheaper. Below
 /// that nobody waits.
-const BUSY: usize = 4;
+const BUSY: usize = 2;
 const LINGER: Duration = Duration::from_millis(1);
 /// The log before it is copied, the database after, and the log's new header at the next commit.
 const CHECKPOINT_SYNCS: u64 = 3;

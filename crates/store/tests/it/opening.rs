@@ -1,6 +1,7 @@
 //! Opening: URLs, migrations, files, and databases that are refused.
 
-use baton_store::{OpenError, OpenOptions, Write, open};
+use baton_store::{CommitError, Guard, OpenError, OpenOptions, ReferenceKind, Write, open};
+use baton_types::BootId;
 use futures_util::future::join_all;
 
 use crate::support::*;
@@ -140,4 +141,45 @@ async fn a_migration_that_fails_leaves_nothing() {
     assert!(matches!(refused(&url, migrate()).await, OpenError::Migration(_)));
     let tables = "select count(*) from pg_tables where schemaname = 'public'";
     assert_eq!(raw.query_one(tables, &[]).await.unwrap().get::<_, i64>(0), 1);
+}
+
+/// The tables as they were before, with a row each, and what SQLite runs to have them in one tree.
+#[tokio::test]
+async fn tables_are_rebuilt_with_their_rows() {
+    let (directory, url) = file();
+    let store = open(&url, migrate()).await.unwrap();
+    let boot: BootId = id(1);
+    let rows = [
+        Write::Outbox(outbox(1, id(7), 1, 3)),
+        Write::SetTimer(timer(id(7), "a1", 5, "node", boot)),
+        Write::ClaimKey(key("key", id(7), 9)),
+        Write::TakeGuard(crate::guards::guard("guard", 7)),
+        Write::Reference(reference("ref", None, id(7), 4)),
+    ];
+    store.commit(set(rows)).await.unwrap();
+    drop(store);
+
+    let raw = rusqlite::Connection::open(directory.path().join("baton.db")).unwrap();
+    raw.busy_timeout(std::time::Duration::from_secs(5)).unwrap();
+    let tables = ["outbox", "timers", "idempotency", "guards", "payment_references"];
+    let created = "select sql from sqlite_master where type = 'table' and name = ?1";
+    for table in tables {
+        let sql: String = raw.query_row(created, [table], |row| row.get(0)).unwrap();
+        assert!(sql.to_lowercase().contains("without rowid"), "{sql}");
+        let old = sql.to_lowercase().replace("without rowid", "").replace(table, "old");
+        let text = format!("{old}; insert into old select * from {table}; drop table {table};");
+        raw.execute_batch(&format!("{text} alter table old rename to {table};")).unwrap();
+    }
+    raw.execute_batch(include_str!("../../migrations/V7__fewer_trees.sqlite.sql")).unwrap();
+    drop(raw);
+
+    let store = open(&url, OpenOptions::default()).await.unwrap();
+    assert_eq!(store.lease_outbox(at(3), at(3), 9).await.unwrap().len(), 1);
+    assert_eq!(store.timers_of_other_boots("node", id(2), 9).await.unwrap().len(), 1);
+    assert_eq!(store.idempotency(merchant(), "key").await, Ok(Some(key("key", id(7), 9))));
+    assert!(store.guard(merchant(), "guard").await.unwrap().is_some());
+    let found = store.find_reference(merchant(), ReferenceKind::Provider, None, "ref").await;
+    assert_eq!(found, Ok(vec![reference("ref", None, id(7), 4)]));
+    let taken = store.commit(set([Write::ClaimKey(key("key", id(8), 9))])).await;
+    assert_eq!(taken, Err(CommitError::Conflict(Guard::IdempotencyKey)));
 }
