@@ -132,7 +132,7 @@ static VAULT_MIGRATIONS: [Migration; 1] = [Migration {
     version: 1,
     name: "vault",
     script: include_str!("../migrations/vault/V1__vault.sql"),
-        sqlite: "",
+    sqlite: "",
 }];
 
 impl Migration {
