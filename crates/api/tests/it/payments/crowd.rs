@@ -6,7 +6,7 @@ use std::io::Write as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use baton_store::{OpenOptions, Store, open};
+use baton_store::{MemoryStore, OpenOptions, Store, open};
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 
@@ -99,12 +99,8 @@ async fn crowd(shop: &Shop, capture: &str, asked: &[(&str, i64)]) {
     }
 }
 
-async fn rounds(store: Option<Arc<dyn Store>>, times: usize) {
-    let server = match store {
-        Some(store) => Server::on(store).await,
-        None => Server::start().await,
-    };
-    let shop = Shop::named(server, "crowd").await;
+async fn rounds(store: Arc<dyn Store>, times: usize) {
+    let shop = Shop::named(Server::on(store).await, "crowd").await;
     for _ in 0..times {
         for (capture, asked) in ROUNDS {
             crowd(&shop, capture, asked).await;
@@ -118,20 +114,20 @@ fn migrating() -> OpenOptions {
 
 #[tokio::test]
 async fn fifty_clients_break_no_sum_in_memory() {
-    rounds(None, 5).await;
+    rounds(Arc::new(MemoryStore::default()), 5).await;
 }
 
 #[tokio::test]
 async fn fifty_clients_break_no_sum_on_sqlite() {
     let folder = tempfile::tempdir().unwrap();
     let url = format!("sqlite:{}", folder.path().join("crowd.db").display());
-    rounds(Some(open(&url, migrating()).await.unwrap()), 4).await;
+    rounds(open(&url, migrating()).await.unwrap(), 4).await;
 }
 
 #[tokio::test]
 async fn fifty_clients_break_no_sum_on_postgresql() {
     match postgres_database().await {
-        Some(url) => rounds(Some(open(&url, migrating()).await.unwrap()), 4).await,
+        Some(url) => rounds(open(&url, migrating()).await.unwrap(), 4).await,
         // Past the test harness, which hides what a test prints.
         None => writeln!(std::io::stderr(), "SKIPPED 1: {POSTGRES} is not set").unwrap(),
     }
