@@ -2,6 +2,7 @@
 
 use axum::response::Response;
 use baton_engine::{Caller, EngineError};
+use baton_types::MerchantId;
 use http::StatusCode;
 
 use crate::App;
@@ -32,6 +33,18 @@ impl From<FieldError> for Fault {
     }
 }
 
+/// The merchant that the query names, which only the operator's own key can.
+pub(crate) async fn named(app: &App, caller: Caller, text: &str) -> Result<MerchantId, Fault> {
+    if caller.key.is_some() {
+        let message = "Only the operator's own key can name a merchant.";
+        return Err(FieldError::new("merchant", message).into());
+    }
+    let found = app.engine.store().merchant_by_name(text).await;
+    let found = found.map_err(|error| Fault::Engine(error.into()))?;
+    let unknown = || FieldError::new("merchant", "There is no such merchant.");
+    Ok(found.ok_or_else(unknown)?.id)
+}
+
 /// The caller whom the query means, and what else the query says.
 pub(crate) async fn on_behalf(
     app: &App,
@@ -42,16 +55,7 @@ pub(crate) async fn on_behalf(
     for (name, text) in pairs(query)? {
         match name.as_str() {
             "sandbox" => meant.sandbox = truth(&name, &text)?,
-            "merchant" if caller.key.is_some() => {
-                let message = "Only the operator's own key can name a merchant.";
-                return Err(FieldError::new(&name, message).into());
-            }
-            "merchant" => {
-                let found = app.engine.store().merchant_by_name(&text).await;
-                let found = found.map_err(|error| Fault::Engine(error.into()))?;
-                let unknown = || FieldError::new("merchant", "There is no such merchant.");
-                meant.merchant = found.ok_or_else(unknown)?.id;
-            }
+            "merchant" => meant.merchant = named(app, caller, &text).await?,
             _ => rest.push((name, text)),
         }
     }

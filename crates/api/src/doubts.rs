@@ -22,7 +22,7 @@ use serde_json::Value;
 use crate::App;
 use crate::accounts::{NO_ACCOUNT_NAME, is_account_name};
 use crate::audit::PageSize;
-use crate::behalf::{Fault, refuse};
+use crate::behalf::{Fault, named, refuse};
 use crate::body::{Json, JsonBody};
 use crate::error::{ValidationErrorMessage, failure, json, validation};
 use crate::fields::{FieldError, Fields, sentence};
@@ -431,16 +431,7 @@ pub(crate) async fn seen_by(
                 }
                 test = Some(wanted);
             }
-            "merchant" if caller.key.is_some() => {
-                let message = "Only the operator's own key can name a merchant.";
-                return Err(FieldError::new(&name, message).into());
-            }
-            "merchant" => {
-                let found = app.engine.store().merchant_by_name(&text).await;
-                let found = found.map_err(|error| Fault::Engine(error.into()))?;
-                let unknown = || FieldError::new("merchant", "There is no such merchant.");
-                merchant = Some(found.ok_or_else(unknown)?.id);
-            }
+            "merchant" => merchant = Some(named(app, caller, &text).await?),
             _ => rest.push((name, text)),
         }
     }

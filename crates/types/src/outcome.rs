@@ -154,6 +154,25 @@ impl NotSent {
             Self::PreparationFailed => "preparation_failed",
         }
     }
+
+    /// Whether we held it back ourselves: then it says nothing about the provider's health.
+    #[must_use]
+    pub fn is_ours(self) -> bool {
+        match self {
+            Self::BreakerOpen
+            | Self::TooManyInFlight
+            | Self::NotConfigured
+            | Self::NotSupported
+            | Self::TooLate
+            | Self::PreparationFailed => true,
+            Self::DnsFailed
+            | Self::ConnectFailed
+            | Self::ConnectTimeout
+            | Self::TlsFailed
+            | Self::ClosedBeforeSending
+            | Self::StreamRefused => false,
+        }
+    }
 }
 
 /// Why a provider attempted nothing, by its own documentation.

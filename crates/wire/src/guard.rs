@@ -204,20 +204,7 @@ fn shows_health(exchange: &Exchange) -> Option<bool> {
     match exchange {
         Exchange::Reply(reply) => Some(reply.status < 500),
         Exchange::Lost(_) => Some(false),
-        Exchange::NotSent(why) => match why {
-            NotSent::DnsFailed
-            | NotSent::ConnectFailed
-            | NotSent::ConnectTimeout
-            | NotSent::TlsFailed
-            | NotSent::ClosedBeforeSending
-            | NotSent::StreamRefused => Some(false),
-            NotSent::BreakerOpen
-            | NotSent::TooManyInFlight
-            | NotSent::NotConfigured
-            | NotSent::NotSupported
-            | NotSent::TooLate
-            | NotSent::PreparationFailed => None,
-        },
+        Exchange::NotSent(why) => (!why.is_ours()).then_some(false),
     }
 }
 
