@@ -125,6 +125,12 @@ pub fn description() -> String {
     openapi::text(&routes())
 }
 
+/// The OpenAPI description of the Payments API, as it is served.
+#[must_use]
+pub fn payments_description() -> String {
+    payments::describe::text()
+}
+
 /// The server's routes as a service.
 pub fn router(app: Arc<App>) -> Router {
     openapi::prepare();

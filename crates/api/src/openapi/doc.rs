@@ -26,11 +26,27 @@ pub(crate) enum Tag {
     Admin,
     /// Whether the server works, and this description.
     Server,
+    /// Intents of the Payments API.
+    Payments,
+    /// What is given back.
+    Refunds,
+    /// Who pays.
+    Customers,
+    /// What they pay with.
+    PaymentMethods,
+    /// Consents to be charged later.
+    Mandates,
+    /// Merchants, with what belongs to them.
+    Accounts,
+    /// A merchant's keys.
+    ApiKeys,
+    /// A merchant's accounts at providers.
+    Connectors,
 }
 
 impl Tag {
-    /// In the order in which they are shown.
-    pub(crate) const ALL: [Self; 8] = [
+    /// Those of the Gateway API and of the server, in the order in which they are shown.
+    pub(crate) const OF_GATEWAY: [Self; 8] = [
         Self::PaymentGateway,
         Self::PaymentGatewayAccounts,
         Self::StringTokens,
@@ -39,6 +55,18 @@ impl Tag {
         Self::Webhooks,
         Self::Admin,
         Self::Server,
+    ];
+
+    /// Those of the Payments API.
+    pub(crate) const OF_PAYMENTS: [Self; 8] = [
+        Self::Payments,
+        Self::Refunds,
+        Self::Customers,
+        Self::PaymentMethods,
+        Self::Mandates,
+        Self::Accounts,
+        Self::ApiKeys,
+        Self::Connectors,
     ];
 
     pub(crate) fn name(self) -> &'static str {
@@ -51,6 +79,14 @@ impl Tag {
             Self::Webhooks => "Webhooks",
             Self::Admin => "Admin",
             Self::Server => "Server",
+            Self::Payments => "Payments",
+            Self::Refunds => "Refunds",
+            Self::Customers => "Customers",
+            Self::PaymentMethods => "PaymentMethods",
+            Self::Mandates => "Mandates",
+            Self::Accounts => "Accounts",
+            Self::ApiKeys => "ApiKeys",
+            Self::Connectors => "Connectors",
         }
     }
 
@@ -64,6 +100,14 @@ impl Tag {
             Self::Webhooks => "What providers tell by themselves, under their signature.",
             Self::Admin => "For the operator's key, or a key with the `admin` scope.",
             Self::Server => "For load balancers, monitoring and clients' tools; no key is needed.",
+            Self::Payments => "Make, confirm, capture, cancel: an amount, and how it is paid.",
+            Self::Refunds => "Give back what was taken, whole or in parts.",
+            Self::Customers => "Who pays, as far as you want it kept.",
+            Self::PaymentMethods => "Saved cards, and what can be offered to a payer.",
+            Self::Mandates => "A payer's consents to be charged later.",
+            Self::Accounts => "Merchant accounts and their profiles.",
+            Self::ApiKeys => "Keys for servers, and for one customer's browser.",
+            Self::Connectors => "Accounts at providers, with their credentials and limits.",
         }
     }
 }
@@ -107,6 +151,7 @@ pub(crate) struct Answer {
 pub(crate) struct Body {
     pub(crate) shape: Shape,
     pub(crate) example: &'static str,
+    pub(crate) required: bool,
 }
 
 /// A route's documentation without an answer: not enough for a route yet.
@@ -195,7 +240,13 @@ impl Draft {
 
     /// The body: a type that says what is read, and an example that works on a new server.
     pub(crate) fn takes<T: JsonSchema>(mut self, example: &'static str) -> Self {
-        self.0.body = Some(Body { shape: shape::<T>, example });
+        self.0.body = Some(Body { shape: shape::<T>, example, required: true });
+        self
+    }
+
+    /// The same, of a body that may be left out.
+    pub(crate) fn may_take<T: JsonSchema>(mut self, example: &'static str) -> Self {
+        self.0.body = Some(Body { shape: shape::<T>, example, required: false });
         self
     }
 

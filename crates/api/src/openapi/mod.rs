@@ -55,41 +55,102 @@ pub(crate) fn text(routes: &[Route]) -> String {
 }
 
 fn document(routes: &[Route]) -> Value {
-    let mut schemas = Schemas::new();
-    let mut paths: BTreeMap<&str, Map<String, Value>> = BTreeMap::new();
-    for route in routes {
-        let operation = operation(route, &mut schemas);
-        let methods = paths.entry(route.path).or_default();
-        methods.insert(route.method.to_ascii_lowercase(), operation);
-    }
-    let tags = Tag::ALL.map(|tag| json!({ "name": tag.name(), "description": tag.description() }));
-    let headers = HEADERS.into_iter().map(|(name, kind, meaning)| {
-        (name.to_owned(), json!({ "description": meaning, "schema": { "type": kind } }))
+    let operations = routes.iter().map(|route| {
+        let (note, security) = match route.access {
+            Access::Public => ("Public.".to_owned(), json!([])),
+            Access::Key(scope) => {
+                let note = format!("Needs a key with the scope `{}`.", scope.as_str());
+                (note, json!([{ "X-Api-Key": [] }, { "api-key": [] }]))
+            }
+        };
+        let common = Common::ALL.into_iter().filter(|common| common.fits(route));
+        let common = common.map(|common| (common.answer().status, common.name())).collect();
+        let Route { method, path, ref doc, .. } = *route;
+        Operation { method, path, doc, note, security, common, replays: doc.idempotent }
     });
-    let mut responses = Map::new();
-    for common in Common::ALL {
-        responses.insert(common.name().to_owned(), answer(&common.answer(), &[], &mut schemas));
+    Description {
+        title: "Baton",
+        introduction: INTRODUCTION,
+        tags: &Tag::OF_GATEWAY,
+        headers: &HEADERS,
+        common: Common::ALL.map(|common| (common.name(), common.answer())).into(),
+        idempotency: IDEMPOTENCY,
+        keys: &["X-Api-Key", "api-key"],
     }
-    let key = |name: &str| json!({ "type": "apiKey", "in": "header", "name": name });
-    json!({
-        "openapi": "3.1.0",
-        "info": {
-            "title": "Baton",
-            "description": INTRODUCTION,
-            "version": env!("CARGO_PKG_VERSION"),
-            "license": { "name": "Apache-2.0", "url": "https://www.apache.org/licenses/LICENSE-2.0" },
-        },
-        "servers": [{ "url": "/" }],
-        "tags": tags,
-        "paths": paths,
-        "components": {
-            "schemas": schemas.finish(),
-            "headers": headers.collect::<Map<_, _>>(),
-            "parameters": { "IdempotencyKey": idempotency_key() },
-            "responses": responses,
-            "securitySchemes": { "X-Api-Key": key("X-Api-Key"), "api-key": key("api-key") },
-        },
-    })
+    .of(operations)
+}
+
+/// What the operations of a description have in common.
+pub(crate) struct Description<'a> {
+    pub(crate) title: &'a str,
+    pub(crate) introduction: &'a str,
+    pub(crate) tags: &'a [Tag],
+    /// Name, type and meaning.
+    pub(crate) headers: &'a [(&'static str, &'static str, &'static str)],
+    /// Answers that several operations give, by the names that operations call them by.
+    pub(crate) common: Vec<(&'static str, Answer)>,
+    /// What an `Idempotency-Key` does.
+    pub(crate) idempotency: &'a str,
+    /// The headers that a key may come in.
+    pub(crate) keys: &'a [&'static str],
+}
+
+/// One operation of a description.
+pub(crate) struct Operation<'a> {
+    pub(crate) method: &'static str,
+    pub(crate) path: &'static str,
+    pub(crate) doc: &'a Doc,
+    /// Who may use it, as a sentence.
+    pub(crate) note: String,
+    /// The same, as OpenAPI has it.
+    pub(crate) security: Value,
+    /// The common answers that it can give: status and name.
+    pub(crate) common: Vec<(u16, &'static str)>,
+    /// Whether the answer says that it is that of an earlier request.
+    pub(crate) replays: bool,
+}
+
+impl Description<'_> {
+    pub(crate) fn of<'b>(self, operations: impl Iterator<Item = Operation<'b>>) -> Value {
+        let mut schemas = Schemas::new();
+        let mut paths: BTreeMap<&str, Map<String, Value>> = BTreeMap::new();
+        for described in operations {
+            let methods = paths.entry(described.path).or_default();
+            let method = described.method.to_ascii_lowercase();
+            methods.insert(method, operation(&described, &mut schemas));
+        }
+        let tags = self.tags.iter();
+        let tags = tags.map(|tag| json!({ "name": tag.name(), "description": tag.description() }));
+        let headers = self.headers.iter().map(|(name, kind, meaning)| {
+            ((*name).to_owned(), json!({ "description": meaning, "schema": { "type": kind } }))
+        });
+        let responses = self.common.iter();
+        let responses: Map<_, _> = responses
+            .map(|(name, common)| ((*name).to_owned(), answer(common, &[], &mut schemas)))
+            .collect();
+        let keys = self.keys.iter().map(|name| {
+            ((*name).to_owned(), json!({ "type": "apiKey", "in": "header", "name": name }))
+        });
+        json!({
+            "openapi": "3.1.0",
+            "info": {
+                "title": self.title,
+                "description": self.introduction,
+                "version": env!("CARGO_PKG_VERSION"),
+                "license": { "name": "Apache-2.0", "url": "https://www.apache.org/licenses/LICENSE-2.0" },
+            },
+            "servers": [{ "url": "/" }],
+            "tags": tags.collect::<Vec<_>>(),
+            "paths": paths,
+            "components": {
+                "schemas": schemas.finish(),
+                "headers": headers.collect::<Map<_, _>>(),
+                "parameters": { "IdempotencyKey": idempotency_key(self.idempotency) },
+                "responses": responses,
+                "securitySchemes": keys.collect::<Map<_, _>>(),
+            },
+        })
+    }
 }
 
 /// Schemas of what is read and of what is written: an optional field is left out of the one, and null
@@ -128,19 +189,22 @@ impl Schemas {
     }
 }
 
-fn idempotency_key() -> Value {
+/// What an `Idempotency-Key` does in the Gateway API.
+const IDEMPOTENCY: &str = "Makes it safe to send the request again: the same key with the same request gives \
+                           the same answer. Kept for 24 hours.";
+
+fn idempotency_key(about: &str) -> Value {
     json!({
         "name": "Idempotency-Key",
         "in": "header",
-        "description": "Makes it safe to send the request again: the same key with the same request gives the \
-                        same answer. Kept for 24 hours.",
+        "description": about,
         "required": false,
         "schema": { "type": "string", "minLength": 1, "maxLength": 255 },
     })
 }
 
-fn operation(route: &Route, schemas: &mut Schemas) -> Value {
-    let doc = &route.doc;
+fn operation(described: &Operation<'_>, schemas: &mut Schemas) -> Value {
+    let doc = described.doc;
     let mut parameters = Vec::new();
     for (place, list) in [("path", &doc.path), ("query", &doc.query)] {
         for param in list {
@@ -156,28 +220,22 @@ fn operation(route: &Route, schemas: &mut Schemas) -> Value {
     if doc.idempotent {
         parameters.push(json!({ "$ref": "#/components/parameters/IdempotencyKey" }));
     }
-    let (note, security) = match route.access {
-        Access::Public => ("Public.".to_owned(), json!([])),
-        Access::Key(scope) => {
-            let note = format!("Needs a key with the scope `{}`.", scope.as_str());
-            (note, json!([{ "X-Api-Key": [] }, { "api-key": [] }]))
-        }
-    };
-    let description = format!("{} {note}", doc.description);
+    let description = format!("{} {}", doc.description, described.note);
     let mut operation = object(json!({
         "operationId": doc.id,
         "tags": [doc.tag.name()],
         "summary": doc.summary,
         "description": description.trim(),
         "parameters": parameters,
-        "responses": answers(route, schemas),
-        "security": security,
+        "responses": answers(described, schemas),
+        "security": described.security,
     }));
     if let Some(body) = doc.body {
         let example: Value = serde_json::from_str(body.example).unwrap_or_default();
         let schema = Schemas::of(&mut schemas.read, body.shape);
         let content = json!({ "application/json": { "schema": schema, "example": example } });
-        operation.insert("requestBody".to_owned(), json!({ "required": true, "content": content }));
+        let body = json!({ "required": body.required, "content": content });
+        operation.insert("requestBody".to_owned(), body);
     }
     Value::Object(operation)
 }
@@ -187,17 +245,14 @@ fn object(value: Value) -> Map<String, Value> {
     if let Value::Object(members) = value { members } else { Map::new() }
 }
 
-fn answers(route: &Route, schemas: &mut Schemas) -> Map<String, Value> {
-    let doc = &route.doc;
+fn answers(described: &Operation<'_>, schemas: &mut Schemas) -> Map<String, Value> {
     let mut all = Map::new();
-    for common in Common::ALL {
-        if common.fits(route) {
-            let path = format!("#/components/responses/{}", common.name());
-            all.insert(common.answer().status.to_string(), json!({ "$ref": path }));
-        }
+    for (status, name) in &described.common {
+        let path = format!("#/components/responses/{name}");
+        all.insert(status.to_string(), json!({ "$ref": path }));
     }
-    let more: &[&str] = if doc.idempotent { &["Idempotent-Replayed"] } else { &[] };
-    for own in &doc.answers {
+    let more: &[&str] = if described.replays { &["Idempotent-Replayed"] } else { &[] };
+    for own in &described.doc.answers {
         all.insert(own.status.to_string(), answer(own, more, schemas));
     }
     all

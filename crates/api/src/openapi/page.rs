@@ -26,14 +26,17 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; c
 
 static DESCRIPTION: LazyLock<File> =
     LazyLock::new(|| File::new("application/json", super::text(&crate::routes())));
+static PAYMENTS: LazyLock<File> =
+    LazyLock::new(|| File::new("application/json", crate::payments_description()));
 static PAGE: LazyLock<File> = LazyLock::new(|| File::new("text/html; charset=utf-8", HTML));
 static PAGE_STYLE: LazyLock<File> = LazyLock::new(|| File::new("text/css; charset=utf-8", STYLE));
 static PAGE_SCRIPT: LazyLock<File> =
     LazyLock::new(|| File::new("text/javascript; charset=utf-8", SCRIPT));
 
-/// Makes the description, so that no request has to wait for it.
+/// Makes the descriptions, so that no request has to wait for them.
 pub(crate) fn prepare() {
     LazyLock::force(&DESCRIPTION);
+    LazyLock::force(&PAYMENTS);
 }
 
 pub(crate) fn routes() -> Vec<Route> {
@@ -53,6 +56,28 @@ pub(crate) fn routes() -> Vec<Route> {
             Access::Public,
             async |headers: HeaderMap| DESCRIPTION.answer(&headers),
             file("OpenApi", "This description", "OpenAPI 3.1, made from the routes.", &of_json),
+        ),
+        Route::get(
+            "/openapi-payments.json",
+            Access::Public,
+            async |headers: HeaderMap| PAYMENTS.answer(&headers),
+            file(
+                "OpenApiPayments",
+                "The description of the Payments API",
+                "OpenAPI 3.1, made from its routes.",
+                &of_json,
+            ),
+        ),
+        Route::get(
+            "/docs/payments",
+            Access::Public,
+            async |headers: HeaderMap| PAGE.answer(&headers),
+            file(
+                "DocsPayments",
+                "The Payments API as a page",
+                "The same page as `/docs`, with the other description.",
+                &html,
+            ),
         ),
         Route::get(
             "/docs",

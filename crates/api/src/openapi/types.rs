@@ -24,6 +24,18 @@ macro_rules! described {
 }
 pub(crate) use described;
 
+/// Declares words of which one is read or answered.
+macro_rules! words {
+    ($(#[$doc:meta])* $name:ident, $about:literal, $words:expr) => {
+        crate::openapi::types::described!(
+            $(#[$doc])*
+            $name,
+            schemars::json_schema!({ "type": "string", "enum": $words, "description": $about })
+        );
+    };
+}
+pub(crate) use words;
+
 described!(
     /// Money in major units, as a JSON number that is exact.
     Amount,

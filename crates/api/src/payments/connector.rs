@@ -6,6 +6,7 @@ use axum::extract::{Path, State};
 use axum::{Extension, Json};
 use baton_payments::{MethodFilter, NewConnector};
 use baton_types::Secret;
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
@@ -46,7 +47,7 @@ request!(
 );
 
 /// Credentials, in any of the contract's forms.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Details {
     auth_type: String,
@@ -97,7 +98,7 @@ impl Details {
 }
 
 /// A payment method with its types.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 struct MethodsEnabled {
     payment_method: String,
     #[serde(default)]

@@ -7,6 +7,7 @@ use axum::{Extension, Json};
 use baton_payments::{Merchant, NewIntent, RefundSeen, Seen};
 use baton_store::DocumentQuery;
 use baton_types::Timestamp;
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -172,9 +173,10 @@ async fn show(
     Ok(Json(frame.payment(&seen)))
 }
 
-#[derive(Default, Deserialize)]
+/// What is to be captured.
+#[derive(Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct CaptureRequest {
+pub(crate) struct CaptureRequest {
     #[serde(default)]
     amount_to_capture: Option<i64>,
     #[serde(default, rename = "statement_descriptor_name")]
@@ -201,9 +203,10 @@ async fn capture(
     Ok(Json(frame.payment(&seen)))
 }
 
-#[derive(Default, Deserialize)]
+/// Why a payment is given up.
+#[derive(Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct CancelRequest {
+pub(crate) struct CancelRequest {
     #[serde(default)]
     cancellation_reason: Option<String>,
 }

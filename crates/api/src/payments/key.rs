@@ -8,6 +8,7 @@ use baton_engine::keys::{self, NewKey, Scope};
 use baton_payments::Fault;
 use baton_store::ApiKeyRow;
 use baton_types::{ApiKeyId, Timestamp};
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -33,9 +34,10 @@ pub(crate) fn routes() -> Vec<PaymentsRoute> {
     ]
 }
 
-#[derive(Deserialize)]
+/// A key to be made or changed.
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct KeyRequest {
+pub(crate) struct KeyRequest {
     #[serde(default)]
     name: Option<String>,
     #[serde(default)]
@@ -163,9 +165,10 @@ fn shown(row: &ApiKeyRow, merchant: &str) -> Value {
     })
 }
 
-#[derive(Deserialize)]
+/// Whose browser a key is for.
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct EphemeralRequest {
+pub(crate) struct EphemeralRequest {
     customer_id: String,
 }
 

@@ -7,6 +7,7 @@ use axum::{Extension, Json};
 use baton_payments::{
     Fault, Mandate, MandateState, Merchant, NewMandate, NewMethod, SavedMethod, Seen, Stored,
 };
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
@@ -280,9 +281,10 @@ async fn of_payment(
     listed(&app, &asker, customer.as_deref()).await
 }
 
-#[derive(Deserialize)]
+/// Whose wallets are asked for.
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct SessionRequest {
+pub(crate) struct SessionRequest {
     payment_id: String,
     client_secret: Hidden,
     #[serde(default, rename = "wallets")]

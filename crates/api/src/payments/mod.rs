@@ -10,6 +10,7 @@ mod back;
 mod body;
 mod connector;
 mod customer;
+pub(crate) mod describe;
 mod error;
 mod intent;
 mod key;

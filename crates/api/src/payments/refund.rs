@@ -5,6 +5,7 @@ use std::sync::Arc;
 use axum::extract::{Path, State};
 use axum::{Extension, Json};
 use baton_payments::NewRefund;
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -39,7 +40,7 @@ request!(
     }
 );
 
-#[derive(Clone, Copy, Deserialize)]
+#[derive(Clone, Copy, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 enum RefundType {
     Instant,
@@ -113,9 +114,10 @@ async fn update(
     Ok(Json(frame.refund(&seen)))
 }
 
-#[derive(Default, Deserialize)]
+/// Which refunds are asked for.
+#[derive(Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct ListRequest {
+pub(crate) struct ListRequest {
     #[serde(default)]
     payment_id: Option<String>,
     #[serde(default)]

@@ -3,12 +3,14 @@
 use baton_connect::Payer;
 use baton_payments::{Authentication, CaptureMethod, CardInput, FutureUsage, IntentChange};
 use baton_types::{Card, CardNumber, Currency, Cvv, Expiry, Secret, Timestamp};
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::body::Hidden;
 use super::error::Refusal;
 use super::method::new_mandate;
+use crate::openapi::types::words;
 use crate::pan::holds_card_number;
 
 /// Longest text that is kept, in characters.
@@ -19,13 +21,21 @@ const STARS: &str = "********";
 
 /// Declares a request: fields with types, and fields that are kept by their names.
 macro_rules! request {
-    ($(#[$doc:meta])* $name:ident { $($vis:vis $field:ident: $type:ty,)* } kept { $($kept:ident,)* }) => {
+    ($(#[$doc:meta])* $name:ident {
+        $($(#[$of:meta])* $vis:vis $field:ident: $type:ty,)*
+    } kept {
+        $($kept:ident,)*
+    }) => {
         $(#[$doc])*
-        #[derive(Default, serde::Deserialize)]
+        #[derive(Default, serde::Deserialize, schemars::JsonSchema)]
         #[serde(deny_unknown_fields)]
         pub(crate) struct $name {
-            $(#[serde(default)] $vis $field: $type,)*
-            $(#[serde(default)] $kept: Option<serde_json::Value>,)*
+            $(#[serde(default)] $(#[$of])* $vis $field: $type,)*
+            $(
+                #[serde(default)]
+                #[schemars(with = "crate::payments::describe::Kept")]
+                $kept: Option<serde_json::Value>,
+            )*
         }
 
         impl $crate::payments::shape::Given for $name {
@@ -137,6 +147,25 @@ pub(crate) fn check_id(field: &str, text: &str) -> Result<(), Refusal> {
     Ok(())
 }
 
+words!(
+    /// When what is held is taken.
+    CaptureWord,
+    "When what is held is taken.",
+    ["automatic", "manual", "manual_multiple"]
+);
+words!(
+    /// Whether the payer may be challenged.
+    AuthenticationWord,
+    "Whether the payer may be challenged.",
+    ["three_ds", "no_three_ds"]
+);
+words!(
+    /// What a saved method is for.
+    FutureUsageWord,
+    "What a saved method is for: with the payer there, or without.",
+    ["on_session", "off_session"]
+);
+
 request!(
     /// What a payment is made of: all of it when it is created, a part when it is changed or confirmed.
     PaymentsRequest {
@@ -146,13 +175,16 @@ request!(
         pub(crate) profile_id: Option<String>,
         pub(crate) confirm: Option<bool>,
         pub(crate) client_secret: Option<Hidden>,
+        #[schemars(with = "Option<CaptureWord>")]
         capture_method: Option<CaptureMethod>,
+        #[schemars(with = "Option<AuthenticationWord>")]
         authentication_type: Option<Authentication>,
         amount_to_capture: Option<i64>,
         customer_id: Option<String>,
         customer: Option<Value>,
         description: Option<String>,
         return_url: Option<String>,
+        #[schemars(with = "Option<FutureUsageWord>")]
         setup_future_usage: Option<FutureUsage>,
         payment_method_type: Option<String>,
         payment_method_data: Option<MethodData>,
@@ -180,7 +212,7 @@ request!(
 );
 
 /// `payment_method_data`: a card, or a method that no connector of this build takes.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct MethodData {
     #[serde(default)]
@@ -215,7 +247,7 @@ impl MethodData {
 }
 
 /// A card.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct CardData {
     card_number: Hidden,

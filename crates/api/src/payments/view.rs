@@ -12,7 +12,7 @@ use baton_types::{MaskedCard, Timestamp};
 use serde_json::{Map, Value, json};
 
 /// Fields that an intent keeps and shows under the same name.
-const SHOWN: &[&str] = &[
+pub(crate) const SHOWN: &[&str] = &[
     "shipping_cost",
     "off_session",
     "shipping",
@@ -46,7 +46,7 @@ const SHOWN: &[&str] = &[
 ];
 
 /// Fields of the contract that this version knows nothing of: always null.
-const NULLS: &[&str] = &[
+pub(crate) const NULLS: &[&str] = &[
     "connector_customer_id",
     "refunds",
     "disputes",

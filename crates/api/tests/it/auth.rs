@@ -122,7 +122,14 @@ async fn public_routes_ask_for_no_key_and_are_these() {
             public.push(route.path);
         }
     }
-    let docs = ["/openapi.json", "/docs", "/docs/docs.css", "/docs/docs.js"];
+    let docs = [
+        "/openapi.json",
+        "/openapi-payments.json",
+        "/docs/payments",
+        "/docs",
+        "/docs/docs.css",
+        "/docs/docs.js",
+    ];
     let first = ["/webhooks/{merchant}/{account}", "/health", "/health/ready", "/metrics"];
     assert_eq!(public, [first.as_slice(), &docs].concat());
     server.app.stop();

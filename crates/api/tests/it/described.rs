@@ -8,34 +8,34 @@ use serde_json::Value;
 
 use crate::client::Seen;
 
-static DOCUMENT: LazyLock<Value> =
-    LazyLock::new(|| serde_json::from_str(&baton_api::description()).unwrap());
+static DOCUMENTS: LazyLock<[Value; 2]> = LazyLock::new(|| {
+    [baton_api::description(), baton_api::payments_description()]
+        .map(|text| serde_json::from_str(&text).unwrap())
+});
 
 /// Checks an answer; what no route takes has no description.
 #[track_caller]
 pub(crate) fn check(method: &str, path: &str, seen: &Seen) {
-    let Some(operation) = operation(method, path) else {
-        // The Payments API's routes are not in this description.
-        let bare = path.split('?').next().unwrap_or_default();
-        if baton_api::payments_routes().iter().any(|route| matches(route.path, bare)) {
-            return;
-        }
+    let Some((document, operation)) = operation(method, path) else {
         assert!(matches!(seen.status, 404 | 405 | 413), "{method} {path}: {seen:?}");
         return;
     };
-    if let Err(fault) = fits(operation, seen) {
+    if let Err(fault) = fits(document, operation, seen) {
         let [fault, seen] =
             [fault, format!("{seen:?}")].map(|text| text.chars().take(3000).collect::<String>());
         panic!("{method} {path}: {fault}\n{seen}");
     }
 }
 
-fn operation(method: &str, path: &str) -> Option<&'static Value> {
+fn operation(method: &str, path: &str) -> Option<(&'static Value, &'static Value)> {
     let path = path.split('?').next().unwrap_or_default();
-    let paths = DOCUMENT["paths"].as_object().unwrap();
-    let exact = paths.get(path);
-    let like = || paths.iter().find(|(template, _)| matches(template, path)).map(|(_, item)| item);
-    exact.or_else(like)?.get(method.to_ascii_lowercase())
+    DOCUMENTS.iter().find_map(|document| {
+        let paths = document["paths"].as_object().unwrap();
+        let exact = paths.get(path);
+        let like =
+            || paths.iter().find(|(template, _)| matches(template, path)).map(|(_, item)| item);
+        Some((document, exact.or_else(like)?.get(method.to_ascii_lowercase())?))
+    })
 }
 
 fn matches(template: &str, path: &str) -> bool {
@@ -46,9 +46,10 @@ fn matches(template: &str, path: &str) -> bool {
 }
 
 /// Whether an answer is one that the operation declares.
-pub(crate) fn fits(operation: &Value, seen: &Seen) -> Result<(), String> {
+pub(crate) fn fits(document: &Value, operation: &Value, seen: &Seen) -> Result<(), String> {
     let declared = operation["responses"].get(seen.status.to_string());
-    let declared = resolve(declared.ok_or_else(|| format!("{} is not declared", seen.status))?);
+    let declared = declared.ok_or_else(|| format!("{} is not declared", seen.status))?;
+    let declared = resolve(document, declared);
     let Some(content) = declared.get("content").and_then(Value::as_object) else {
         let empty = seen.body.is_empty();
         return empty.then_some(()).ok_or_else(|| "a body that is not declared".to_owned());
@@ -63,23 +64,25 @@ pub(crate) fn fits(operation: &Value, seen: &Seen) -> Result<(), String> {
     let schema = &schema.ok_or_else(|| format!("{media} is not declared"))?.1["schema"];
     if media.starts_with("application/json") {
         let value = serde_json::from_str(&seen.body).map_err(|error| error.to_string())?;
-        return valid(schema, &value, "");
+        return valid(document, schema, &value, "");
     }
     Ok(())
 }
 
-fn resolve(value: &Value) -> &Value {
+fn resolve<'a>(document: &'a Value, value: &'a Value) -> &'a Value {
     match value.get("$ref").and_then(Value::as_str) {
-        Some(reference) => resolve(DOCUMENT.pointer(reference.trim_start_matches('#')).unwrap()),
+        Some(reference) => {
+            resolve(document, document.pointer(reference.trim_start_matches('#')).unwrap())
+        }
         None => value,
     }
 }
 
 /// Whether a value fits a schema of the description. A word of a schema that is not known here is an error.
-fn valid(schema: &Value, value: &Value, at: &str) -> Result<(), String> {
-    let schema = resolve(schema).as_object().ok_or("no schema")?;
+fn valid(document: &Value, schema: &Value, value: &Value, at: &str) -> Result<(), String> {
+    let schema = resolve(document, schema).as_object().ok_or("no schema")?;
     for (word, wanted) in schema {
-        if !holds(word, wanted, value, at)? {
+        if !holds(document, word, wanted, value, at)? {
             return Err(format!("{at}: {value} against {word} {wanted}"));
         }
     }
@@ -99,7 +102,14 @@ fn is(kind: &Value, value: &Value) -> bool {
     }
 }
 
-fn holds(word: &str, wanted: &Value, value: &Value, at: &str) -> Result<bool, String> {
+fn holds(
+    document: &Value,
+    word: &str,
+    wanted: &Value,
+    value: &Value,
+    at: &str,
+) -> Result<bool, String> {
+    let valid = |schema: &Value, value: &Value, at: &str| valid(document, schema, value, at);
     let number = |value: &Value| value.as_f64().unwrap_or_default();
     let length = value.as_str().map(|text| text.chars().count() as u64);
     let items = value.as_array().map(|items| items.len() as u64);
@@ -123,6 +133,8 @@ fn holds(word: &str, wanted: &Value, value: &Value, at: &str) -> Result<bool, St
             members.try_for_each(|(name, of)| valid(wanted, of, &format!("{at}.{name}")))?;
             true
         }
+        // What is not among the properties is refused there.
+        "additionalProperties" if wanted == false => true,
         "required" => wanted
             .as_array()
             .unwrap()
@@ -145,7 +157,7 @@ fn holds(word: &str, wanted: &Value, value: &Value, at: &str) -> Result<bool, St
         "minimum" => number(value) >= number(wanted),
         "maximum" => number(value) <= number(wanted),
         "format" if wanted == "date-time" => {
-            value.as_str().is_some_and(|text| Timestamp::parse_rfc3339(text).is_ok())
+            value.as_str().is_none_or(|text| Timestamp::parse_rfc3339(text).is_ok())
         }
         "format" | "pattern" | "description" => true,
         other => return Err(format!("{at}: an unknown word {other}")),
@@ -154,7 +166,7 @@ fn holds(word: &str, wanted: &Value, value: &Value, at: &str) -> Result<bool, St
 
 #[test]
 fn an_answer_that_does_not_fit_is_seen() {
-    let charge = operation("POST", "/PaymentGateway/charge").unwrap();
+    let (document, charge) = operation("POST", "/PaymentGateway/charge").unwrap();
     let good = r#"{"fieldName": "card", "errors": ["It is required."]}"#;
     #[rustfmt::skip]
     let rows = [
@@ -173,7 +185,7 @@ fn an_answer_that_does_not_fit_is_seen() {
     ];
     for (status, body, want) in rows {
         let head = "HTTP/1.1 400 x\r\ncontent-type: application/json".to_owned();
-        let got = fits(charge, &Seen { status, head, body: body.to_owned() });
+        let got = fits(document, charge, &Seen { status, head, body: body.to_owned() });
         match got {
             Ok(()) => assert_eq!(want, "", "{status} {body}"),
             Err(fault) => {
@@ -181,7 +193,7 @@ fn an_answer_that_does_not_fit_is_seen() {
             }
         }
     }
-    let page = operation("GET", "/health/ready").unwrap();
+    let (document, page) = operation("GET", "/health/ready").unwrap();
     let head = "HTTP/1.1 200 x\r\ncontent-type: text/html".to_owned();
-    assert!(fits(page, &Seen { status: 200, head, body: "x".to_owned() }).is_err());
+    assert!(fits(document, page, &Seen { status: 200, head, body: "x".to_owned() }).is_err());
 }

@@ -1,8 +1,12 @@
-// Shows /openapi.json: operations by group, with parameters, schemas, examples, and a search box.
+// Shows a description, /openapi.json or that of the Payments API: operations by group, with parameters, schemas, examples, and a search box.
 // Everything is put into the page as text, never as markup.
 "use strict";
 
 const METHODS = ["get", "post", "put", "delete"];
+
+const [FILE, OTHER] = location.pathname.endsWith("/payments")
+    ? ["/openapi-payments.json", "/docs"]
+    : ["/openapi.json", "/docs/payments"];
 
 function make(name, properties, ...children) {
     const element = Object.assign(document.createElement(name), properties);
@@ -180,7 +184,8 @@ function show(document_) {
     const [main, list] = [document.getElementById("top"), document.getElementById("list")];
     const { title, version, description: about } = document_.info;
     main.replaceChildren(make("h1", {}, `${title} ${version}`), ...prose(about),
-        make("p", {}, make("a", { href: "/openapi.json" }, "/openapi.json")),
+        make("p", {}, make("a", { href: FILE }, FILE), " · the other one: ",
+            make("a", { href: OTHER }, OTHER)),
         make("p", { id: "nothing", className: "hidden" }, "Nothing is found."));
     const shown = [];
     const groups = [];
@@ -221,7 +226,7 @@ function show(document_) {
     if (location.hash) document.getElementById(location.hash.slice(1))?.scrollIntoView();
 }
 
-fetch("/openapi.json")
+fetch(FILE)
     .then((answer) => (answer.ok ? answer.json() : Promise.reject(new Error(`status ${answer.status}`))))
     .then(show)
     .catch((error) => {
