@@ -33,6 +33,8 @@ pub(crate) struct Config {
     pub(crate) listen: SocketAddr,
     /// Where payers' browsers reach the server, like `https://pay.shop.example`; with `--dev`, where it listens.
     pub(crate) public_url: Option<String>,
+    /// What is known of cards by their first digits, in place of the bundled table.
+    pub(crate) bin_table: Option<PathBuf>,
     /// Where this node keeps its files.
     pub(crate) data_dir: PathBuf,
     /// `sqlite:PATH` or `postgres://…`; a SQLite file in the data folder if absent.
@@ -251,6 +253,7 @@ impl Default for Config {
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
             public_url: None,
+            bin_table: None,
             data_dir: PathBuf::from("baton-data"),
             database_url: None,
             auto_migrate: true,

@@ -12,7 +12,7 @@ use baton_api::{App, ErrorCode};
 use baton_engine::audit::{Actor, Audit};
 use baton_engine::merchants::{self, AccountSpec};
 use baton_engine::{Credentials, Engine, LogSink, Parts, SystemClock};
-use baton_payments::Payments;
+use baton_payments::{BinTable, Payments};
 use baton_sandbox::{Books, Sync};
 use baton_types::Secret;
 use baton_wire::Wire;
@@ -44,6 +44,9 @@ pub(crate) struct Serve {
     /// With --dev: use the sandbox at this address instead of starting one.
     #[arg(long, value_name = "URL", requires = "dev")]
     sandbox_url: Option<String>,
+    /// What is known of cards by their first digits, for display, in place of the bundled table
+    #[arg(long, value_name = "FILE")]
+    bin_table: Option<PathBuf>,
     #[command(flatten)]
     common: Common,
     #[command(flatten)]
@@ -84,7 +87,8 @@ pub(crate) struct Running {
 /// # Errors
 /// It cannot start.
 pub(crate) async fn run(command: Serve) -> Result<ExitCode, String> {
-    let config = command.common.load(command.listen)?;
+    let mut config = command.common.load(command.listen)?;
+    config.bin_table = command.bin_table.or(config.bin_table);
     start_log(config.log.format, &audited(&config.log.level))?;
     let dev = command.dev.then(|| Dev { sandbox_url: command.sandbox_url.clone() });
     let running = start(config, dev).await?;
@@ -171,8 +175,7 @@ pub(crate) async fn start(mut config: Config, dev: Option<Dev>) -> Result<Runnin
     })?;
     let addr = listener.local_addr().map_err(|error| error.to_string())?;
 
-    let is_dev = dev.is_some();
-    let mut made_admin_key = None;
+    let (is_dev, mut made_admin_key) = (dev.is_some(), None);
     let (mut sandbox, mut sandbox_url) = (None, None);
     let shutdown_delay_ms = if dev.is_some() { 0 } else { config.shutdown_delay_ms };
     if let Some(dev) = dev {
@@ -185,7 +188,8 @@ pub(crate) async fn start(mut config: Config, dev: Option<Dev>) -> Result<Runnin
         }
     }
 
-    let public_url = public_url(&config, is_dev.then_some((addr, tls.is_some())));
+    let here = is_dev.then_some((addr, tls.is_some()));
+    let (bins, public_url) = (bin_table(&config)?, public_url(&config, here));
     let store = node::open_store(&config, config.auto_migrate).await?;
     let (vault, made_root_key) = node::open_vault(&config, config.auto_migrate).await?;
     if made_root_key && !is_dev {
@@ -210,7 +214,7 @@ pub(crate) async fn start(mut config: Config, dev: Option<Dev>) -> Result<Runnin
     engine.start();
 
     let app = App::new(
-        Payments::new(engine.clone(), is_dev).reached_at(public_url.as_deref()),
+        Payments::new(engine.clone(), is_dev).reached_at(public_url.as_deref()).knowing(bins),
         config.admin_api_key.take(),
         config.limits(),
     );
@@ -234,6 +238,16 @@ pub(crate) async fn start(mut config: Config, dev: Option<Dev>) -> Result<Runnin
         shutdown_timeout: Duration::from_millis(config.shutdown_timeout_ms),
         _lock: lock,
     })
+}
+
+/// What is known of cards by their first digits.
+fn bin_table(config: &Config) -> Result<BinTable, String> {
+    let Some(path) = &config.bin_table else { return Ok(BinTable::default()) };
+    let shown = path.display();
+    let wrong = |text: String| explained(ErrorCode::ConfigInvalid, text);
+    let text = std::fs::read_to_string(path)
+        .map_err(|error| wrong(format!("bin_table {shown} cannot be read: {error}")))?;
+    BinTable::parse(&text).map_err(|error| wrong(format!("bin_table {shown}, {error}")))
 }
 
 /// Where payers reach the server: as configured, or where it listens in development.

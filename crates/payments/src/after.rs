@@ -71,7 +71,7 @@ impl Payments {
             if let Some(record) = kept {
                 self.drop_card(merchant, SealedKind::IntentCard, &record).await;
             }
-            Ok(Seen { intent, payment: None })
+            Ok(Seen { intent, payment: None, retry: false })
         })
         .await
     }
@@ -139,7 +139,7 @@ impl Payments {
         match done.await {
             Ok(answered) => {
                 let intent = next.unwrap_or(intent);
-                Ok(Seen { intent, payment: Some(answered.payment) })
+                Ok(Seen { intent, payment: Some(answered.payment), retry: false })
             }
             Err(EngineError::StillRunning) => {
                 let running = Fault::Engine(EngineError::StillRunning);

@@ -39,6 +39,7 @@ impl Payments {
         let account = self.account_of(&merchant).await?;
         let payment = seen.payment.as_ref().ok_or_else(missing)?.id;
         let payment = self.engine().returned(caller, payment, returned).await?;
-        Ok((Seen { payment: Some(payment), ..seen }, account))
+        let seen = self.judged(&merchant, Seen { payment: Some(payment), ..seen }).await;
+        Ok((seen, account))
     }
 }

@@ -5,6 +5,7 @@ use serde_json::{Map, Value};
 
 use crate::document::{Document, Stored, list};
 use crate::fault::Fault;
+use crate::method::SavedMethod;
 use crate::service::{Merchant, Payments};
 
 /// A customer.
@@ -14,6 +15,9 @@ pub struct Customer {
     pub id: String,
     /// Fields by the contract's names: `name`, `email`, `phone`, `address`, `metadata`, …
     pub fields: Map<String, Value>,
+    /// The saved method that is offered first.
+    #[serde(default)]
+    pub default_method: Option<String>,
 }
 
 /// What was removed with a customer.
@@ -47,7 +51,7 @@ impl Payments {
         fields: Map<String, Value>,
     ) -> Result<Stored<Customer>, Fault> {
         let id = id.unwrap_or_else(|| self.new_name("cus_"));
-        let customer = Customer { id, fields };
+        let customer = Customer { id, fields, default_method: None };
         let customer = Stored::new(merchant.caller.merchant, customer, self.now());
         match self.commit(vec![customer.write()]).await {
             Err(Fault::Busy) => Err(Fault::Duplicate("customer")),
@@ -97,10 +101,52 @@ impl Payments {
         }
         customer.body.fields.remove("address");
         customer.body.fields.remove("metadata");
+        customer.body.default_method = None;
         customer.removed_at = Some(now);
         self.commit(vec![customer.write()]).await?;
         let methods = self.delete_methods(merchant, id).await?;
         Ok(Deleted { customer: true, address, payment_methods: methods > 0 })
+    }
+
+    /// Makes one of a customer's saved methods the one that is offered first. The customer's next version is the guard: of
+    /// two at once one is told to ask again.
+    ///
+    /// # Errors
+    /// `NotFound` for a customer, or a method of it, that is not there; `Busy`.
+    pub async fn set_default_method(
+        &self,
+        merchant: &Merchant,
+        customer: &str,
+        method: &str,
+    ) -> Result<Stored<SavedMethod>, Fault> {
+        let customer = self.customer(merchant, customer).await?;
+        if customer.removed_at.is_some() {
+            return Err(Fault::NotFound("customer"));
+        }
+        let method = self.method(merchant, method).await?;
+        if method.body.customer != customer.body.id {
+            return Err(Fault::NotFound("payment method"));
+        }
+        if customer.body.default_method.as_ref() == Some(&method.body.id) {
+            return Ok(method);
+        }
+        let mut customer = customer.next(self.now());
+        customer.body.default_method = Some(method.body.id.clone());
+        self.commit(vec![customer.write()]).await?;
+        Ok(method)
+    }
+
+    /// The id of the method that a customer is offered first, if it has named one.
+    ///
+    /// # Errors
+    /// The store does not answer.
+    pub async fn default_method(
+        &self,
+        merchant: &Merchant,
+        customer: &str,
+    ) -> Result<Option<String>, Fault> {
+        let found = self.load::<Customer>(merchant.caller.merchant, customer).await?;
+        Ok(found.and_then(|customer| customer.body.default_method))
     }
 
     /// A merchant's customers, newest first.

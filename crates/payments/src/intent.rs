@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use baton_connect::Payer;
-use baton_flow::{Payment, Verdict, amounts};
+use baton_flow::{DoubtMode, Payment, Verdict, amounts};
 use baton_types::{Currency, Cvv, MaskedCard, Money, PaymentId, Secret, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use crate::authenticated::Authenticated;
 use crate::document::{Document, Stored};
 use crate::key::Keys;
 use crate::method::NewMandate;
@@ -103,6 +104,9 @@ pub struct Intent {
     pub client_secret: String,
     /// Until when a browser may take part.
     pub expires_at: Timestamp,
+    /// What to do about an attempt whose outcome is not known; the engine's own rule if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outcome_mode: Option<DoubtMode>,
     /// The customer.
     pub customer: Option<String>,
     /// How it is paid.
@@ -195,6 +199,10 @@ pub struct IntentChange {
     pub capture: Option<CaptureMethod>,
     /// Whether the payer may be challenged.
     pub authentication: Option<Authentication>,
+    /// What to do about an attempt whose outcome is not known.
+    pub outcome_mode: Option<DoubtMode>,
+    /// The result of an authentication that was made elsewhere.
+    pub three_ds: Option<Authenticated>,
     /// The customer.
     pub customer: Option<String>,
     /// The contract's `payment_method_type`.
@@ -230,6 +238,8 @@ pub struct Seen {
     pub intent: Stored<Intent>,
     /// The last payment that it made.
     pub payment: Option<Arc<Payment>>,
+    /// Whether it has failed and may be confirmed again.
+    pub retry: bool,
 }
 
 impl Seen {

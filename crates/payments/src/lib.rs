@@ -7,7 +7,9 @@
 
 mod account;
 mod after;
+mod authenticated;
 mod back;
+mod bins;
 mod connector;
 mod customer;
 mod document;
@@ -17,11 +19,14 @@ mod key;
 mod metadata;
 mod method;
 mod refund;
+mod retry;
 mod service;
 mod session;
 pub mod status;
 
 pub use account::{MerchantAccount, Profile};
+pub use authenticated::Authenticated;
+pub use bins::{BinFacts, BinTable, BinTableError, CardType};
 pub use connector::{ConnectorAccount, MethodFilter, NewConnector};
 pub use customer::{Customer, Deleted};
 pub use document::{Document, Stored};

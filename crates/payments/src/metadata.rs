@@ -29,6 +29,6 @@ impl Payments {
             }
         }
         self.commit(vec![intent.write()]).await?;
-        Ok(Seen { intent, payment: seen.payment })
+        Ok(Seen { intent, payment: seen.payment, retry: seen.retry })
     }
 }

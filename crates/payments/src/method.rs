@@ -12,6 +12,7 @@ use baton_vault::SealedKind;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use crate::customer::Customer;
 use crate::document::{Document, Stored, list};
 use crate::fault::Fault;
 use crate::intent::{CardInput, Intent};
@@ -224,7 +225,16 @@ impl Payments {
         let now = self.now();
         let mut method = self.method(merchant, id).await?.next(now);
         method.removed_at = Some(now);
-        self.commit(vec![method.write()]).await?;
+        let mut writes = vec![method.write()];
+        // Its customer is offered it no more, from the same commit on.
+        let (owner, customer) = (merchant.caller.merchant, &method.body.customer);
+        let customer = self.load::<Customer>(owner, customer).await?;
+        if let Some(customer) = customer.filter(|c| c.body.default_method.as_deref() == Some(id)) {
+            let mut customer = customer.next(now);
+            customer.body.default_method = None;
+            writes.push(customer.write());
+        }
+        self.commit(writes).await?;
         let (vault, tenant) = (self.engine().vault(), merchant.caller.tenant());
         vault.remove(tenant, SealedKind::SavedCard, id).await?;
         Ok(())

@@ -5,14 +5,16 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use baton_connect::{Challenge, Manifest, Payer};
 use baton_engine::{Brought, Caller, Engine, EngineError, PaidWith, Purchase, Target, new_id};
-use baton_flow::{CallId, DoubtMode, OrderKind, Payment};
+use baton_flow::{CallId, OrderKind, Payment};
 use baton_store::{CommitError, DocumentQuery, Write, WriteSet};
 use baton_types::{Card, CardNumber, Cvv, EventId, MerchantId, Timestamp};
 use baton_vault::SealedKind;
 
 use serde_json::{Value, json};
 
+use crate::authenticated::{Authenticated, none_without_confirmation};
 use crate::back;
+use crate::bins::BinTable;
 use crate::connector::ConnectorAccount;
 use crate::document::{Document, Stored, load, page};
 use crate::fault::Fault;
@@ -53,6 +55,7 @@ pub struct Payments {
     sandbox: bool,
     /// Where payers reach this server, without a slash at the end.
     pub(crate) public_url: Option<String>,
+    bins: Arc<BinTable>,
     /// CVCs of intents that are not confirmed yet: in this process only, never stored.
     waiting: Arc<Mutex<Waiting>>,
 }
@@ -61,7 +64,7 @@ impl Payments {
     /// The service on an engine. In sandbox mode every key that it makes is for test accounts.
     #[must_use]
     pub fn new(engine: Engine, sandbox: bool) -> Self {
-        Self { engine, sandbox, public_url: None, waiting: Arc::default() }
+        Self { engine, sandbox, public_url: None, bins: Arc::default(), waiting: Arc::default() }
     }
 
     /// The same, for a server that payers reach at this URL: they come back to it from a challenge.
@@ -69,6 +72,18 @@ impl Payments {
     pub fn reached_at(self, public_url: Option<&str>) -> Self {
         let public_url = public_url.map(|url| url.trim_end_matches('/').to_owned());
         Self { public_url, ..self }
+    }
+
+    /// The same, with another table of what is known of cards by their first digits.
+    #[must_use]
+    pub fn knowing(self, bins: BinTable) -> Self {
+        Self { bins: Arc::new(bins), ..self }
+    }
+
+    /// What is known of cards by their first digits.
+    #[must_use]
+    pub fn bins(&self) -> &BinTable {
+        &self.bins
     }
 
     /// The engine.
@@ -165,6 +180,9 @@ impl Payments {
             let same = known.body.fingerprint == fingerprint;
             return if same { self.seen(merchant, known).await } else { Err(duplicate()) };
         }
+        if !confirm {
+            none_without_confirmation(&new.change)?;
+        }
         let profile = self.profile(merchant, new.profile.as_deref()).await?;
         let session_s = new.change.session_expiry_s.unwrap_or(SESSION_S);
         let intent = Intent {
@@ -176,6 +194,7 @@ impl Payments {
             currency: new.currency,
             capture: CaptureMethod::default(),
             authentication: Authentication::default(),
+            outcome_mode: None,
             expires_at: now.plus_millis(i64::from(session_s).saturating_mul(1000)),
             customer: None,
             method: None,
@@ -200,7 +219,8 @@ impl Payments {
             if let Some(card) = given.card {
                 self.keep_card(merchant, &mut intent, card).await?;
             }
-            self.commit(vec![intent.write()]).await.map(|()| Seen { intent, payment: None })
+            let made = self.commit(vec![intent.write()]).await;
+            made.map(|()| Seen { intent, payment: None, retry: false })
         };
         match done {
             // Another request has made it first, unless it was the mandate that somebody else has used.
@@ -227,15 +247,17 @@ impl Payments {
     ) -> Result<Seen, Fault> {
         let seen = self.see(merchant, id).await?;
         allow(&seen, Flow::Update)?;
+        none_without_confirmation(&change)?;
         let mut intent = seen.intent.next(self.now());
         if let Some(card) = self.apply(merchant, &mut intent, change).await?.card {
             self.keep_card(merchant, &mut intent, card).await?;
         }
         self.commit(vec![intent.write()]).await?;
-        Ok(Seen { intent, payment: None })
+        Ok(Seen { intent, payment: None, retry: false })
     }
 
-    /// Charges, or holds, at the first of the profile's connectors that takes it.
+    /// Charges, or holds, at the first of the profile's connectors that takes it. One that has failed is tried again where
+    /// its profile allows that.
     ///
     /// # Errors
     /// `NotFound`, `WrongStatus`, `Busy`, `NoConnector`, or what is missing.
@@ -248,9 +270,14 @@ impl Payments {
     ) -> Result<Seen, Fault> {
         let key = key.map(|key| Key::new(Flow::Confirm.as_str(), key, &asked(&change)));
         self.once(merchant, id, key.as_ref(), async |seen| {
-            allow(&seen, Flow::Confirm)?;
+            if !seen.retry {
+                allow(&seen, Flow::Confirm)?;
+            }
             let mut intent = seen.intent.next(self.now());
             intent.body.keys.remember(key.as_ref());
+            if seen.retry {
+                self.forget_unsaved(merchant, &mut intent.body).await?;
+            }
             let given = self.apply(merchant, &mut intent, change).await?;
             self.charge(merchant, intent, given).await
         })
@@ -289,7 +316,8 @@ impl Payments {
             saves.clone_from(&intent.body.saved_method);
         }
         let back = self.way_back(merchant.caller.merchant, &mut intent.body);
-        let purchase = purchase(&intent.body, paid_with(card)?, accounts, given.payer, back);
+        let purchase =
+            purchase(&intent.body, paid_with(card, given.three_ds)?, accounts, given.payer, back);
         let written = intent.clone();
         let alongside = Box::new(move |_: &Payment, _: CallId| {
             let mut writes = writes.clone();
@@ -303,7 +331,7 @@ impl Payments {
                 "another payment of the same card, amount and currency is in doubt ({}); nothing was sent",
                 answered.payment.id
             ))),
-            Ok(answered) => Ok(Seen { intent, payment: Some(answered.payment) }),
+            Ok(answered) => Ok(Seen { intent, payment: Some(answered.payment), retry: false }),
             // Planned, or perhaps so: nobody may take this for an error that can be tried again.
             Err(EngineError::StillRunning) => {
                 let running = Fault::Engine(EngineError::StillRunning);
@@ -331,7 +359,7 @@ impl Payments {
         {
             self.drop_card(merchant, SealedKind::SavedCard, record).await;
         }
-        Ok(seen)
+        Ok(self.judged(merchant, seen).await)
     }
 
     /// How an intent stands. With `sync`, what is in doubt is looked up first.
@@ -354,7 +382,7 @@ impl Payments {
             brought: Brought::default(),
         };
         let answered = self.engine.status(merchant.caller, &target).await?;
-        Ok(Seen { payment: Some(answered.payment), ..seen })
+        Ok(self.judged(merchant, Seen { payment: Some(answered.payment), ..seen }).await)
     }
 
     /// A page of intents, newest first.
@@ -400,7 +428,7 @@ impl Payments {
             Some(id) => Some(self.engine.payment(merchant.caller, *id).await?),
             None => None,
         };
-        Ok(Seen { intent, payment })
+        Ok(self.judged(merchant, Seen { intent, payment, retry: false }).await)
     }
 
     async fn apply(
@@ -420,6 +448,7 @@ impl Payments {
         body.currency = change.currency.unwrap_or(body.currency);
         body.capture = change.capture.unwrap_or(body.capture);
         body.authentication = change.authentication.unwrap_or(body.authentication);
+        body.outcome_mode = change.outcome_mode.or(body.outcome_mode);
         body.setup_future_usage = change.setup_future_usage.or(body.setup_future_usage);
         body.return_url = change.return_url.or(body.return_url.take());
         body.description = change.description.or(body.description.take());
@@ -452,6 +481,7 @@ impl Payments {
             cvv: change.cvv,
             payer: change.payer,
             new_mandate: change.new_mandate,
+            three_ds: change.three_ds,
         })
     }
 
@@ -571,7 +601,7 @@ fn purchase(
         // Whoever leaves a challenge and begins anew buys once: the first cannot be taken without them.
         allow_duplicate: challenge.is_some(),
         challenge,
-        doubt: DoubtMode::default(),
+        doubt: intent.outcome_mode.unwrap_or_default(),
     }
 }
 
@@ -581,6 +611,7 @@ struct Given {
     cvv: Option<Cvv>,
     payer: Option<Payer>,
     new_mandate: Option<NewMandate>,
+    three_ds: Option<Authenticated>,
 }
 
 /// Keeps what may be shown of the card that an intent is paid with.
@@ -608,17 +639,20 @@ fn asked(change: &IntentChange) -> Value {
         change.description,
         change.session_expiry_s,
         change.details,
+        change.outcome_mode,
+        change.three_ds.as_ref().map(|brought| &brought.result),
     ])
 }
 
-fn paid_with(card: CardInput) -> Result<PaidWith, Fault> {
+fn paid_with(card: CardInput, brought: Option<Authenticated>) -> Result<PaidWith, Fault> {
     let number = CardNumber::parse(card.number.expose()).map_err(|error| Fault::Invalid {
         field: "payment_method_data.card.card_number",
         message: error.to_string(),
     })?;
     let (expiry, cvv, holder) = (card.masked.expiry, card.cvv, card.holder);
     let card = Card { number, expiry, cvv, holder };
-    Ok(PaidWith { card, network_token: None, three_ds: None })
+    let three_ds = brought.map(|brought| (brought.result, brought.value));
+    Ok(PaidWith { card, network_token: None, three_ds })
 }
 
 pub(crate) fn allow(seen: &Seen, flow: Flow) -> Result<(), Fault> {

@@ -47,6 +47,7 @@ const SERVED = {
     "/account/payment_methods": ["get"],
     "/customers/{customer_id}/payment_methods": ["get"],
     "/customers/payment_methods": ["get"],
+    "/customers/{customer_id}/payment_methods/{payment_method_id}/default": ["post"],
     "/mandates/{mandate_id}": ["get"],
     "/mandates/revoke/{mandate_id}": ["post"],
 };
@@ -135,14 +136,22 @@ function differences(document) {
     page.schema = page.schema.items;
 }
 
+// The file leaves out the first part of a path that its own server has.
+function paths(document) {
+    const at = "/{customer_id}/payment_methods/{payment_method_id}/default";
+    document.paths[`/customers${at}`] = found(document.paths[at], at);
+    delete document.paths[at];
+}
+
 function overlaid() {
     const document = contract();
-    const paths = {};
+    paths(document);
+    const served = {};
     for (const [at, methods] of Object.entries(SERVED)) {
         const item = found(document.paths[at], at);
-        paths[at] = Object.fromEntries(methods.map((method) => [method, found(item[method], `${method} ${at}`)]));
+        served[at] = Object.fromEntries(methods.map((method) => [method, found(item[method], `${method} ${at}`)]));
     }
-    document.paths = paths;
+    document.paths = served;
     differences(document);
     mend(document);
     errors(document);

@@ -47,6 +47,7 @@ const STEPS = [
     ["merchant", "GET /customers/list"],
     ["merchant", "POST /payment_methods", {}, { payment_method: "card", payment_method_type: "credit", customer_id: "ada", card: { card_number: CARD.card_number, card_exp_month: "12", card_exp_year: "2090", card_holder_name: "Ada Lovelace" } }, (has, json) => { has.method = json.payment_method_id; }],
     ["merchant", (has) => `GET /payment_methods/${has.method}`],
+    ["merchant", (has) => `POST /customers/ada/payment_methods/${has.method}/default`],
     ["merchant", "GET /customers/ada/payment_methods"],
     ["merchant", "POST /payments", {}, { amount: 6540, currency: "USD", customer_id: "ada", description: "Socks", return_url: "https://shop.example/", billing: ADDRESS, shipping: ADDRESS, metadata: { order: "7" } }, (has, json) => { has.open = json.payment_id; has.secret = json.client_secret; }],
     ["browser", (has) => `GET /account/payment_methods?client_secret=${has.secret}`],

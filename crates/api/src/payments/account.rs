@@ -35,7 +35,7 @@ request!(
         locker_id, sub_merchants_enabled, enable_payment_response_hash, payment_response_hash_key,
         redirect_to_merchant_with_http_post, parent_merchant_id, routing_algorithm,
         payout_routing_algorithm, frm_routing_algorithm, pm_collect_link_config, product_type,
-        merchant_account_type, publishable_key,
+        merchant_account_type, publishable_key, is_manual_retry_enabled,
     }
 );
 

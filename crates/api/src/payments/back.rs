@@ -71,7 +71,7 @@ fn told(seen: &Seen) -> Vec<(&'static str, String)> {
         ("payment_id", intent.id.clone()),
         ("payment_intent_client_secret", intent.client_secret.clone()),
         ("amount", intent.amount.to_string()),
-        ("manual_retry_allowed", "false".to_owned()),
+        ("manual_retry_allowed", seen.retry.to_string()),
     ]
 }
 

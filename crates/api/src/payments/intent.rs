@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::extract::{Path, State};
 use axum::{Extension, Json};
-use baton_payments::{Merchant, NewIntent, RefundSeen, Seen};
+use baton_payments::{Merchant, NewIntent, Payments, RefundSeen, Seen};
 use baton_store::DocumentQuery;
 use baton_types::Timestamp;
 use schemars::JsonSchema;
@@ -46,6 +46,7 @@ type Answer = Result<Json<Value>, Refusal>;
 pub(crate) struct Frame {
     account: AccountId,
     connectors: view::Connectors,
+    payments: Payments,
 }
 
 impl Frame {
@@ -54,12 +55,12 @@ impl Frame {
         let known = app.payments.connectors(&merchant, None).await?;
         let names = known.into_iter().map(|stored| (stored.body.id, stored.body.connector));
         let connectors = view::Connectors(names.collect());
-        Ok(Self { account: Arc::clone(account), connectors })
+        Ok(Self { account: Arc::clone(account), connectors, payments: app.payments.clone() })
     }
 
     /// A payment in the contract's form.
     fn payment(&self, seen: &Seen) -> Value {
-        view::payment(seen, &self.account, &self.connectors)
+        view::payment(seen, &self.account, &self.connectors, self.payments.bins())
     }
 
     /// A refund in the contract's form.

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use axum::extract::{Path, State};
 use axum::{Extension, Json};
 use baton_payments::{
-    Fault, Mandate, MandateState, Merchant, NewMandate, NewMethod, SavedMethod, Seen, Stored,
+    BinTable, CardType, Fault, Mandate, MandateState, Merchant, NewMandate, NewMethod, SavedMethod,
+    Seen, Stored,
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -29,6 +30,12 @@ pub(crate) fn routes() -> Vec<PaymentsRoute> {
         PaymentsRoute::new("GET", "/account/payment_methods", any, offered),
         PaymentsRoute::new("GET", "/customers/{customer_id}/payment_methods", own, of_customer),
         PaymentsRoute::new("GET", "/customers/payment_methods", any, of_payment),
+        PaymentsRoute::new(
+            "POST",
+            "/customers/{customer_id}/payment_methods/{payment_method_id}/default",
+            own,
+            make_default,
+        ),
         PaymentsRoute::new("POST", "/payments/session_tokens", any, session_tokens),
         PaymentsRoute::new("GET", "/mandates/{mandate_id}", own, mandate),
         PaymentsRoute::new("POST", "/mandates/revoke/{mandate_id}", own, revoke),
@@ -49,7 +56,13 @@ request!(
 
 type Answer = Result<Json<Value>, Refusal>;
 
-fn shown(method: &Stored<SavedMethod>, merchant: &str) -> Value {
+/// A saved method; `first` is the one that its customer is offered first.
+fn shown(
+    method: &Stored<SavedMethod>,
+    merchant: &str,
+    first: Option<&str>,
+    bins: &BinTable,
+) -> Value {
     let SavedMethod { id, customer, kind, card, holder, details, .. } = &method.body;
     json!({
         "merchant_id": merchant,
@@ -60,20 +73,21 @@ fn shown(method: &Stored<SavedMethod>, merchant: &str) -> Value {
         "payment_method_type": kind,
         "payment_method_issuer": details.get("payment_method_issuer"),
         "payment_method_issuer_code": null,
-        "card": of_card(card, holder.as_deref()),
+        "card": of_card(card, holder.as_deref(), bins),
         "metadata": details.get("metadata"),
         "created": view::time(method.created_at),
         "recurring_enabled": true,
         "installment_payment_enabled": false,
         "payment_experience": ["redirect_to_url"],
         "requires_cvv": true,
-        "default_payment_method_set": false,
+        "default_payment_method_set": first == Some(id.as_str()),
         "last_used_at": view::time(method.updated_at),
         "client_secret": null,
     })
 }
 
-fn of_card(card: &baton_types::MaskedCard, holder: Option<&str>) -> Value {
+fn of_card(card: &baton_types::MaskedCard, holder: Option<&str>, bins: &BinTable) -> Value {
+    let known = bins.of(&card.bin);
     json!({
         "last4_digits": card.last4,
         "card_network": view::network(card.brand),
@@ -83,9 +97,9 @@ fn of_card(card: &baton_types::MaskedCard, holder: Option<&str>) -> Value {
         "expiry_year": card.expiry.year().to_string(),
         "card_holder_name": holder,
         "nick_name": null,
-        "card_issuer": null,
-        "card_type": null,
-        "issuer_country": null,
+        "card_issuer": known.and_then(|known| known.issuer.as_deref()),
+        "card_type": known.and_then(|known| known.kind).map(CardType::as_str),
+        "issuer_country": known.and_then(|known| known.country.as_deref()),
         "card_token": null,
         "card_fingerprint": null,
         "saved_to_locker": true,
@@ -117,7 +131,7 @@ async fn create(
         details: request.kept()?,
     };
     let saved = app.payments.save_method(&merchant, new).await?;
-    Ok(Json(shown(&saved, account)))
+    Ok(Json(shown(&saved, account, None, app.payments.bins())))
 }
 
 async fn show(
@@ -127,7 +141,8 @@ async fn show(
 ) -> Answer {
     let (merchant, account) = asker.account()?;
     let method = app.payments.method(&merchant, &id).await?;
-    Ok(Json(shown(&method, account)))
+    let first = app.payments.default_method(&merchant, &method.body.customer).await?;
+    Ok(Json(shown(&method, account, first.as_deref(), app.payments.bins())))
 }
 
 async fn update(
@@ -141,7 +156,8 @@ async fn update(
     let card = request.card.take().map(|card| card.read(now)).transpose()?;
     let details = request.kept()?;
     let changed = app.payments.update_method(&merchant, &id, card, details).await?;
-    Ok(Json(shown(&changed, account)))
+    let first = app.payments.default_method(&merchant, &changed.body.customer).await?;
+    Ok(Json(shown(&changed, account, first.as_deref(), app.payments.bins())))
 }
 
 async fn remove(
@@ -256,9 +272,31 @@ async fn listed(app: &App, asker: &Asker, customer: Option<&str>) -> Answer {
         Some(customer) => app.payments.methods(&merchant, customer).await?,
         None => Vec::new(),
     };
-    let methods: Vec<Value> = known.iter().map(|method| shown(method, account)).collect();
+    let first = match customer {
+        Some(customer) => app.payments.default_method(&merchant, customer).await?,
+        None => None,
+    };
+    let bins = app.payments.bins();
+    let shown = |method| shown(method, account, first.as_deref(), bins);
+    let methods: Vec<Value> = known.iter().map(shown).collect();
     Ok(Json(json!({
         "customer_payment_methods": methods, "is_guest_customer": customer.is_none()
+    })))
+}
+
+/// Makes a saved method the one that its customer is offered first.
+async fn make_default(
+    State(app): State<Arc<App>>,
+    Extension(asker): Extension<Asker>,
+    Path((customer, id)): Path<(String, String)>,
+) -> Answer {
+    let merchant = asker.merchant()?;
+    let method = app.payments.set_default_method(&merchant, &customer, &id).await?.body;
+    Ok(Json(json!({
+        "customer_id": method.customer,
+        "default_payment_method_id": method.id,
+        "payment_method": "card",
+        "payment_method_type": method.kind,
     })))
 }
 
@@ -307,7 +345,7 @@ async fn session_tokens(
     })))
 }
 
-fn of_mandate(mandate: &Mandate, method: &SavedMethod) -> Value {
+fn of_mandate(mandate: &Mandate, method: &SavedMethod, bins: &BinTable) -> Value {
     let status = match mandate.state {
         MandateState::Active => "active",
         MandateState::Inactive => "inactive",
@@ -319,7 +357,7 @@ fn of_mandate(mandate: &Mandate, method: &SavedMethod) -> Value {
         "payment_method_id": mandate.method,
         "payment_method": "card",
         "payment_method_type": method.kind,
-        "card": of_card(&method.card, method.holder.as_deref()),
+        "card": of_card(&method.card, method.holder.as_deref(), bins),
         "customer_acceptance": mandate.data.get("customer_acceptance"),
     })
 }
@@ -332,7 +370,7 @@ async fn mandate(
     let merchant = asker.merchant()?;
     let mandate = app.payments.mandate(&merchant, &id).await?.body;
     let method = app.payments.method(&merchant, &mandate.method).await?.body;
-    Ok(Json(of_mandate(&mandate, &method)))
+    Ok(Json(of_mandate(&mandate, &method, app.payments.bins())))
 }
 
 async fn revoke(

@@ -18,6 +18,7 @@ mod metadata;
 mod method;
 mod refund;
 mod shape;
+mod three_ds;
 mod view;
 
 use std::sync::Arc;

@@ -1,6 +1,7 @@
 //! What requests hold. Fields that are read have types; fields that are only kept and shown again are values.
 
 use baton_connect::Payer;
+use baton_flow::DoubtMode;
 use baton_payments::{Authentication, CaptureMethod, CardInput, FutureUsage, IntentChange};
 use baton_types::{Card, CardNumber, Currency, Cvv, Expiry, Secret, Timestamp};
 use schemars::JsonSchema;
@@ -10,6 +11,7 @@ use serde_json::{Map, Value};
 use super::body::Hidden;
 use super::error::Refusal;
 use super::method::new_mandate;
+use super::three_ds::ThreeDsData;
 use crate::openapi::types::words;
 use crate::pan::holds_card_number;
 
@@ -154,6 +156,12 @@ words!(
     ["automatic", "manual", "manual_multiple"]
 );
 words!(
+    /// What is done about a lost answer.
+    OutcomeWord,
+    "What is done when a provider's answer is lost.",
+    ["resolve_first", "hold_safe", "stop"]
+);
+words!(
     /// Whether the payer may be challenged.
     AuthenticationWord,
     "Whether the payer may be challenged.",
@@ -197,6 +205,10 @@ request!(
         mandate_data: Option<Value>,
         recurring_details: Option<Value>,
         card_cvc: Option<Hidden>,
+        #[schemars(with = "Option<OutcomeWord>")]
+        outcome_mode: Option<DoubtMode>,
+        three_ds_data: Option<ThreeDsData>,
+        retry_action: Option<RetryAction>,
     } kept {
         payment_method,
         order_tax_amount, shipping_cost, routing, connector, off_session, shipping,
@@ -210,6 +222,16 @@ request!(
         enable_partial_authorization, enable_overcapture, all_keys_required,
     }
 );
+
+/// What a merchant wants done about a payment that has failed. Whether that is allowed is the profile's to say.
+#[derive(Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+enum RetryAction {
+    /// Confirm it again.
+    ManualRetry,
+    /// The same, by the contract's other name.
+    Requeue,
+}
 
 /// `payment_method_data`: a card, or a method that no connector of this build takes.
 #[derive(Deserialize, JsonSchema)]
@@ -325,6 +347,7 @@ const OF_BROWSERS: &[&str] = &[
     "payment_token",
     "phone",
     "phone_country_code",
+    "retry_action",
     "return_url",
     "setup_future_usage",
     "shipping",
@@ -402,6 +425,8 @@ impl PaymentsRequest {
             currency: self.currency.as_deref().map(currency).transpose()?,
             capture: self.capture_method,
             authentication: self.authentication_type,
+            outcome_mode: self.outcome_mode,
+            three_ds: self.three_ds_data.take().map(ThreeDsData::read).transpose()?,
             customer,
             method_kind: self.payment_method_type.take(),
             card,

@@ -2,6 +2,7 @@
 
 use baton_flow::{CallState, Closure, Payment};
 use baton_payments::status::IntentStatus;
+use baton_payments::{BinTable, CardType};
 use baton_payments::{
     ConnectorAccount, Customer, Intent, MerchantAccount, Profile, RefundSeen, RefundStatus, Seen,
     Stored,
@@ -78,7 +79,12 @@ pub(crate) const NULLS: &[&str] = &[
 ];
 
 /// A payment, with the id of its merchant account.
-pub(crate) fn payment(seen: &Seen, merchant: &str, connectors: &Connectors) -> Value {
+pub(crate) fn payment(
+    seen: &Seen,
+    merchant: &str,
+    connectors: &Connectors,
+    bins: &BinTable,
+) -> Value {
     let Stored { body: intent, created_at, updated_at, .. } = &seen.intent;
     let mut map = Map::new();
     for name in NULLS {
@@ -114,7 +120,7 @@ pub(crate) fn payment(seen: &Seen, merchant: &str, connectors: &Connectors) -> V
         "payment_method": intent.method.as_ref().map(|_| "card"),
         "payment_method_type": intent.method.as_ref().and_then(|method| method.kind.clone()),
         "payment_method_data": intent.method.as_ref().map(|method| {
-            json!({ "card": card(&method.card.masked, method.card.holder.as_deref()), "billing": null })
+            json!({ "card": card(&method.card.masked, method.card.holder.as_deref(), bins), "billing": null })
         }),
         "payment_method_id": intent.saved_method,
         "payment_token": intent.saved_method,
@@ -122,7 +128,8 @@ pub(crate) fn payment(seen: &Seen, merchant: &str, connectors: &Connectors) -> V
         "cancellation_reason": intent.cancellation_reason,
         "profile_id": intent.profile,
         "attempt_count": intent.tries.len().max(1),
-        "manual_retry_allowed": false,
+        "manual_retry_allowed": seen.retry,
+        "outcome_mode": intent.outcome_mode,
         "incremental_authorization_allowed": false,
         "external_3ds_authentication_attempted": false,
         "is_overcapture_enabled": null,
@@ -203,14 +210,15 @@ fn error(seen: &Seen, status: IntentStatus) -> (Option<String>, Option<String>) 
     }
 }
 
-/// A card as it may be shown.
-pub(crate) fn card(card: &MaskedCard, holder: Option<&str>) -> Value {
+/// A card as it may be shown, with what is known of it by its first digits.
+pub(crate) fn card(card: &MaskedCard, holder: Option<&str>, bins: &BinTable) -> Value {
+    let known = bins.of(&card.bin);
     json!({
         "last4": card.last4,
-        "card_type": null,
+        "card_type": known.and_then(|known| known.kind).map(CardType::as_str),
         "card_network": network(card.brand),
-        "card_issuer": null,
-        "card_issuing_country": null,
+        "card_issuer": known.and_then(|known| known.issuer.as_deref()),
+        "card_issuing_country": known.and_then(|known| known.country.as_deref()),
         "card_isin": card.bin,
         "card_extended_bin": null,
         "card_exp_month": format!("{:02}", card.expiry.month()),
@@ -428,7 +436,7 @@ pub(crate) fn connector_in_list(stored: &Stored<ConnectorAccount>) -> Value {
 
 /// A customer.
 pub(crate) fn customer(stored: &Stored<Customer>) -> Value {
-    let Customer { id, fields } = &stored.body;
+    let Customer { id, fields, default_method } = &stored.body;
     let mut map = Map::new();
     for name in [
         "name",
@@ -438,11 +446,11 @@ pub(crate) fn customer(stored: &Stored<Customer>) -> Value {
         "description",
         "address",
         "metadata",
-        "default_payment_method_id",
         "tax_registration_id",
     ] {
         map.insert(name.to_owned(), fields.get(name).cloned().unwrap_or_default());
     }
+    map.insert("default_payment_method_id".to_owned(), default_method.clone().into());
     map.insert("customer_id".to_owned(), id.clone().into());
     map.insert("created_at".to_owned(), time(stored.created_at).into());
     Value::Object(map)

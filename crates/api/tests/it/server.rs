@@ -44,6 +44,17 @@ pub(crate) struct Server {
     pub(crate) sandbox: Running,
 }
 
+/// Where test accounts are that name no address, by their gateway.
+fn test_urls(host: SocketAddr) -> HashMap<String, String> {
+    [
+        ("Sandbox", "sandbox/{account}"),
+        ("Stripe", "stripe/{account}"),
+        ("Adyen", "adyen/{account}/v71"),
+    ]
+    .map(|(gateway, path)| (gateway.to_owned(), format!("http://{host}/{path}")))
+    .into()
+}
+
 impl Server {
     pub(crate) async fn start() -> Self {
         Self::with(EngineConfig::default()).await
@@ -138,8 +149,7 @@ impl Server {
             vault: vault.clone(),
             connectors: baton_connectors::all().unwrap(),
             credentials,
-            test_urls: [("Sandbox".to_owned(), format!("http://{host}/sandbox/{{account}}"))]
-                .into(),
+            test_urls: test_urls(host),
             sink: Arc::new(LogSink),
             audit,
         });

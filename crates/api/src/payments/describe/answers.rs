@@ -5,125 +5,14 @@ use std::borrow::Cow;
 
 use baton_payments::status::IntentStatus;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
-use serde_json::{Map, Value, json};
 
 use super::super::view::{NULLS, SHOWN};
+use super::form::{
+    Field, Kind, answer, anything, anything_listed, list, maybe, maybe_text, maybe_time,
+    maybe_whole, maybe_yes, nothing, object, object_or_null, of, text, texts, time, whole,
+    yes_or_no,
+};
 use crate::openapi::types::{CurrencyCode, words};
-
-/// What a field holds.
-type Kind = fn(&mut SchemaGenerator) -> Value;
-
-/// A field: its name, what it holds, and what it means.
-type Field = (&'static str, Kind, &'static str);
-
-/// Declares the form of an answer: an object in which every field is always there.
-macro_rules! answer {
-    ($(#[$doc:meta])* $name:ident, $about:literal, $fields:expr) => {
-        $(#[$doc])*
-        pub(crate) struct $name;
-
-        impl JsonSchema for $name {
-            fn schema_name() -> Cow<'static, str> {
-                stringify!($name).into()
-            }
-
-            fn json_schema(generator: &mut SchemaGenerator) -> Schema {
-                object($about, $fields, &[], generator)
-            }
-        }
-    };
-}
-
-/// An object in which all of these fields are there; those of `more` may be missing.
-fn object(
-    about: &str,
-    fields: &[Field],
-    more: &[Field],
-    generator: &mut SchemaGenerator,
-) -> Schema {
-    let mut properties = Map::new();
-    for (name, kind, meaning) in fields.iter().chain(more) {
-        let mut schema = kind(generator);
-        if let Value::Object(members) = &mut schema {
-            members.insert("description".to_owned(), (*meaning).into());
-        }
-        properties.insert((*name).to_owned(), schema);
-    }
-    let required: Vec<&str> = fields.iter().map(|(name, ..)| *name).collect();
-    let schema = json!({
-        "type": "object",
-        "description": about,
-        "properties": properties,
-        "required": required,
-        "additionalProperties": false,
-    });
-    Schema::try_from(schema).unwrap_or_default()
-}
-
-fn text(_: &mut SchemaGenerator) -> Value {
-    json!({ "type": "string" })
-}
-
-fn maybe_text(_: &mut SchemaGenerator) -> Value {
-    json!({ "type": ["string", "null"] })
-}
-
-fn whole(_: &mut SchemaGenerator) -> Value {
-    json!({ "type": "integer" })
-}
-
-fn maybe_whole(_: &mut SchemaGenerator) -> Value {
-    json!({ "type": ["integer", "null"] })
-}
-
-fn yes_or_no(_: &mut SchemaGenerator) -> Value {
-    json!({ "type": "boolean" })
-}
-
-fn maybe_yes(_: &mut SchemaGenerator) -> Value {
-    json!({ "type": ["boolean", "null"] })
-}
-
-fn time(_: &mut SchemaGenerator) -> Value {
-    json!({ "type": "string", "format": "date-time" })
-}
-
-fn maybe_time(_: &mut SchemaGenerator) -> Value {
-    json!({ "type": ["string", "null"], "format": "date-time" })
-}
-
-fn texts(_: &mut SchemaGenerator) -> Value {
-    json!({ "type": "array", "items": { "type": "string" } })
-}
-
-fn nothing(_: &mut SchemaGenerator) -> Value {
-    json!({ "type": "null" })
-}
-
-/// What was sent, as it was sent, or null.
-fn anything(_: &mut SchemaGenerator) -> Value {
-    json!({})
-}
-
-fn anything_listed(_: &mut SchemaGenerator) -> Value {
-    json!({ "type": "array", "items": {} })
-}
-
-fn object_or_null(_: &mut SchemaGenerator) -> Value {
-    json!({ "type": ["object", "null"] })
-}
-
-fn of<T: JsonSchema>(generator: &mut SchemaGenerator) -> Value {
-    generator.subschema_for::<T>().to_value()
-}
-
-fn maybe<T: JsonSchema>(generator: &mut SchemaGenerator) -> Value {
-    json!({ "anyOf": [of::<T>(generator), { "type": "null" }] })
-}
-
-fn list<T: JsonSchema>(generator: &mut SchemaGenerator) -> Value {
-    json!({ "type": "array", "items": of::<T>(generator) })
-}
 
 words!(
     /// How a payment stands.
@@ -196,6 +85,7 @@ const PAYMENT: &[Field] = &[
     ("incremental_authorization_allowed", yes_or_no, "Whether what is held can be raised."),
     ("external_3ds_authentication_attempted", yes_or_no, "Whether somebody else than the provider authenticated the payer."),
     ("is_overcapture_enabled", maybe_yes, "Whether more can be captured than was held."),
+    ("outcome_mode", maybe_text, "What is done when a provider's answer is lost: `resolve_first`, `hold_safe` or `stop`; null is the first."),
     ("next_check_at", maybe_time, "When a doubt about its outcome is looked at again."),
     ("connector", maybe_text, "The provider that decided."),
     ("merchant_connector_id", maybe_text, "The connector account of it."),
@@ -388,6 +278,18 @@ answer!(
         ("default_payment_method_set", yes_or_no, "Whether it is offered first."),
         ("last_used_at", time, "When it was last used or changed."),
         ("client_secret", nothing, "Always null here."),
+    ]
+);
+
+answer!(
+    /// A customer's default method.
+    DefaultMethod,
+    "The method that a customer is offered first.",
+    &[
+        ("customer_id", text, "The customer."),
+        ("default_payment_method_id", text, "The method."),
+        ("payment_method", text, "`card`."),
+        ("payment_method_type", maybe_text, "`credit` or `debit`, where you said so."),
     ]
 );
 

@@ -5,9 +5,9 @@ use schemars::JsonSchema;
 
 use super::answers::{
     Account, AccountDeleted, ApiKey, ApiKeyRevoked, Connector, ConnectorDeleted, ConnectorInList,
-    Customer, CustomerDeleted, CustomerMethods, EphemeralKey, ListOf, Mandate, MandateRevoked,
-    NewApiKey, Offer, Payment, PaymentMetadata, PaymentMethod, PaymentMethodDeleted, PaymentPage,
-    Profile, Refund, RefundPage, SessionTokens,
+    Customer, CustomerDeleted, CustomerMethods, DefaultMethod, EphemeralKey, ListOf, Mandate,
+    MandateRevoked, NewApiKey, Offer, Payment, PaymentMetadata, PaymentMethod,
+    PaymentMethodDeleted, PaymentPage, Profile, Refund, RefundPage, SessionTokens,
 };
 use crate::openapi::types::Time;
 use crate::openapi::{Doc, Draft, Param, Tag};
@@ -270,6 +270,13 @@ fn methods(method: &str, path: &str) -> Option<Doc> {
             doc("ListCustomerMethods", "What a customer has saved", "Newest first."),
             "The methods.",
         ),
+        ("POST", "/customers/{customer_id}/payment_methods/{payment_method_id}/default") => {
+            let about = "Of a customer's saved methods one is offered first, or none.";
+            gives::<DefaultMethod>(
+                doc("SetDefaultMethod", "Offer a method first", about),
+                "It is offered first.",
+            )
+        }
         ("GET", "/customers/payment_methods") => gives::<CustomerMethods>(
             doc(
                 "ListMethodsOfPayment",

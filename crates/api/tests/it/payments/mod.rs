@@ -3,10 +3,12 @@
 mod access;
 mod back;
 mod crowd;
+mod default;
 mod faults;
 mod guards;
 mod life;
 mod once;
+mod retry;
 
 use serde_json::{Value, json};
 
