@@ -44,6 +44,19 @@ const SHORT: [&str; 17] = [
 ];
 
 #[test]
+fn the_bench_makes_and_confirms_payments() {
+    let place = Place::new();
+    let arguments = ["bench", "--json", "--api", "payments", "--rate", "20", "--seconds", "1"];
+    let told = place.json(&[&arguments[..], &["--warmup", "1", "--latency", "5"]].concat());
+    let at_rate = &told["databases"][0]["at_rate"];
+    assert_eq!((&at_rate["failed"], &at_rate["payments"]), (&0.into(), &20.into()), "{at_rate}");
+    // One to make it, two to charge it.
+    assert!(at_rate["commits_per_100_payments"].as_u64().unwrap() >= 300, "{at_rate}");
+    let refused = place.run(&[&arguments[..], &["--stored", "10"]].concat());
+    assert!(said(&refused).contains("--stored"), "{}", said(&refused));
+}
+
+#[test]
 fn the_bench_measures_payments_and_leaves_nothing_behind() {
     let place = Place::new();
     std::fs::create_dir(place.path("files")).unwrap();

@@ -15,6 +15,7 @@ use hyper::body::Bytes;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
+use super::Api;
 use super::http::{Connection, connect};
 
 /// How many requests may be unanswered at once.
@@ -25,8 +26,8 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// Whom to ask.
 #[derive(Clone, Debug)]
 pub(super) enum Target {
-    /// The server, with a key and an account.
-    Server { key: String },
+    /// The server, through one of its APIs with a key.
+    Server { api: Api, key: String },
     /// The sandbox itself, with what the server would send it.
     Sandbox,
 }
@@ -188,31 +189,59 @@ impl Load {
     }
 
     async fn ask(&self, number: usize, due: Instant) -> Result<Sample, String> {
-        let failed = |error: &dyn std::error::Error| error.to_string();
         let mut connection = self.connection().await?;
-        let request = self.request(number)?;
         let late = due.elapsed();
-        let reply = connection.send_request(request).await.map_err(|error| failed(&error))?;
-        let (parts, body) = reply.into_parts();
-        let body = body.collect().await.map_err(|error| failed(&error))?.to_bytes();
+        let mut timing = Timing::default();
+        match &self.plan.target {
+            Target::Sandbox => {
+                self.exchange(&mut connection, self.direct(number), r#""status":"captured""#)
+                    .await?;
+            }
+            Target::Server { api: Api::Gateway, key } => {
+                let wanted = r#""operationResultCode":"Success""#;
+                let told = self.exchange(&mut connection, self.charge(number, key), wanted).await?;
+                timing.add(&told)?;
+            }
+            Target::Server { api: Api::Payments, key } => {
+                let wanted = r#""status":"requires_payment_method""#;
+                let made = self.exchange(&mut connection, self.intent(number, key), wanted).await?;
+                timing.add(&made)?;
+                let id = text_of("payment_id", &made.body).ok_or("no payment_id")?;
+                let wanted = r#""status":"succeeded""#;
+                let told = self.exchange(&mut connection, self.confirm(id, key), wanted).await?;
+                timing.add(&told)?;
+            }
+        }
         let wall = due.elapsed();
-        let text = std::str::from_utf8(&body).unwrap_or_default();
-        let wanted = match self.plan.target {
-            Target::Server { .. } => r#""operationResultCode":"Success""#,
-            Target::Sandbox => r#""status":"captured""#,
+        self.idle().push(connection);
+        let server = match self.plan.target {
+            Target::Sandbox => wall,
+            Target::Server { .. } => timing.total.saturating_sub(timing.provider),
         };
+        Ok(Sample { late, wall, server, provider: timing.provider })
+    }
+
+    /// One request and its answer, which must be good and hold a text.
+    async fn exchange(
+        &self,
+        connection: &mut Connection,
+        (builder, body): (hyper::http::request::Builder, String),
+        wanted: &str,
+    ) -> Result<Told, String> {
+        let request = builder
+            .header("host", &self.plan.authority)
+            .header("content-type", "application/json")
+            .body(Full::new(Bytes::from(body)))
+            .map_err(|error| error.to_string())?;
+        let reply = connection.send_request(request).await.map_err(|error| error.to_string())?;
+        let (parts, body) = reply.into_parts();
+        let body = body.collect().await.map_err(|error| error.to_string())?.to_bytes();
+        let text = std::str::from_utf8(&body).unwrap_or_default();
         if !parts.status.is_success() || !text.contains(wanted) {
             return Err(format!("{}: {text}", parts.status));
         }
-        let (mut server, mut provider) = (wall, Duration::ZERO);
-        if matches!(self.plan.target, Target::Server { .. }) {
-            let timing = parts.headers.get("server-timing").and_then(|value| value.to_str().ok());
-            let timing = timing.ok_or("no server-timing header")?;
-            provider = duration(timing, "provider").ok_or("no provider's time")?;
-            server = duration(timing, "total").ok_or("no total")?.saturating_sub(provider);
-        }
-        self.idle().push(connection);
-        Ok(Sample { late, wall, server, provider })
+        let timing = parts.headers.get("server-timing").and_then(|value| value.to_str().ok());
+        Ok(Told { timing: timing.map(str::to_owned), body: text.to_owned() })
     }
 
     fn idle(&self) -> MutexGuard<'_, Vec<Connection>> {
@@ -229,34 +258,81 @@ impl Load {
         connect(&self.plan.authority).await
     }
 
-    fn request(&self, number: usize) -> Result<hyper::Request<Full<Bytes>>, String> {
-        let Plan { authority, target, name, .. } = &self.plan;
-        let request = match target {
-            Target::Server { key } => hyper::Request::post("/PaymentGateway/charge")
-                .header("x-api-key", key)
-                .header("content-type", "application/json"),
-            Target::Sandbox => hyper::Request::post("/sandbox/direct/payments")
-                .header("authorization", "Bearer sandbox")
-                .header("content-type", "application/json"),
-        };
-        // Each for another amount, below those that have a meaning in the sandbox: of two payments at once for
-        // the same card and amount, the second waits for the first.
-        let amount = format!("{}.{:02}", 10 + number / 100 % 8_000, number % 100);
-        let body = match target {
-            Target::Server { .. } => format!(
-                r#"{{"amount": {amount}, "currency": "EUR", "myRef": "{name}-{number}", "card":
-                    {{"cardHolderName": "Ada Lovelace", "cardNumber": "4111111111111111",
-                      "expirationMonth": 12, "expirationYear": 2040, "cvv": "123"}},
-                    "paymentGatewayAccountNames": ["sandbox"]}}"#
-            ),
-            Target::Sandbox => format!(
-                r#"{{"reference":"{name}-{number}","amount":{{"value":1023,"currency":"EUR"}},
-                    "capture":true,"card":{{"number":"4111111111111111","exp_month":12,
-                    "exp_year":2040,"cvv":"123","holder":"Ada Lovelace"}}}}"#
-            ),
-        };
-        let request = request.header("host", authority);
-        request.body(Full::new(Bytes::from(body))).map_err(|error| error.to_string())
+    fn direct(&self, number: usize) -> (hyper::http::request::Builder, String) {
+        let name = &self.plan.name;
+        let builder = hyper::Request::post("/sandbox/direct/payments")
+            .header("authorization", "Bearer sandbox");
+        let body = format!(
+            r#"{{"reference":"{name}-{number}","amount":{{"value":1023,"currency":"EUR"}},
+                "capture":true,"card":{{"number":"4111111111111111","exp_month":12,
+                "exp_year":2040,"cvv":"123","holder":"Ada Lovelace"}}}}"#
+        );
+        (builder, body)
+    }
+
+    fn charge(&self, number: usize, key: &str) -> (hyper::http::request::Builder, String) {
+        let name = &self.plan.name;
+        let (whole, hundredths) = amount(number);
+        let body = format!(
+            r#"{{"amount": {whole}.{hundredths:02}, "currency": "EUR", "myRef": "{name}-{number}", "card":
+                {{"cardHolderName": "Ada Lovelace", "cardNumber": "4111111111111111",
+                  "expirationMonth": 12, "expirationYear": 2040, "cvv": "123"}},
+                "paymentGatewayAccountNames": ["sandbox"]}}"#
+        );
+        (hyper::Request::post("/PaymentGateway/charge").header("x-api-key", key), body)
+    }
+
+    fn intent(&self, number: usize, key: &str) -> (hyper::http::request::Builder, String) {
+        let (whole, hundredths) = amount(number);
+        let body = format!(
+            r#"{{"amount": {}, "currency": "EUR", "merchant_order_reference_id": "{}-{number}"}}"#,
+            whole * 100 + hundredths,
+            self.plan.name,
+        );
+        (hyper::Request::post("/payments").header("api-key", key), body)
+    }
+
+    fn confirm(&self, payment: &str, key: &str) -> (hyper::http::request::Builder, String) {
+        let body = r#"{"payment_method": "card", "payment_method_data": {"card":
+            {"card_number": "4111111111111111", "card_exp_month": "12", "card_exp_year": "2040",
+             "card_holder_name": "Ada Lovelace", "card_cvc": "123"}}}"#;
+        let path = format!("/payments/{payment}/confirm");
+        (hyper::Request::post(path).header("api-key", key), body.to_owned())
+    }
+}
+
+/// What was answered.
+struct Told {
+    /// `Server-Timing`, if it is there.
+    timing: Option<String>,
+    body: String,
+}
+
+/// A member's text, of a JSON object without escapes in it.
+fn text_of<'a>(name: &str, body: &'a str) -> Option<&'a str> {
+    let (_, rest) = body.split_once(&format!("\"{name}\":\""))?;
+    rest.split_once('"').map(|(text, _)| text)
+}
+
+/// Each payment's own, below those that have a meaning in the sandbox: of two payments at once for the same
+/// card and amount, the second waits for the first.
+fn amount(number: usize) -> (usize, usize) {
+    (10 + number / 100 % 8_000, number % 100)
+}
+
+/// What a server says of the requests of one payment.
+#[derive(Default)]
+struct Timing {
+    total: Duration,
+    provider: Duration,
+}
+
+impl Timing {
+    fn add(&mut self, told: &Told) -> Result<(), String> {
+        let header = told.timing.as_deref().ok_or("no server-timing header")?;
+        self.provider += duration(header, "provider").ok_or("no provider's time")?;
+        self.total += duration(header, "total").ok_or("no total")?;
+        Ok(())
     }
 }
 

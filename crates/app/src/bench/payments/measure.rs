@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use super::figures::{Figures, micros};
 use super::load::{self, Plan, Target};
 use super::place::{self, Place, Process, Reading};
-use super::{Payments, Progress, prefill};
+use super::{Api, Payments, Progress, prefill};
 
 /// How long a step of the search for the highest rate takes.
 const STEP: Duration = Duration::from_secs(5);
@@ -112,7 +112,10 @@ pub(super) async fn measure(
     let begun = Instant::now();
     let server = place.server(&sandbox).await?;
     told.first_start = begun.elapsed();
-    let key = place.key().await?;
+    let key = match wanted.api {
+        Api::Gateway => place.key().await?,
+        Api::Payments => place::payments_key(&server).await?,
+    };
     let bench = Bench { wanted, place, progress, sandbox: &sandbox, key };
     // What the prefilled payments are modelled on.
     bench.charge(&server).await?;
@@ -150,7 +153,7 @@ impl Bench<'_> {
     fn plan(&self, server: &Process, name: &str, rate: u32, time: Duration) -> Plan {
         Plan {
             authority: server.authority.clone(),
-            target: Target::Server { key: self.key.clone() },
+            target: Target::Server { api: self.wanted.api, key: self.key.clone() },
             name: name.to_owned(),
             rate,
             warmup: Duration::ZERO,

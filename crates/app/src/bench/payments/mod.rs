@@ -31,6 +31,9 @@ use crate::style::Style;
 
 #[derive(Debug, Args)]
 pub(crate) struct Payments {
+    /// Through which API: a charge in one call, or a payment that is made and then confirmed, in two.
+    #[arg(long, value_enum, default_value = "gateway")]
+    api: Api,
     /// Payments per second.
     #[arg(long, default_value_t = 500, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=20_000))]
     rate: u32,
@@ -84,9 +87,24 @@ pub(crate) struct Payments {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Api {
+    Gateway,
+    Payments,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Database {
     Sqlite,
     Postgres,
+}
+
+impl Api {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Gateway => "gateway",
+            Self::Payments => "payments",
+        }
+    }
 }
 
 impl Payments {
@@ -147,6 +165,9 @@ pub(crate) async fn run(command: Payments) -> Result<ExitCode, String> {
 }
 
 async fn measure(command: &Payments) -> Result<ExitCode, String> {
+    if command.api == Api::Payments && command.stored.is_some() {
+        return Err("--stored stores payments of the Gateway API: leave out --api".to_owned());
+    }
     let progress = Progress(ProgressBar::new_spinner());
     let mut measured: Vec<Measured> = Vec::new();
     for (name, url) in command.databases()? {
@@ -160,7 +181,7 @@ async fn measure(command: &Payments) -> Result<ExitCode, String> {
     }
     progress.0.finish_and_clear();
     let binary = std::env::current_exe().and_then(std::fs::metadata);
-    let targets = targets::judge(&measured, binary.ok().map(|file| file.len() / 1000));
+    let targets = targets::judge(&measured, command.api, binary.ok().map(|file| file.len() / 1000));
     if let Some(path) = &command.plot {
         let written = std::fs::write(path, plot::svg(&measured, command.latency));
         written.map_err(|error| format!("{}: {error}", path.display()))?;
@@ -169,6 +190,7 @@ async fn measure(command: &Payments) -> Result<ExitCode, String> {
         let databases: Vec<_> = measured.iter().map(Measured::as_json).collect();
         let targets: Vec<_> = targets.iter().map(targets::Target::as_json).collect();
         let shown = json!({
+            "api": command.api.name(),
             "provider_latency_ms": command.latency,
             "databases": databases,
             "targets": targets,

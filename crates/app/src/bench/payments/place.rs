@@ -98,6 +98,7 @@ impl Place {
         command.env("BATON_DATA_DIR", self.data());
         // One key sends everything, so its limit is off.
         command.env("BATON_LIMITS__REQUESTS_PER_SECOND", "0");
+        command.env("BATON_ADMIN_API_KEY", OPERATOR);
         // In the environment rather than on the command line: it may hold a password.
         command.envs(self.database_url.iter().map(|url| ("DATABASE_URL", url)));
         Ok(command)
@@ -139,6 +140,29 @@ impl Place {
             None => Err(String::from_utf8_lossy(&output.stderr).into_owned()),
         }
     }
+}
+
+/// The operator's key of a server that is there for a measurement only, on loopback.
+const OPERATOR: &str = "bench-operator";
+
+/// A key for the Payments API, of a new merchant account with a connector at the sandbox.
+pub(super) async fn payments_key(server: &Process) -> Result<String, String> {
+    let merchant = format!("bench-{}-{}", std::process::id(), server.child.id());
+    let send = async |path: String, body: Value| {
+        let headers = [("api-key", OPERATOR), ("content-type", "application/json")];
+        let told = http::ask(&server.authority, "POST", &path, &headers, body.to_string()).await?;
+        serde_json::from_str::<Value>(&told).map_err(|error| error.to_string())
+    };
+    send("/accounts".to_owned(), json!({ "merchant_id": merchant })).await?;
+    let connector = json!({
+        "connector_type": "payment_processor", "connector_name": "sandbox",
+        "connector_account_details": { "auth_type": "HeaderKey", "api_key": "any" },
+    });
+    send(format!("/account/{merchant}/connectors"), connector).await?;
+    let key = json!({ "name": "bench", "expiration": "never" });
+    let told = send(format!("/api_keys/{merchant}"), key).await?;
+    let key = told.get("api_key").and_then(Value::as_str).map(str::to_owned);
+    key.ok_or_else(|| "the answer holds no key".to_owned())
 }
 
 /// How long the sandbox rests before it answers.

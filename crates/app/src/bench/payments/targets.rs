@@ -4,11 +4,17 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use super::Api;
 use super::measure::Measured;
 use crate::bench::millis;
 
 /// The rate at which added latency is judged.
 const RATE: u32 = 500;
+/// The rate at which the two requests of the Payments API are judged, and what they may add together.
+const INTENT_RATE: u32 = 200;
+const INTENT_ADDED_MS: u64 = 6;
+/// How many payments have to be made and confirmed in a second.
+const INTENTS_KEPT: u32 = 1_000;
 const IN_FLIGHT: usize = 1_000;
 const STORED: u64 = 10_000_000;
 const CPU: Duration = Duration::from_micros(300);
@@ -34,14 +40,43 @@ impl Target {
 }
 
 /// The targets that these measurements say something about.
-pub(super) fn judge(measured: &[Measured], binary_kb: Option<u64>) -> Vec<Target> {
-    let mut targets: Vec<Target> = measured.iter().flat_map(of_database).collect();
+pub(super) fn judge(measured: &[Measured], api: Api, binary_kb: Option<u64>) -> Vec<Target> {
+    let of_api = match api {
+        Api::Gateway => of_database,
+        Api::Payments => of_intents,
+    };
+    let mut targets: Vec<Target> = measured.iter().flat_map(of_api).collect();
     targets.extend(binary_kb.map(|kb| Target {
         what: "size of the program".to_owned(),
         wanted: format!("at most {} MB", BINARY_KB / 1000),
         found: megabytes(kb),
         met: kb <= BINARY_KB,
     }));
+    targets
+}
+
+/// A payment that is made and then confirmed, through the Payments API.
+fn of_intents(measured: &Measured) -> Vec<Target> {
+    let name = measured.name;
+    let mut targets = Vec::new();
+    let at_rate = &measured.at_rate;
+    if at_rate.rate == INTENT_RATE {
+        let found = at_rate.added.p50;
+        targets.push(Target {
+            what: format!("{name}: made and confirmed, added at {INTENT_RATE}/s, p50"),
+            wanted: format!("at most {INTENT_ADDED_MS} ms"),
+            found: format!("{} ms", millis(found)),
+            met: at_rate.failed == 0 && found <= Duration::from_millis(INTENT_ADDED_MS),
+        });
+    }
+    if let Some(kept) = measured.sustained {
+        targets.push(Target {
+            what: format!("{name}: confirmed payments kept up"),
+            wanted: format!("at least {INTENTS_KEPT}/s"),
+            found: format!("{kept}/s"),
+            met: kept >= INTENTS_KEPT,
+        });
+    }
     targets
 }
 
@@ -123,14 +158,27 @@ mod tests {
     }
 
     #[test]
+    fn intents_have_targets_of_their_own() {
+        let met = |rate, added, kept| -> Vec<bool> {
+            let mut measured = measured(0, kept, 0, 0);
+            measured.at_rate.rate = rate;
+            measured.at_rate.added.p50 = Duration::from_millis(added);
+            judge(&[measured], Api::Payments, None).iter().map(|target| target.met).collect()
+        };
+        assert_eq!(met(INTENT_RATE, 6, 1_000), [true; 2]);
+        assert_eq!(met(INTENT_RATE, 7, 999), [false; 2]);
+        assert_eq!(met(RATE, 7, 1_000), [true]);
+    }
+
+    #[test]
     fn a_target_is_met_or_not() {
         let met = |measured: Measured| -> Vec<bool> {
-            judge(&[measured], Some(40_000)).iter().map(|target| target.met).collect()
+            judge(&[measured], Api::Gateway, Some(40_000)).iter().map(|target| target.met).collect()
         };
         // p50, p99, kept up, memory, start, stored, size.
         assert_eq!(met(measured(20, 3_000, 150_000, 1_200)), [true; 7]);
         let missed = [true, false, false, false, true, false, true];
         assert_eq!(met(measured(21, 2_999, 150_001, 1_210)), missed);
-        assert!(!judge(&[], Some(40_001)).iter().all(|target| target.met));
+        assert!(!judge(&[], Api::Gateway, Some(40_001)).iter().all(|target| target.met));
     }
 }
