@@ -103,6 +103,12 @@ codes! {
         OwnerGone = "owner_gone",
         Abandoned = "abandoned",
     }
+    /// Why a saved card cannot be paid with: `reason` of an error of the Payments API
+    Vault {
+        VaultUnavailable = "vault_unavailable",
+        VaultDenied = "vault_denied",
+        VaultCardGone = "vault_card_gone",
+    }
     /// Status codes of answers without a `reason`
     Http {
         BadRequest = "400",

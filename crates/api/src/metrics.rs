@@ -4,6 +4,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use baton_engine::{BreakerState, Engine, doubts, incidents};
+use baton_payments::WaitingCard;
 use baton_store::Counts;
 use baton_types::Timestamp;
 use prometheus_client::encoding::EncodeLabelSet;
@@ -191,6 +192,8 @@ struct DoubtMetrics {
     payments: Gauge,
     oldest_seconds: Gauge,
     incidents: Gauge,
+    waiting_cards: Gauge,
+    oldest_card_seconds: Gauge,
 }
 
 impl DoubtMetrics {
@@ -211,6 +214,23 @@ impl DoubtMetrics {
             "Incidents that nobody has resolved, of all nodes",
             self.incidents.clone(),
         );
+        registry.register(
+            "cards_waiting_for_vault",
+            "Cards to be stored or deleted at vaults elsewhere, of all nodes; counted up to 1000 of a merchant",
+            self.waiting_cards.clone(),
+        );
+        registry.register_with_unit(
+            "oldest_waiting_card_age",
+            "For how long the oldest of them has waited; 0 if there is none",
+            Unit::Seconds,
+            self.oldest_card_seconds.clone(),
+        );
+    }
+
+    fn set_waiting(&self, waiting: &[WaitingCard], now: Timestamp) {
+        self.waiting_cards.set(i64::try_from(waiting.len()).unwrap_or(i64::MAX));
+        let oldest = waiting.iter().map(|card| card.since).min();
+        self.oldest_card_seconds.set(oldest.map_or(0, |at| now.since(at).max(0) / 1_000));
     }
 
     fn set(&self, summary: doubts::Summary, unresolved: u64, now: Timestamp) {
@@ -314,6 +334,10 @@ impl HttpMetrics {
             (Err(error), _) | (_, Err(error)) => {
                 tracing::warn!(%error, "what is in doubt cannot be counted");
             }
+        }
+        match baton_payments::waiting_cards(store, 1_000).await {
+            Ok(waiting) => self.doubts.set_waiting(&waiting, engine.clock().now()),
+            Err(fault) => tracing::warn!(?fault, "what waits for a vault cannot be counted"),
         }
     }
 

@@ -211,13 +211,12 @@ pub(crate) async fn start(mut config: Config, dev: Option<Dev>) -> Result<Runnin
         sink: Arc::new(LogSink),
         audit,
     });
+    let payments =
+        Payments::new(engine.clone(), is_dev).reached_at(public_url.as_deref()).knowing(bins);
+    let payments = with_vaults(payments, sandbox_url.as_deref());
     engine.start();
 
-    let app = App::new(
-        Payments::new(engine.clone(), is_dev).reached_at(public_url.as_deref()).knowing(bins),
-        config.admin_api_key.take(),
-        config.limits(),
-    );
+    let app = App::new(payments, config.admin_api_key.take(), config.limits());
     let stop = CancellationToken::new();
     let router = baton_api::router(Arc::clone(&app));
     let secure = tls.is_some();
@@ -349,6 +348,17 @@ fn test_urls(sandbox_url: &str) -> HashMap<String, String> {
     ]
     .map(|(gateway, path)| (gateway.to_owned(), format!("{sandbox_url}{path}")))
     .into()
+}
+
+/// With the vaults elsewhere of this build; their test accounts are at the sandbox's stand-ins while `--dev` runs.
+fn with_vaults(payments: Payments, sandbox_url: Option<&str>) -> Payments {
+    let vaults = baton_connectors::card_vaults::all();
+    let test_urls = |url: &str| {
+        let named = vaults.iter().map(|vault| vault.claims().name);
+        named.map(|name| (name.to_owned(), format!("{url}/{name}/{{account}}"))).collect()
+    };
+    let test_urls = sandbox_url.map(test_urls).unwrap_or_default();
+    payments.with_vaults(vaults, test_urls)
 }
 
 /// Writes the configured accounts to the database, and takes out their secrets, which stay in memory.

@@ -39,6 +39,19 @@ enum Command {
     Rotate(Rotate),
     /// Put every record under the current keys, and destroy the old ones. May be stopped and run again.
     Reencrypt(Reencrypt),
+    /// Show cards that wait to be stored or deleted at vaults elsewhere, and why.
+    Waiting(Waiting),
+}
+
+#[derive(Debug, Args)]
+struct Waiting {
+    /// How many to show of each merchant.
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    limit: u32,
+    #[command(flatten)]
+    common: Common,
+    #[command(flatten)]
+    report: Report,
 }
 
 #[derive(Debug, Args)]
@@ -94,6 +107,7 @@ pub(crate) async fn run(command: Vault) -> Result<ExitCode, String> {
         Command::Status(command) => status(command).await,
         Command::Rotate(command) => rotate(command).await,
         Command::Reencrypt(command) => reencrypt(command).await,
+        Command::Waiting(command) => waiting(command).await,
     }
 }
 
@@ -152,6 +166,36 @@ async fn status(command: Plain) -> Result<ExitCode, String> {
         println!("{}", as_json(&status));
     } else {
         show(&status);
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn waiting(command: Waiting) -> Result<ExitCode, String> {
+    let store = node::open_store(&command.common.load(None)?, false).await?;
+    let waiting = baton_payments::waiting_cards(store.as_ref(), command.limit).await;
+    let waiting = waiting.map_err(|fault| format!("the database cannot be read: {fault:?}"))?;
+    if command.report.json {
+        let shown = waiting.iter().map(|card| {
+            json!({
+                "merchant": card.merchant.to_string(),
+                "step": card.step,
+                "vault": card.vault,
+                "connector": card.connector,
+                "payment_method_id": card.method,
+                "since": card.since.to_string(),
+                "until": (card.step == "storing").then(|| card.until.to_string()),
+                "trouble": card.trouble,
+            })
+        });
+        println!("{}", Value::Array(shown.collect()));
+        return Ok(ExitCode::SUCCESS);
+    }
+    for card in &waiting {
+        let why = card.trouble.as_deref().unwrap_or("not tried yet, or its payment is open");
+        println!("{:8} {}  {}  {why}  since {}", card.step, card.vault, card.method, card.since);
+    }
+    if waiting.is_empty() {
+        println!("nothing waits for a vault elsewhere");
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -9,6 +9,7 @@
 //! does not claim is never called.
 
 mod call;
+pub mod card_vault;
 pub mod cases;
 mod connector;
 mod json;

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use baton_connect::{Connector, ManifestError};
 
 mod adyen;
+pub mod card_vaults;
 mod null_failure;
 mod null_success;
 mod sandbox;

@@ -24,6 +24,7 @@ use crate::alongside::Alongside;
 use crate::audit::{Actor, Audit, current_request, in_request};
 use crate::brought::Brought;
 use crate::calls::PurchaseFacts;
+use crate::chores::Board;
 use crate::error::EngineError;
 use crate::guards::Guards;
 use crate::inner::{Inner, Running};
@@ -251,6 +252,7 @@ impl Engine {
                 sink: parts.sink,
                 audit: parts.audit,
                 boot,
+                board: Board::default(),
                 tracker: TaskTracker::new(),
                 stopping: CancellationToken::new(),
                 running: Mutex::default(),
@@ -270,6 +272,7 @@ impl Engine {
         self.inner.stopping.cancel();
         self.inner.tracker.close();
         let _ = tokio::time::timeout(at_most, self.inner.tracker.wait()).await;
+        self.inner.board.close();
         self.inner.running().len()
     }
 

@@ -13,6 +13,7 @@ use tokio_util::task::TaskTracker;
 use crate::Clock;
 use crate::accounts::Accounts;
 use crate::audit::Audit;
+use crate::chores::Board;
 use crate::engine::EngineConfig;
 use crate::error::EngineError;
 use crate::metrics::Metrics;
@@ -32,6 +33,8 @@ pub(crate) struct Inner {
     pub(crate) sink: Arc<dyn EventSink>,
     pub(crate) audit: Audit,
     pub(crate) boot: BootId,
+    /// What is to be done for other parts of the product.
+    pub(crate) board: Board,
     pub(crate) tracker: TaskTracker,
     pub(crate) stopping: CancellationToken,
     /// The payments that tasks of this node work on.

@@ -16,7 +16,9 @@ mod alongside;
 pub mod audit;
 mod brought;
 mod calls;
+mod card_vaults;
 mod certificates;
+mod chores;
 mod clock;
 mod commit;
 pub mod doubts;
@@ -47,7 +49,9 @@ pub use accounts::{Account, Credentials, Hmac, Secrets};
 pub use alongside::{Alongside, Change};
 pub use baton_wire::{AccountHealth, BreakerState, IdentityError};
 pub use brought::{Brought, BroughtFault, Inline, InlineAccount};
+pub use card_vaults::{VaultPlace, VaultSilence};
 pub use certificates::{CertificateFault, CertificateView};
+pub use chores::{Chore, Chores};
 pub use clock::{Clock, SystemClock, new_id};
 pub use engine::{
     Answered, Caller, Engine, EngineConfig, Idempotency, PaidWith, Parts, Purchase, Target,

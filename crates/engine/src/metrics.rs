@@ -33,6 +33,18 @@ struct GatewayLabel {
     gateway: String,
 }
 
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct VaultCallLabels {
+    vault: String,
+    operation: &'static str,
+    outcome: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct VaultLabel {
+    vault: String,
+}
+
 /// The engine's metrics. Labels are few and bounded: gateways, operations, classes; never an id.
 #[derive(Clone)]
 pub struct Metrics {
@@ -41,6 +53,8 @@ pub struct Metrics {
     unmapped_declines: Family<GatewayLabel, Counter>,
     postponed: Family<PostponedLabels, Counter>,
     duplicates: Counter,
+    vault_calls: Family<VaultCallLabels, Counter>,
+    vault_given_up: Family<VaultLabel, Counter>,
     /// Requests whose task has not ended.
     in_flight: Gauge,
 }
@@ -64,6 +78,8 @@ impl Metrics {
             unmapped_declines: Family::default(),
             postponed: Family::default(),
             duplicates: Counter::default(),
+            vault_calls: Family::default(),
+            vault_given_up: Family::default(),
             in_flight: Gauge::default(),
         }
     }
@@ -97,6 +113,16 @@ impl Metrics {
             self.duplicates.clone(),
         );
         registry.register(
+            "external_vault_calls",
+            "Calls to card vaults elsewhere, by what came of them",
+            self.vault_calls.clone(),
+        );
+        registry.register(
+            "external_vault_given_up",
+            "Cards that were not stored at their vault, and are not tried again",
+            self.vault_given_up.clone(),
+        );
+        registry.register(
             "requests_in_flight",
             "Requests that move money and have not ended",
             self.in_flight.clone(),
@@ -109,6 +135,17 @@ impl Metrics {
 
     pub(crate) fn postponed(&self, gateway: &str, why: &'static str) {
         self.postponed.get_or_create(&PostponedLabels { gateway: gateway.to_owned(), why }).inc();
+    }
+
+    /// Counts a call to a vault elsewhere.
+    pub fn vault_call(&self, vault: &str, operation: &'static str, outcome: &'static str) {
+        let vault = vault.to_owned();
+        self.vault_calls.get_or_create(&VaultCallLabels { vault, operation, outcome }).inc();
+    }
+
+    /// Counts a card that is not stored at its vault.
+    pub fn vault_given_up(&self, vault: &str) {
+        self.vault_given_up.get_or_create(&VaultLabel { vault: vault.to_owned() }).inc();
     }
 
     pub(crate) fn duplicate(&self) {

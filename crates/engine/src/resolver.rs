@@ -13,6 +13,7 @@ use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use crate::chores;
 use crate::inner::Inner;
 use crate::task::{Stopped, Task};
 
@@ -116,6 +117,9 @@ async fn resolve_all(engine: &Arc<Inner>, rows: Vec<TimerRow>) {
 }
 
 async fn resolve(engine: &Arc<Inner>, row: &TimerRow) {
+    if chores::is_chore(row) {
+        return chores::take(engine, row).await;
+    }
     let Ok(call) = row.call.parse::<CallId>() else {
         tracing::error!(call = %row.call, "a timer names no call");
         return;

@@ -1,5 +1,7 @@
 //! Connectors of a merchant account: an account of the engine with what the Payments API adds to it.
 
+use std::collections::BTreeMap;
+
 use baton_engine::{AccountFault, AccountInput, Place};
 use baton_types::{Currency, Secret};
 use serde::{Deserialize, Serialize};
@@ -8,6 +10,7 @@ use serde_json::{Map, Value};
 use crate::document::{Document, Stored, list};
 use crate::fault::Fault;
 use crate::service::{Merchant, Payments};
+use crate::vault_choice::VAULT_PROCESSOR;
 
 /// A connector of a merchant account.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,6 +33,9 @@ pub struct ConnectorAccount {
     pub credentials: Map<String, Value>,
     /// Fields that are kept to be shown again, by the contract's names.
     pub details: Map<String, Value>,
+    /// Of a vault: what it was told that is no secret.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub settings: BTreeMap<String, String>,
 }
 
 /// One payment method that a connector takes.
@@ -105,7 +111,9 @@ impl ConnectorAccount {
     #[must_use]
     pub fn takes_card(&self, amount: i64, currency: Currency, country: Option<&str>) -> bool {
         let any = |filter: &MethodFilter| filter.takes_card(amount, currency, country);
-        !self.disabled && (self.methods.is_empty() || self.methods.iter().any(any))
+        self.is_processor()
+            && !self.disabled
+            && (self.methods.is_empty() || self.methods.iter().any(any))
     }
 }
 
@@ -119,6 +127,9 @@ impl Payments {
         merchant: &Merchant,
         new: NewConnector,
     ) -> Result<Stored<ConnectorAccount>, Fault> {
+        if new.kind == VAULT_PROCESSOR {
+            return self.create_vault(merchant, new).await;
+        }
         let profile = self.profile(merchant, new.profile.as_deref()).await?;
         let id = self.new_name("mca_");
         let given = new.credentials.unwrap_or_default();
@@ -135,6 +146,7 @@ impl Payments {
             methods: new.methods.unwrap_or_default(),
             credentials,
             details: new.details,
+            settings: BTreeMap::new(),
         };
         let account = Stored::new(merchant.caller.merchant, account, self.now());
         self.commit(vec![account.write()]).await?;
@@ -165,7 +177,11 @@ impl Payments {
         id: &str,
         change: NewConnector,
     ) -> Result<Stored<ConnectorAccount>, Fault> {
-        let mut account = self.connector(merchant, id).await?.next(self.now());
+        let account = self.connector(merchant, id).await?;
+        if !account.body.is_processor() {
+            return self.update_vault(merchant, account, change).await;
+        }
+        let mut account = account.next(self.now());
         if let Some(given) = change.credentials {
             account.body.credentials = masked(&given);
             self.put_engine_account(merchant, id, &account.body.connector, given).await?;
@@ -190,6 +206,9 @@ impl Payments {
         let mut account = self.connector(merchant, id).await?.next(now);
         account.removed_at = Some(now);
         self.commit(vec![account.write()]).await?;
+        if !account.body.is_processor() {
+            return self.forget_vault(merchant, id).await;
+        }
         let removed = self.engine().remove_account(merchant.caller, id).await;
         let absent = Err(AccountFault::Engine(baton_engine::EngineError::NotFound));
         if removed == absent { Ok(()) } else { removed.map_err(explained) }
@@ -247,7 +266,7 @@ const CONTRACT_NAMES: [&str; 4] = ["api_key", "key1", "api_secret", "key2"];
 /// The contract's name of what webhooks are signed with.
 const WEBHOOK_NAME: &str = "merchant_secret";
 
-fn masked(given: &[(String, Secret)]) -> Map<String, Value> {
+pub(crate) fn masked(given: &[(String, Secret)]) -> Map<String, Value> {
     let hint = |secret: &Secret| {
         let text = secret.expose();
         let shown = if text.chars().count() < 12 { 0 } else { 4 };

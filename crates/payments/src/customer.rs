@@ -103,7 +103,10 @@ impl Payments {
         customer.body.fields.remove("metadata");
         customer.body.default_method = None;
         customer.removed_at = Some(now);
-        self.commit(vec![customer.write()]).await?;
+        // What is saved goes too, whatever happens in between.
+        let chore = self.customer_chore(customer.merchant, id);
+        let due = self.engine().chore_at(&chore, now.plus_millis(5_000));
+        self.commit(vec![customer.write(), due]).await?;
         let methods = self.delete_methods(merchant, id).await?;
         Ok(Deleted { customer: true, address, payment_methods: methods > 0 })
     }

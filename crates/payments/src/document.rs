@@ -20,6 +20,11 @@ pub trait Document: Serialize + DeserializeOwned + Send + Sync {
     fn owner(&self) -> &str {
         ""
     }
+
+    /// The state's name, where objects are listed by it.
+    fn status(&self) -> &str {
+        ""
+    }
 }
 
 /// An object with what the store knows of it.
@@ -60,7 +65,7 @@ impl<T: Document> Stored<T> {
             id: self.body.id().to_owned(),
             version: self.version,
             owner: self.body.owner().to_owned(),
-            status: String::new(),
+            status: self.body.status().to_owned(),
             created_at: self.created_at,
             updated_at: self.updated_at,
             removed_at: self.removed_at,

@@ -49,6 +49,25 @@ pub enum Fault {
     Busy,
     /// The provider does not take the credentials, or has no such gateway: what is wrong.
     Connector(String),
+    /// The vault that keeps the card gives no usable answer. It can be tried again.
+    VaultUnavailable {
+        /// The vault.
+        vault: String,
+        /// Why.
+        why: String,
+    },
+    /// The vault that keeps the card does not let us have it: somebody has to set it up.
+    VaultDenied {
+        /// The vault.
+        vault: String,
+        /// Why.
+        why: String,
+    },
+    /// The vault that kept the card does not have it any more.
+    VaultCardGone {
+        /// The vault.
+        vault: String,
+    },
     /// The engine's own.
     Engine(EngineError),
 }

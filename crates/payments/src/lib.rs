@@ -15,6 +15,7 @@ mod customer;
 mod document;
 mod fault;
 mod intent;
+mod keeper;
 mod key;
 mod metadata;
 mod method;
@@ -23,6 +24,8 @@ mod retry;
 mod service;
 mod session;
 pub mod status;
+mod vault_choice;
+mod vaulting;
 
 pub use account::{MerchantAccount, Profile};
 pub use authenticated::Authenticated;
@@ -38,3 +41,5 @@ pub use intent::{
 pub use method::{Mandate, MandateState, NewMandate, NewMethod, SavedMethod};
 pub use refund::{NewRefund, Refund, RefundSeen, RefundStatus};
 pub use service::{Merchant, Payments};
+pub use vault_choice::{VAULT_PROCESSOR, VaultChange, VaultChoice, VaultSession};
+pub use vaulting::{AtVault, KEPT_MS, MethodStatus, WaitingCard, waiting_cards};

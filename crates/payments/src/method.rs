@@ -17,6 +17,7 @@ use crate::document::{Document, Stored, list};
 use crate::fault::Fault;
 use crate::intent::{CardInput, Intent};
 use crate::service::{Merchant, Payments};
+use crate::vaulting::{AtVault, MethodStatus};
 
 /// Most methods of a customer that are shown.
 const SHOWN_MAX: u32 = 100;
@@ -36,6 +37,9 @@ pub struct SavedMethod {
     pub holder: Option<String>,
     /// The payment that saved it: unless it was approved, the method is not there.
     pub saved_by: Option<PaymentId>,
+    /// The vault elsewhere that keeps the card; none where our own does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vault: Option<AtVault>,
     /// Fields that are kept to be shown again.
     pub details: Map<String, Value>,
 }
@@ -49,6 +53,18 @@ impl Document for SavedMethod {
 
     fn owner(&self) -> &str {
         &self.customer
+    }
+
+    fn status(&self) -> &str {
+        self.vault.as_ref().map_or("", AtVault::waiting)
+    }
+}
+
+impl SavedMethod {
+    /// How it stands.
+    #[must_use]
+    pub fn standing(&self) -> MethodStatus {
+        self.vault.as_ref().map_or(MethodStatus::Active, |at| at.status)
     }
 }
 
@@ -133,8 +149,10 @@ impl Payments {
         new: NewMethod,
     ) -> Result<Stored<SavedMethod>, Fault> {
         let id = self.new_name("pm_");
-        self.seal(merchant, &id, &new.card.number).await?;
+        let profile = self.profile(merchant, None).await?.body.id;
+        let (vault, mut writes) = self.keep(merchant, &profile, &id, &new.card).await?;
         let method = SavedMethod {
+            vault,
             id,
             customer: new.customer,
             kind: new.kind,
@@ -144,8 +162,16 @@ impl Payments {
             details: new.details,
         };
         let method = Stored::new(merchant.caller.merchant, method, self.now());
-        self.commit(vec![method.write()]).await?;
+        writes.insert(0, method.write());
+        self.commit(writes).await?;
+        self.hurry_if_elsewhere(&method);
         Ok(method)
+    }
+
+    fn hurry_if_elsewhere(&self, method: &Stored<SavedMethod>) {
+        if method.body.vault.is_some() {
+            self.hurry(method.merchant, &method.body.id);
+        }
     }
 
     async fn seal(&self, merchant: &Merchant, id: &str, number: &Secret) -> Result<(), Fault> {
@@ -207,13 +233,20 @@ impl Payments {
         details: Map<String, Value>,
     ) -> Result<Stored<SavedMethod>, Fault> {
         let mut method = self.method(merchant, id).await?.next(self.now());
+        let mut writes = Vec::new();
         if let Some(card) = card {
-            self.seal(merchant, id, &card.number).await?;
+            if method.body.vault.is_some() {
+                writes = self.keep_another(merchant, &mut method, &card.number).await?;
+            } else {
+                self.seal(merchant, id, &card.number).await?;
+            }
             method.body.card = card.masked;
             method.body.holder = card.holder;
         }
         method.body.details.extend(details);
-        self.commit(vec![method.write()]).await?;
+        writes.insert(0, method.write());
+        self.commit(writes).await?;
+        self.hurry_if_elsewhere(&method);
         Ok(method)
     }
 
@@ -225,7 +258,8 @@ impl Payments {
         let now = self.now();
         let mut method = self.method(merchant, id).await?.next(now);
         method.removed_at = Some(now);
-        let mut writes = vec![method.write()];
+        let mut writes = self.let_go(&mut method);
+        writes.insert(0, method.write());
         // Its customer is offered it no more, from the same commit on.
         let (owner, customer) = (merchant.caller.merchant, &method.body.customer);
         let customer = self.load::<Customer>(owner, customer).await?;
@@ -237,6 +271,7 @@ impl Payments {
         self.commit(writes).await?;
         let (vault, tenant) = (self.engine().vault(), merchant.caller.tenant());
         vault.remove(tenant, SealedKind::SavedCard, id).await?;
+        self.hurry_if_elsewhere(&method);
         Ok(())
     }
 
@@ -266,10 +301,8 @@ impl Payments {
         id: &str,
         cvv: Option<baton_types::Cvv>,
     ) -> Result<CardInput, Fault> {
-        let missing = Fault::NotFound("payment method");
         let method = self.method(merchant, id).await?.body;
-        let (vault, tenant) = (self.engine().vault(), merchant.caller.tenant());
-        let number = vault.get(tenant, SealedKind::SavedCard, id).await?.ok_or(missing)?;
+        let number = self.number_of(merchant, &method).await?;
         Ok(CardInput { number, masked: method.card, cvv, holder: method.holder })
     }
 
@@ -288,8 +321,9 @@ impl Payments {
             return Ok(Vec::new());
         }
         let id = self.new_name("pm_");
-        self.seal(merchant, &id, &card.number).await?;
+        let (vault, mut writes) = self.keep(merchant, &intent.profile, &id, card).await?;
         let method = SavedMethod {
+            vault,
             id: id.clone(),
             customer: customer.clone(),
             kind: intent.method.as_ref().and_then(|method| method.kind.clone()),
@@ -299,7 +333,7 @@ impl Payments {
             details: Map::new(),
         };
         let (owner, now) = (merchant.caller.merchant, self.now());
-        let mut writes = vec![Stored::new(owner, method, now).write()];
+        writes.insert(0, Stored::new(owner, method, now).write());
         intent.saved_method = Some(id.clone());
         if let Some(NewMandate { single_use, amount, currency, data }) = mandate {
             let state = MandateState::Active;
@@ -386,6 +420,6 @@ impl Payments {
 }
 
 /// Whether a payment holds or has taken money: then what it saved is there.
-fn was_taken(payment: &Payment) -> bool {
+pub(crate) fn was_taken(payment: &Payment) -> bool {
     matches!(payment.verdict(), Verdict::Approved(_))
 }

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use baton_connect::card_vault::CardVault;
 use baton_connect::{Challenge, Manifest, Payer};
 use baton_engine::{Brought, Caller, Engine, EngineError, PaidWith, Purchase, Target, new_id};
 use baton_flow::{CallId, OrderKind, Payment};
@@ -22,6 +23,7 @@ use crate::intent::{
     Authentication, CaptureMethod, CardInput, CardKept, Intent, IntentChange, Method, NewIntent,
     Seen,
 };
+use crate::keeper::CardVaults;
 use crate::key::{self, Key, Keys};
 use crate::method::NewMandate;
 use crate::status::{Flow, IntentStatus};
@@ -58,13 +60,29 @@ pub struct Payments {
     bins: Arc<BinTable>,
     /// CVCs of intents that are not confirmed yet: in this process only, never stored.
     waiting: Arc<Mutex<Waiting>>,
+    /// The vaults elsewhere that this build knows.
+    pub(crate) card_vaults: Arc<CardVaults>,
 }
 
 impl Payments {
     /// The service on an engine. In sandbox mode every key that it makes is for test accounts.
     #[must_use]
     pub fn new(engine: Engine, sandbox: bool) -> Self {
-        Self { engine, sandbox, public_url: None, bins: Arc::default(), waiting: Arc::default() }
+        let (waiting, card_vaults) = (Arc::default(), Arc::default());
+        Self { engine, sandbox, public_url: None, bins: Arc::default(), waiting, card_vaults }
+    }
+
+    /// The same, with vaults elsewhere that merchants may have their cards in; by name: where test accounts of one
+    /// are, with `{account}` for the connector's id. From now on it does the engine's chores.
+    #[must_use]
+    pub fn with_vaults(
+        self,
+        vaults: Vec<Arc<dyn CardVault>>,
+        test_urls: HashMap<String, String>,
+    ) -> Self {
+        let this = Self { card_vaults: Arc::new(CardVaults::new(vaults, test_urls)), ..self };
+        this.engine.do_chores_by(Arc::new(this.clone()));
+        this
     }
 
     /// The same, for a server that payers reach at this URL: they come back to it from a challenge.
@@ -315,6 +333,7 @@ impl Payments {
             writes.extend(self.plan_saving(merchant, body, &card, mandate, payment).await?);
             saves.clone_from(&intent.body.saved_method);
         }
+        let elsewhere = writes.iter().any(|write| matches!(write, Write::SetTimer(_)));
         let back = self.way_back(merchant.caller.merchant, &mut intent.body);
         let purchase =
             purchase(&intent.body, paid_with(card, given.three_ds)?, accounts, given.payer, back);
@@ -351,6 +370,9 @@ impl Payments {
         };
         if let Some(record) = kept {
             self.drop_card(merchant, SealedKind::IntentCard, &record).await;
+        }
+        if let Some(method) = saves.as_ref().filter(|_| elsewhere) {
+            self.hurry(merchant.caller.merchant, method);
         }
         // What a payment was to save and did not take is not there: neither is the card.
         if seen.status() == IntentStatus::Failed

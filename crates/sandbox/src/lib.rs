@@ -22,6 +22,7 @@ mod journal;
 mod provider;
 mod route;
 mod script;
+mod vaults;
 mod webhooks;
 
 use std::net::SocketAddr;

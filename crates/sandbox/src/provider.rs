@@ -18,6 +18,7 @@ use crate::core::{Books, Payment, Status};
 use crate::dialect::Urls;
 use crate::journal::{Entry, Journal, RESET, Seq, line_of};
 use crate::script::Script;
+use crate::vaults::Vaults;
 use crate::webhooks::Webhooks;
 
 #[derive(Debug)]
@@ -50,6 +51,7 @@ pub(crate) struct Provider {
     pub(crate) dedup: AtomicBool,
     pub(crate) latency_ms: AtomicU64,
     pub(crate) webhooks: Webhooks,
+    pub(crate) vaults: Vaults,
     tasks: TaskTracker,
     pub(crate) stopping: CancellationToken,
     addr: SocketAddr,
@@ -57,8 +59,10 @@ pub(crate) struct Provider {
 
 impl Provider {
     pub(crate) fn new(dedup: bool, addr: SocketAddr) -> Provider {
+        let ids = Arc::new(Ids::new());
         Provider {
-            ids: Arc::new(Ids::new()),
+            vaults: Vaults::new(Arc::clone(&ids)),
+            ids,
             accounts: RwLock::default(),
             journal: Journal::memory(),
             script: Script::new(),

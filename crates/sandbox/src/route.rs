@@ -1,7 +1,7 @@
 //! Which part of the sandbox answers which path.
 //!
-//! `/health`, `/admin/...`, `/challenge/{account}/{payment}` and the three dialects,
-//! `/{dialect}/{account}/...`.
+//! `/health`, `/admin/...`, `/challenge/{account}/{payment}`, the three dialects, `/{dialect}/{account}/...`, and the
+//! stand-ins for card vaults, `/{vault}/{account}/...` and `/vaults/{account}`.
 
 use std::sync::Arc;
 
@@ -22,6 +22,11 @@ pub(crate) async fn handle(provider: &Arc<Provider>, call: Call) -> Fate {
         ["admin", rest @ ..] => return Fate::Answer(admin::handle(provider, &call, rest).await),
         ["challenge", account, payment] => {
             return Fate::Answer(challenge::handle(provider, &call, account, payment).await);
+        }
+        ["vaults", rest @ ..] => return Fate::Answer(provider.vaults.admin(&call, rest)),
+        ["vgs", account, rest @ ..] => return provider.vaults.vgs(&call, account, rest),
+        ["basis_theory", account, rest @ ..] => {
+            return provider.vaults.basis_theory(&call, account, rest);
         }
         ["sandbox", account, rest @ ..] => (Dialect::Own, account, rest),
         ["stripe", account, "v1", rest @ ..] => (Dialect::Stripe, account, rest),

@@ -83,16 +83,19 @@ pub enum SealedKind {
     IntentCard,
     /// A customer's saved card.
     SavedCard,
+    /// What a merchant's vault elsewhere has to be given.
+    VaultCredentials,
 }
 
 impl SealedKind {
     /// Every kind.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::AccountCredentials,
         Self::InlineCredentials,
         Self::ClientCertificate,
         Self::IntentCard,
         Self::SavedCard,
+        Self::VaultCredentials,
     ];
 
     /// The word that is stored and shown.
@@ -104,6 +107,7 @@ impl SealedKind {
             Self::ClientCertificate => "client_certificate",
             Self::IntentCard => "intent_card",
             Self::SavedCard => "saved_card",
+            Self::VaultCredentials => "vault_credentials",
         }
     }
 }

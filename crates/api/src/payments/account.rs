@@ -96,5 +96,5 @@ async fn profile(
 ) -> Answer {
     let merchant = asker.of_path(&app, &id).await?;
     let found = app.payments.profile(&merchant, Some(&profile)).await?;
-    Ok(Json(view::profile(&found, &id)))
+    Ok(Json(super::vault::shown(&app, &merchant, &found, &id).await?))
 }

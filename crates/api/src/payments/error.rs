@@ -8,6 +8,8 @@ use baton_payments::status::IntentStatus;
 use http::{HeaderValue, StatusCode, header};
 use serde::Serialize;
 
+use crate::codes::ErrorCode;
+
 /// An error as it is answered.
 #[derive(Clone, Debug)]
 pub(crate) struct Refusal {
@@ -18,6 +20,8 @@ pub(crate) struct Refusal {
     /// The contract has another key for the type where JSON cannot be read.
     is_json: bool,
     retry_after: Option<u64>,
+    /// A word of ours that says more than the contract's code: it has a page.
+    reason: Option<ErrorCode>,
 }
 
 #[derive(Serialize)]
@@ -33,6 +37,8 @@ struct Inner<'a> {
     error_type: Option<&'static str>,
     message: &'a str,
     code: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'static str>,
 }
 
 impl Refusal {
@@ -43,7 +49,7 @@ impl Refusal {
         message: impl Into<String>,
     ) -> Self {
         let message = message.into();
-        Self { status, kind, code, message, is_json: false, retry_after: None }
+        Self { status, kind, code, message, is_json: false, retry_after: None, reason: None }
     }
 
     fn invalid(code: &'static str, message: impl Into<String>) -> Self {
@@ -111,6 +117,7 @@ impl From<Refusal> for Response {
             error_type: kind.filter(|_| refusal.is_json),
             message: &refusal.message,
             code: refusal.code,
+            reason: refusal.reason.map(ErrorCode::as_str),
         };
         let mut response = (refusal.status, axum::Json(Body { error })).into_response();
         if let Some(seconds) = refusal.retry_after {
@@ -123,6 +130,34 @@ impl From<Refusal> for Response {
 impl axum::response::IntoResponse for Refusal {
     fn into_response(self) -> Response {
         self.into()
+    }
+}
+
+/// Of the vault that keeps a saved card: each time before anything was sent to a provider.
+impl Refusal {
+    fn vault_unavailable(vault: &str) -> Self {
+        let message = format!(
+            "The vault {vault}, which keeps the card, gave no answer; nothing was sent to a provider, and the \
+             request can be repeated"
+        );
+        let refusal = Self::new(StatusCode::SERVICE_UNAVAILABLE, "api", "HE_00", message);
+        Self { retry_after: Some(2), reason: Some(ErrorCode::VaultUnavailable), ..refusal }
+    }
+
+    fn vault_denied(vault: &str, why: &str) -> Self {
+        tracing::error!(vault, why, "a saved card cannot be had from its vault");
+        let message = format!(
+            "The vault {vault}, which keeps the card, does not give it to us as it is set up; nothing was sent to \
+             a provider"
+        );
+        Self { reason: Some(ErrorCode::VaultDenied), ..Self::invalid("IR_16", message) }
+    }
+
+    fn vault_card_gone(vault: &str) -> Self {
+        let message = format!(
+            "The vault {vault} does not have the card any more; nothing was sent to a provider"
+        );
+        Self { reason: Some(ErrorCode::VaultCardGone), ..Self::invalid("IR_16", message) }
     }
 }
 
@@ -202,6 +237,9 @@ impl From<Fault> for Refusal {
                 "The resource is being changed by another request; try again",
             ),
             Fault::Connector(message) => Self::invalid("IR_07", message),
+            Fault::VaultUnavailable { vault, .. } => Self::vault_unavailable(&vault),
+            Fault::VaultDenied { vault, why } => Self::vault_denied(&vault, &why),
+            Fault::VaultCardGone { vault } => Self::vault_card_gone(&vault),
             Fault::Engine(error) => error.into(),
         }
     }

@@ -15,6 +15,7 @@ use super::auth::{AccountId, Asker, Who};
 use super::body::{Body, ClientKey, Hidden, MaybeBody, Params};
 use super::error::Refusal;
 use super::shape::{PaymentsRequest, check_id, check_text, currency, positive};
+use super::vault::with_status;
 use super::{PaymentsRoute, view};
 use crate::App;
 
@@ -119,7 +120,7 @@ async fn create(
     let change = request.change(app.engine.clock().now())?;
     let new = NewIntent { id, profile, amount, currency, change };
     let seen = app.payments.create(&merchant, new, confirm, key.as_deref()).await?;
-    Ok(Json(frame.payment(&seen)))
+    Ok(Json(with_status(&app, &merchant, &seen, frame.payment(&seen)).await))
 }
 
 async fn update(
@@ -138,7 +139,7 @@ async fn update(
     } else {
         app.payments.update(&merchant, &id, change).await?
     };
-    Ok(Json(frame.payment(&seen)))
+    Ok(Json(with_status(&app, &merchant, &seen, frame.payment(&seen)).await))
 }
 
 async fn confirm(
@@ -152,7 +153,7 @@ async fn confirm(
     let frame = Frame::of(&app, &asker).await?;
     let change = request.change(app.engine.clock().now())?;
     let seen = app.payments.confirm(&merchant, &id, change, key.as_deref()).await?;
-    Ok(Json(frame.payment(&seen)))
+    Ok(Json(with_status(&app, &merchant, &seen, frame.payment(&seen)).await))
 }
 
 #[derive(Deserialize)]
@@ -171,7 +172,7 @@ async fn show(
     let merchant = admit(&app, &asker, &id, look.client_secret.as_deref()).await?;
     let frame = Frame::of(&app, &asker).await?;
     let seen = app.payments.retrieve(&merchant, &id, look.force_sync).await?;
-    Ok(Json(frame.payment(&seen)))
+    Ok(Json(with_status(&app, &merchant, &seen, frame.payment(&seen)).await))
 }
 
 /// What is to be captured.

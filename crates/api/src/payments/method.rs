@@ -5,8 +5,8 @@ use std::sync::Arc;
 use axum::extract::{Path, State};
 use axum::{Extension, Json};
 use baton_payments::{
-    BinTable, CardType, Fault, Mandate, MandateState, Merchant, NewMandate, NewMethod, SavedMethod,
-    Seen, Stored,
+    AtVault, BinTable, CardType, Fault, Mandate, MandateState, Merchant, MethodStatus, NewMandate,
+    NewMethod, SavedMethod, Seen, Stored,
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -73,20 +73,26 @@ fn shown(
         "payment_method_type": kind,
         "payment_method_issuer": details.get("payment_method_issuer"),
         "payment_method_issuer_code": null,
-        "card": of_card(card, holder.as_deref(), bins),
+        "card": of_card(card, holder.as_deref(), bins, method.body.vault.as_ref()),
         "metadata": details.get("metadata"),
         "created": view::time(method.created_at),
         "recurring_enabled": true,
         "installment_payment_enabled": false,
         "payment_experience": ["redirect_to_url"],
         "requires_cvv": true,
+        "status": method.body.standing().as_str(),
         "default_payment_method_set": first == Some(id.as_str()),
         "last_used_at": view::time(method.updated_at),
         "client_secret": null,
     })
 }
 
-fn of_card(card: &baton_types::MaskedCard, holder: Option<&str>, bins: &BinTable) -> Value {
+fn of_card(
+    card: &baton_types::MaskedCard,
+    holder: Option<&str>,
+    bins: &BinTable,
+    vault: Option<&AtVault>,
+) -> Value {
     let known = bins.of(&card.bin);
     json!({
         "last4_digits": card.last4,
@@ -101,8 +107,8 @@ fn of_card(card: &baton_types::MaskedCard, holder: Option<&str>, bins: &BinTable
         "card_type": known.and_then(|known| known.kind).map(CardType::as_str),
         "issuer_country": known.and_then(|known| known.country.as_deref()),
         "card_token": null,
-        "card_fingerprint": null,
-        "saved_to_locker": true,
+        "card_fingerprint": vault.and_then(|at| at.fingerprint.as_deref()),
+        "saved_to_locker": vault.is_none(),
     })
 }
 
@@ -212,7 +218,7 @@ async fn offered(
             let intent = &seen.intent.body;
             connector.takes_card(intent.amount, intent.currency, intent.country())
         });
-        if connector.disabled || !takes {
+        if connector.disabled || !connector.is_processor() || !takes {
             continue;
         }
         eligible.push(&connector.connector);
@@ -277,8 +283,9 @@ async fn listed(app: &App, asker: &Asker, customer: Option<&str>) -> Answer {
         None => None,
     };
     let bins = app.payments.bins();
+    let active = known.iter().filter(|method| method.body.standing() == MethodStatus::Active);
     let shown = |method| shown(method, account, first.as_deref(), bins);
-    let methods: Vec<Value> = known.iter().map(shown).collect();
+    let methods: Vec<Value> = active.map(shown).collect();
     Ok(Json(json!({
         "customer_payment_methods": methods, "is_guest_customer": customer.is_none()
     })))
@@ -337,8 +344,9 @@ async fn session_tokens(
 ) -> Answer {
     let merchant = asker.merchant()?;
     let (id, secret) = (&request.payment_id, request.client_secret.expose());
-    app.payments.session(&merchant, id, secret).await?;
+    let seen = app.payments.session(&merchant, id, secret).await?;
     Ok(Json(json!({
+        "vault_details": super::vault::session(&app, &merchant, &seen).await?,
         "payment_id": request.payment_id,
         "client_secret": request.client_secret.expose(),
         "session_token": [],
@@ -357,7 +365,7 @@ fn of_mandate(mandate: &Mandate, method: &SavedMethod, bins: &BinTable) -> Value
         "payment_method_id": mandate.method,
         "payment_method": "card",
         "payment_method_type": method.kind,
-        "card": of_card(&method.card, method.holder.as_deref(), bins),
+        "card": of_card(&method.card, method.holder.as_deref(), bins, method.vault.as_ref()),
         "customer_acceptance": mandate.data.get("customer_acceptance"),
     })
 }

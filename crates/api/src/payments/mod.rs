@@ -19,6 +19,7 @@ mod method;
 mod refund;
 mod shape;
 mod three_ds;
+mod vault;
 mod view;
 
 use std::sync::Arc;
@@ -73,6 +74,7 @@ pub fn routes() -> Vec<PaymentsRoute> {
         metadata::routes(),
         method::routes(),
         refund::routes(),
+        vault::routes(),
     ];
     groups.into_iter().flatten().collect()
 }

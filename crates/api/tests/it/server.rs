@@ -156,7 +156,9 @@ impl Server {
         let listener = TcpListener::bind(listen).await.unwrap();
         let own_url = format!("http://{}/", listener.local_addr().unwrap());
         let app = App::new(
-            baton_payments::Payments::new(engine.clone(), true).reached_at(Some(&own_url)),
+            baton_payments::Payments::new(engine.clone(), true)
+                .reached_at(Some(&own_url))
+                .with_vaults(baton_connectors::card_vaults::all(), test_vaults(host)),
             Some(Secret::new(OPERATOR.to_owned())),
             limits,
         );
@@ -281,6 +283,13 @@ impl Server {
     pub(crate) async fn state(&self) -> (u64, u64, usize) {
         (self.stored().await, self.provider_calls().await, self.at_provider().await)
     }
+}
+
+/// Where the sandbox's stand-ins for vaults are.
+fn test_vaults(host: SocketAddr) -> HashMap<String, String> {
+    ["vgs", "basis_theory"]
+        .map(|name| (name.to_owned(), format!("http://{host}/{name}/{{account}}")))
+        .into()
 }
 
 /// A vault in memory, whose root key is in a file of this folder.

@@ -68,6 +68,7 @@ fn run(name: &str) {
     let path = std::env::var("PATH").unwrap_or_default();
     let mut shell = place.run_through("bash", &["-c", &script]);
     shell.env("PATH", format!("{}:{path}", folder.display()));
+    shell.env("OPERATOR", server.announced["admin_api_key"].as_str().unwrap_or_default());
     let output = shell.output().unwrap();
     let told = String::from_utf8_lossy(&output.stdout).into_owned();
     let answers: Vec<&str> = told.split(MARK).collect();
@@ -127,6 +128,11 @@ fn accounts() {
 #[test]
 fn keys() {
     run("keys.md");
+}
+
+#[test]
+fn a_vault_elsewhere() {
+    run("external-vault.md");
 }
 
 #[test]

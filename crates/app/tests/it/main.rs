@@ -28,6 +28,7 @@ mod commands;
 mod counterparts;
 mod doubts;
 mod edge;
+mod elsewhere;
 mod guides;
 mod kill;
 mod order;

@@ -81,6 +81,7 @@ const PAYMENT: &[Field] = &[
     ("cancellation_reason", maybe_text, "Why you cancelled it."),
     ("profile_id", text, "The profile."),
     ("attempt_count", whole, "How often a charge was tried."),
+    ("payment_method_status", maybe_text, "How the card that it saves or uses stands: `processing`, `active` or `inactive`."),
     ("manual_retry_allowed", yes_or_no, "Whether it can be confirmed again after a failure."),
     ("incremental_authorization_allowed", yes_or_no, "Whether what is held can be raised."),
     ("external_3ds_authentication_attempted", yes_or_no, "Whether somebody else than the provider authenticated the payer."),
@@ -182,6 +183,7 @@ answer!(
         ("payment_id", text, "The payment."),
         ("client_secret", text, "Its secret."),
         ("session_token", anything_listed, "Always empty here."),
+        ("vault_details", object_or_null, "The vault that keeps the profile's cards, where a browser can use it: VGS."),
     ]
 );
 
@@ -275,6 +277,7 @@ answer!(
         ("installment_payment_enabled", yes_or_no, "Always false here."),
         ("payment_experience", texts, "How a payer pays with it."),
         ("requires_cvv", yes_or_no, "Whether a browser should ask for the CVC."),
+        ("status", text, "`active`; of a card at a vault elsewhere also `processing` or `inactive`."),
         ("default_payment_method_set", yes_or_no, "Whether it is offered first."),
         ("last_used_at", time, "When it was last used or changed."),
         ("client_secret", nothing, "Always null here."),
@@ -310,8 +313,8 @@ answer!(
         ("card_type", maybe_text, "`CREDIT`, `DEBIT` or another kind, where it is known."),
         ("issuer_country", maybe_text, "The issuer's country, where it is known."),
         ("card_token", nothing, "Always null here."),
-        ("card_fingerprint", nothing, "Always null here."),
-        ("saved_to_locker", yes_or_no, "Always true: it is in the vault."),
+        ("card_fingerprint", maybe_text, "What equal cards have in common, where a vault elsewhere keeps it."),
+        ("saved_to_locker", yes_or_no, "Whether our own vault keeps it, and none elsewhere."),
     ]
 );
 
@@ -478,11 +481,13 @@ answer!(
         ("is_clear_pan_retries_enabled", yes_or_no, "Always false here."),
         ("force_3ds_challenge", yes_or_no, "Always false here."),
         ("is_pre_network_tokenization_enabled", yes_or_no, "Always false here."),
+        ("is_external_vault_enabled", maybe_text, "`enable` where a vault elsewhere keeps its cards, or `skip`."),
+        ("external_vault_connector_details", object_or_null, "That vault's connector, as it was sent."),
     ]
 );
 
 const CONNECTOR_IN_LIST: &[Field] = &[
-    ("connector_type", text, "Always `payment_processor` here."),
+    ("connector_type", text, "`payment_processor`, or `vault_processor`."),
     ("connector_name", text, "The provider."),
     ("connector_label", maybe_text, "Its name among the merchant's."),
     ("merchant_connector_id", text, "Its id."),
@@ -623,6 +628,7 @@ impl JsonSchema for FailureDetails {
         ];
         let more: &[Field] = &[
             ("type", text, kind),
+            ("reason", text, "A word of ours that says more: `baton explain` has a page for it."),
             ("error_type", text, "In place of `type` where JSON cannot be read."),
         ];
         object("An error.", always, more, generator)

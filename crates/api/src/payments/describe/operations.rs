@@ -20,6 +20,7 @@ use crate::payments::metadata::MetadataRequest;
 use crate::payments::method::{MethodRequest, SessionRequest};
 use crate::payments::refund::{ListRequest, RefundChange, RefundRequest};
 use crate::payments::shape::PaymentsRequest;
+use crate::payments::vault::ChooseRequest;
 
 const CLIENT_SECRET: Param =
     Param::of::<String>("client_secret", "The payment's secret; a browser has to have it.");
@@ -321,6 +322,18 @@ fn accounts(method: &str, path: &str) -> Option<Doc> {
         ),
         ("GET", "/account/{merchant_id}/business_profile/{profile_id}") => gives::<Profile>(
             doc("GetProfile", "Look at a profile", "As you set it."),
+            "The profile.",
+        ),
+        ("POST", "/account/{merchant_id}/business_profile/{profile_id}") => gives::<Profile>(
+            doc(
+                "UpdateProfile",
+                "Choose the vault of a profile",
+                "Which vault keeps the cards that are saved from now on. What is absent stays.",
+            )
+            .takes::<ChooseRequest>(
+                r#"{"is_external_vault_enabled": "enable", "external_vault_connector_details":
+                    {"vault_connector_id": "mca_01kh3v3w2xf6d8x9n4t5c7b1za"}}"#,
+            ),
             "The profile.",
         ),
         _ => None,

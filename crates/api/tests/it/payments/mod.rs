@@ -9,6 +9,7 @@ mod guards;
 mod life;
 mod once;
 mod retry;
+mod vaults;
 
 use serde_json::{Value, json};
 

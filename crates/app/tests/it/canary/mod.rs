@@ -19,7 +19,7 @@ use crate::support::{Client, Place, Process, books, bytes_of, postgres, purchase
 use scan::{Secrets, count_of_words};
 
 /// Of the range of test cards, with a good check digit; its digits occur nowhere else.
-const NUMBER: &str = "4000007351902843";
+pub(crate) const NUMBER: &str = "4000007351902843";
 const CODE: &str = "862";
 /// What somebody typed as a code: never one, and never to be repeated.
 const NOT_A_CODE: &str = "862x86218xx2186";
@@ -79,6 +79,11 @@ fn talkative(place: Place) -> Place {
         .with("BATON_LOG__LEVEL", "trace")
         .with("BATON_WIRE__ANSWER_TIMEOUT_MS", "700")
         .with("BATON_PAYMENTS__CALLER_WAIT_MS", "3000")
+}
+
+/// Nothing of the number is in any file of a test's folder.
+pub(crate) fn no_leak(place: &Place) {
+    judge(&files(place));
 }
 
 fn judge(left: &BTreeMap<String, Vec<u8>>) {
