@@ -99,5 +99,9 @@ async fn ready(State(app): State<Arc<App>>) -> Response {
 
 async fn metrics(State(app): State<Arc<App>>) -> Response {
     app.metrics.look(&app.engine).await;
-    ([(header::CONTENT_TYPE, OPENMETRICS)], app.metrics.page(&app.engine)).into_response()
+    (
+        [(header::CONTENT_TYPE, OPENMETRICS)],
+        app.metrics.page(&app.engine, app.payments.hook_counts()),
+    )
+        .into_response()
 }

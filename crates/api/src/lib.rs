@@ -19,6 +19,7 @@ mod error;
 mod fields;
 mod gateway;
 mod health;
+mod hook_metrics;
 mod incidents;
 mod limits;
 mod metrics;
@@ -53,7 +54,7 @@ pub use error::error_body;
 pub use incidents::{IncidentList, IncidentView, NoteView, incident_cursor};
 pub use limits::{Limits, RATE_MAX};
 pub use metrics::EdgeMetrics;
-pub use payments::{PaymentsRoute, routes as payments_routes};
+pub use payments::{ContractForm, PaymentsRoute, routes as payments_routes};
 pub use route::{Access, Route};
 
 /// Largest body of a request, in bytes.

@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use baton_engine::{BreakerState, Engine, doubts, incidents};
-use baton_payments::WaitingCard;
+use baton_payments::{HookCounts, WaitingCard};
 use baton_store::Counts;
 use baton_types::Timestamp;
 use prometheus_client::encoding::EncodeLabelSet;
@@ -14,6 +14,8 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
+
+use crate::hook_metrics::HookMetrics;
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct RequestLabels {
@@ -150,6 +152,7 @@ pub(crate) struct HttpMetrics {
     account_calls: Family<AccountLabels, Gauge>,
     store: StoreMetrics,
     doubts: DoubtMetrics,
+    hooks: HookMetrics,
 }
 
 /// What the store counts itself, as it was when the page was last shown.
@@ -287,6 +290,8 @@ impl HttpMetrics {
         store.register(&mut registry);
         let doubts = DoubtMetrics::default();
         doubts.register(&mut registry);
+        let hooks = HookMetrics::default();
+        hooks.register(&mut registry);
         Self {
             edge,
             registry,
@@ -298,6 +303,7 @@ impl HttpMetrics {
             account_calls,
             store,
             doubts,
+            hooks,
         }
     }
 
@@ -339,10 +345,15 @@ impl HttpMetrics {
             Ok(waiting) => self.doubts.set_waiting(&waiting, engine.clock().now()),
             Err(fault) => tracing::warn!(?fault, "what waits for a vault cannot be counted"),
         }
+        let now = engine.clock().now();
+        match store.webhooks().hook_backlog(now).await {
+            Ok(backlog) => self.hooks.look(backlog, now),
+            Err(error) => tracing::warn!(%error, "webhooks that wait cannot be counted"),
+        }
     }
 
     /// The page in Prometheus' text form, with the state of each account's breaker.
-    pub(crate) fn page(&self, engine: &Engine) -> String {
+    pub(crate) fn page(&self, engine: &Engine, hooks: &HookCounts) -> String {
         for health in engine.wire_health() {
             let labels = AccountLabels { account: health.account.to_string() };
             let open = match health.breaker {
@@ -355,6 +366,7 @@ impl HttpMetrics {
             self.account_calls.get_or_create(&labels).set(in_flight);
         }
         self.store.set(engine.store().counts());
+        self.hooks.set(hooks);
         let mut page = String::new();
         if encode(&mut page, &self.registry).is_err() {
             tracing::error!("the metrics cannot be written");

@@ -3,9 +3,13 @@
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
+use baton_api::ContractForm;
 use baton_engine::{EngineConfig, QuestionLimits};
+use baton_hooks::{Net, Policy, Schedule, Sender, TIMEOUT};
+use baton_payments::HookSettings;
 use baton_types::Secret;
 use baton_wire::{Breaker, WireConfig};
 use figment::Figment;
@@ -56,6 +60,7 @@ pub(crate) struct Config {
     pub(crate) store: StoreOptions,
     pub(crate) vault: VaultOptions,
     pub(crate) events: Events,
+    pub(crate) webhooks: Webhooks,
     pub(crate) limits: Limits,
     pub(crate) server: Server,
     /// Without it, the server speaks plain HTTP.
@@ -223,10 +228,24 @@ pub(crate) struct Events {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Sink {
-    /// One log line each.
+    /// One log line each, and webhooks.
     Log,
-    /// Nowhere: none are written.
+    /// Webhooks alone.
+    Webhooks,
+    /// Nowhere: none are written, and no webhook is sent.
     Off,
+}
+
+/// Webhooks to merchants.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Webhooks {
+    /// Where they may go beside public addresses: `10.1.0.0/16`, or one address.
+    pub(crate) allowed_addresses: Vec<String>,
+    /// How long to wait before each retry, instead of the published schedule.
+    pub(crate) retry_after_ms: Option<Vec<u32>>,
+    /// How long events and tries are kept.
+    pub(crate) keep_days: u32,
 }
 
 /// A gateway account.
@@ -267,6 +286,7 @@ impl Default for Config {
             store: StoreOptions::default(),
             vault: VaultOptions::default(),
             events: Events::default(),
+            webhooks: Webhooks::default(),
             limits: Limits::default(),
             server: Server::default(),
             tls: None,
@@ -340,6 +360,12 @@ impl Default for Limits {
         let baton_api::Limits { requests_per_second, burst, failed_keys_per_minute } =
             baton_api::Limits::default();
         Self { requests_per_second, burst, failed_keys_per_minute }
+    }
+}
+
+impl Default for Webhooks {
+    fn default() -> Self {
+        Self { allowed_addresses: Vec::new(), retry_after_ms: None, keep_days: 30 }
     }
 }
 
@@ -572,6 +598,24 @@ impl Config {
             },
             publish_events: self.events.sink != Sink::Off,
         }
+    }
+
+    /// Where webhooks go and when: everywhere in development.
+    ///
+    /// # Errors
+    /// A range of addresses cannot be read.
+    pub(crate) fn webhooks(&self, is_dev: bool) -> Result<HookSettings, String> {
+        let nets = self.webhooks.allowed_addresses.iter().map(|text| text.parse::<Net>());
+        let allowed = nets.collect::<Result<Vec<_>, _>>();
+        let allowed = allowed.map_err(|error| format!("webhooks.allowed_addresses: {error}"))?;
+        let policy = Policy { anywhere: is_dev, allowed };
+        let sender = Sender::new(policy, &[], TIMEOUT).map_err(|error| error.to_string())?;
+        let pauses = self.webhooks.retry_after_ms.as_ref();
+        let schedule = pauses.map_or_else(Schedule::default, |pauses| {
+            Schedule::of_millis(pauses.iter().copied().map(i64::from).collect())
+        });
+        let keep_ms = i64::from(self.webhooks.keep_days).saturating_mul(24 * 3_600_000);
+        Ok(HookSettings { sender, schedule, shows: Arc::new(ContractForm), keep_ms })
     }
 
     pub(crate) fn limits(&self) -> baton_api::Limits {

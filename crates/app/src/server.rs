@@ -11,8 +11,8 @@ use std::time::Duration;
 use baton_api::{App, ErrorCode};
 use baton_engine::audit::{Actor, Audit};
 use baton_engine::merchants::{self, AccountSpec};
-use baton_engine::{Credentials, Engine, LogSink, Parts, SystemClock};
-use baton_payments::{BinTable, Payments};
+use baton_engine::{Credentials, Engine, EventSink, LogSink, Parts, SystemClock};
+use baton_payments::{BinTable, HookSink, Payments};
 use baton_sandbox::{Books, Sync};
 use baton_types::Secret;
 use baton_wire::Wire;
@@ -23,7 +23,7 @@ use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
 
 use crate::cli::{Common, Report};
-use crate::config::{Account, Config, LogFormat};
+use crate::config::{Account, Config, LogFormat, Sink};
 use crate::explain::explained;
 use crate::listener::Patience;
 use crate::tls::Certificates;
@@ -199,6 +199,8 @@ pub(crate) async fn start(mut config: Config, dev: Option<Dev>) -> Result<Runnin
     }
     let audit = Audit::new(Arc::clone(&store), Arc::new(SystemClock));
     let credentials = declare_accounts(&mut config, &audit).await?;
+    let webhooks = config.webhooks(is_dev).map_err(|e| explained(ErrorCode::ConfigInvalid, e))?;
+    let sink = sink(&config);
     let engine = Engine::new(Parts {
         config: config.engine(node_name),
         store,
@@ -208,15 +210,13 @@ pub(crate) async fn start(mut config: Config, dev: Option<Dev>) -> Result<Runnin
         connectors: baton_connectors::all().map_err(|error| error.to_string())?,
         credentials,
         test_urls: sandbox_url.as_deref().map(test_urls).unwrap_or_default(),
-        sink: Arc::new(LogSink),
+        sink: Arc::clone(&sink) as Arc<dyn EventSink>,
         audit,
     });
     let payments =
         Payments::new(engine.clone(), is_dev).reached_at(public_url.as_deref()).knowing(bins);
-    let payments = with_vaults(payments, sandbox_url.as_deref());
-    engine.start();
-
-    let app = App::new(payments, config.admin_api_key.take(), config.limits());
+    let payments = with_vaults(payments.with_webhooks(webhooks), sandbox_url.as_deref());
+    let app = App::new(begin(payments, &sink), config.admin_api_key.take(), config.limits());
     let stop = CancellationToken::new();
     let router = baton_api::router(Arc::clone(&app));
     let secure = tls.is_some();
@@ -247,6 +247,20 @@ fn bin_table(config: &Config) -> Result<BinTable, String> {
     let text = std::fs::read_to_string(path)
         .map_err(|error| wrong(format!("bin_table {shown} cannot be read: {error}")))?;
     BinTable::parse(&text).map_err(|error| wrong(format!("bin_table {shown}, {error}")))
+}
+
+/// Where events go: to merchants, and into the log if that is wanted.
+fn sink(config: &Config) -> Arc<HookSink> {
+    let log = (config.events.sink == Sink::Log).then(|| Arc::new(LogSink) as Arc<dyn EventSink>);
+    Arc::new(HookSink::new(log))
+}
+
+/// Begins background work: nothing is published before somebody can be told.
+fn begin(payments: Payments, sink: &HookSink) -> Payments {
+    sink.connect(payments.clone());
+    payments.engine().start();
+    payments.start_webhooks();
+    payments
 }
 
 /// Where payers reach the server: as configured, or where it listens in development.

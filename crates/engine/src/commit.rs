@@ -27,7 +27,8 @@ pub(crate) struct Change<'a> {
     pub(crate) owner: &'a Owner,
 }
 
-/// What is published of a commit. Consumers order by payment and version.
+/// What is published of a commit: the first line of a message. Consumers order by payment and version. The second
+/// line is the payment's snapshot as it was then.
 #[derive(Serialize)]
 struct Message<'a> {
     id: String,
@@ -37,6 +38,8 @@ struct Message<'a> {
     at: String,
     status: &'a str,
     events: &'a [Event],
+    /// Of the second line.
+    schema: u32,
 }
 
 impl Change<'_> {
@@ -49,6 +52,8 @@ impl Change<'_> {
         let now = payment.updated_at;
         let status = payment.status();
         let body = encode(&self.events)?;
+        let encoded = snapshot::encode(payment);
+        let encoded = encoded.map_err(|error| CommitError::Invalid(error.to_string()))?;
         let mut set = WriteSet::new();
         set.push(Write::Event(EventRow {
             id: self.id,
@@ -73,10 +78,19 @@ impl Change<'_> {
             created_at: payment.created_at,
             updated_at: now,
             schema: snapshot::SCHEMA,
-            snapshot: snapshot::encode(payment)
-                .map_err(|error| CommitError::Invalid(error.to_string()))?,
+            snapshot: encoded.clone(),
         }));
         if self.publish {
+            let message = encode(&Message {
+                id: self.id.to_string(),
+                merchant: payment.merchant.to_string(),
+                payment: payment.id.to_string(),
+                version: payment.version,
+                at: now.to_rfc3339(),
+                status,
+                events: self.events,
+                schema: snapshot::SCHEMA,
+            })?;
             set.push(Write::Outbox(OutboxRow {
                 id: self.id,
                 merchant: payment.merchant,
@@ -84,15 +98,7 @@ impl Change<'_> {
                 version: payment.version,
                 due_at: now,
                 attempts: 0,
-                body: encode(&Message {
-                    id: self.id.to_string(),
-                    merchant: payment.merchant.to_string(),
-                    payment: payment.id.to_string(),
-                    version: payment.version,
-                    at: now.to_rfc3339(),
-                    status,
-                    events: self.events,
-                })?,
+                body: format!("{message}\n{encoded}"),
             }));
         }
         self.push_timers(&mut set);

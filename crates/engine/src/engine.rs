@@ -266,6 +266,22 @@ impl Engine {
         crate::relay::start(&self.inner);
     }
 
+    /// Runs work in the background that ends by itself when [`Engine::paused`] says so.
+    pub fn background(&self, work: impl Future<Output = ()> + Send + 'static) {
+        self.inner.tracker.spawn(work);
+    }
+
+    /// Waits; true when the engine stops meanwhile.
+    pub async fn paused(&self, pause: Duration) -> bool {
+        crate::resolver::paused(&self.inner.stopping, pause).await
+    }
+
+    /// Whether events are written to the outbox.
+    #[must_use]
+    pub fn publishes(&self) -> bool {
+        self.inner.config.publish_events
+    }
+
     /// Stops background work and waits for payments in flight, at most this long. Returns how many were
     /// left behind: the next start resolves them.
     pub async fn shut_down(&self, at_most: Duration) -> usize {

@@ -63,4 +63,4 @@ pub use manage::{AccountFault, AccountInput, AccountView, Place};
 pub use metrics::Metrics;
 pub use network::Network;
 pub use questions::QuestionLimits;
-pub use relay::{EventSink, LogSink};
+pub use relay::{EventSink, LogSink, Message};

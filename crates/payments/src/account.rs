@@ -11,7 +11,8 @@ use baton_engine::audit::{Action, Actor, Entry};
 use baton_engine::keys::{self, NewKey, Scope};
 use baton_engine::merchants;
 use baton_store::WriteSet;
-use baton_types::MerchantId;
+use baton_types::{MerchantId, Secret};
+use baton_vault::Tenant;
 use serde_json::json;
 
 /// A merchant of the Payments API.
@@ -25,8 +26,26 @@ pub struct MerchantAccount {
     pub default_profile: String,
     /// The key that browsers use: it identifies, and opens nothing by itself.
     pub publishable_key: String,
+    /// The record of the key that the contract's signatures are made with.
+    #[serde(default)]
+    pub(crate) hash_key: Option<String>,
     /// Fields that are kept to be shown again, by the contract's names.
     pub details: Map<String, Value>,
+}
+
+impl MerchantAccount {
+    /// Whether there is a key for the contract's signatures; the key itself is in the vault.
+    #[must_use]
+    pub fn has_hash_key(&self) -> bool {
+        self.hash_key.is_some()
+    }
+
+    /// Whether what a browser brings to `return_url` is signed.
+    #[must_use]
+    pub fn signs_returns(&self) -> bool {
+        let flag = self.details.get("enable_payment_response_hash");
+        flag.and_then(Value::as_bool).unwrap_or(true)
+    }
 }
 
 impl Document for MerchantAccount {
@@ -57,7 +76,8 @@ impl Document for Profile {
 }
 
 impl Payments {
-    /// Makes a merchant account with its default profile and its publishable key.
+    /// Makes a merchant account with its default profile, its publishable key, and the key of the contract's
+    /// signatures: the one that came, or a new one.
     ///
     /// # Errors
     /// `Duplicate` if there is one of this id.
@@ -67,7 +87,8 @@ impl Payments {
         id: &str,
         organization: Option<String>,
         details: Map<String, Value>,
-    ) -> Result<Stored<MerchantAccount>, Fault> {
+        hash_key: Option<Secret>,
+    ) -> Result<(Stored<MerchantAccount>, Secret), Fault> {
         let audit = self.engine().audit();
         let merchant = merchants::ensure(audit, actor.clone(), id).await?;
         if self.load::<MerchantAccount>(merchant, id).await?.is_some() {
@@ -85,7 +106,10 @@ impl Payments {
             rate_limit: None,
         };
         let (_, publishable) = keys::create(audit, actor.clone(), key).await?;
+        let tenant = Tenant { merchant, sandbox: self.is_sandbox() };
+        let (record, hash_key) = self.keep_hash_key(tenant, hash_key).await?;
         let account = MerchantAccount {
+            hash_key: Some(record),
             id: id.to_owned(),
             organization: organization.unwrap_or_else(|| self.new_name("org_")),
             default_profile: profile.id.clone(),
@@ -104,7 +128,10 @@ impl Payments {
             request_id: None,
         };
         match audit.commit_with(entry, set).await.map_err(Fault::from) {
-            Ok(()) => Ok(account),
+            Ok(()) => {
+                self.forget_known(merchant);
+                Ok((account, hash_key))
+            }
             Err(Fault::Busy) => Err(Fault::Duplicate("merchant account")),
             Err(fault) => Err(fault),
         }
@@ -153,9 +180,14 @@ impl Payments {
         actor: Actor,
         id: &str,
         details: Map<String, Value>,
+        hash_key: Option<Secret>,
     ) -> Result<Stored<MerchantAccount>, Fault> {
         let mut account = self.account(id).await?;
         account.body.details.extend(details);
+        if hash_key.is_some() {
+            let tenant = Tenant { merchant: account.merchant, sandbox: self.is_sandbox() };
+            account.body.hash_key = Some(self.keep_hash_key(tenant, hash_key).await?.0);
+        }
         self.put_account(actor, account.next(self.now()), "changed").await
     }
 
@@ -186,6 +218,7 @@ impl Payments {
         };
         let set = WriteSet::from(vec![account.write()]);
         self.engine().audit().commit_with(entry, set).await?;
+        self.forget_known(account.merchant);
         Ok(account)
     }
 

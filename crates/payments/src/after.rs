@@ -11,7 +11,7 @@ use crate::fault::Fault;
 use crate::intent::{Cancelled, CaptureMethod, Intent, Seen};
 use crate::key::Key;
 use crate::service::{Merchant, Payments, allow};
-use crate::status::Flow;
+use crate::status::{Flow, IntentStatus};
 
 impl Payments {
     /// Takes all or part of what is held.
@@ -67,7 +67,9 @@ impl Payments {
             }
             intent.body.cancelled = Some(Cancelled { at: now });
             let kept = intent.body.method.as_mut().and_then(|method| method.card.record.take());
-            self.commit(vec![intent.write()]).await?;
+            let mut writes = vec![intent.write()];
+            writes.extend(self.tell(&intent, IntentStatus::Cancelled.as_str()));
+            self.commit(writes).await?;
             if let Some(record) = kept {
                 self.drop_card(merchant, SealedKind::IntentCard, &record).await;
             }

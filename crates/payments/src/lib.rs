@@ -14,6 +14,7 @@ mod connector;
 mod customer;
 mod document;
 mod fault;
+mod hooks;
 mod intent;
 mod keeper;
 mod key;
@@ -34,6 +35,10 @@ pub use connector::{ConnectorAccount, MethodFilter, NewConnector};
 pub use customer::{Customer, Deleted};
 pub use document::{Document, Stored};
 pub use fault::Fault;
+pub use hooks::{
+    AttemptSeen, Disabled, EndpointSeen, EventClass, EventFilter, EventKind, Frame, HookCounts,
+    HookSettings, HookSink, Rotated, Shows,
+};
 pub use intent::{
     Authentication, CaptureMethod, CardInput, CardKept, FutureUsage, Intent, IntentChange, Method,
     NewIntent, Seen,

@@ -380,7 +380,9 @@ impl Payments {
     ) -> Result<Stored<Mandate>, Fault> {
         let mut mandate = self.mandate(merchant, id).await?.next(self.now());
         mandate.body.state = MandateState::Revoked;
-        self.commit(vec![mandate.write()]).await?;
+        let mut writes = vec![mandate.write()];
+        writes.extend(self.tell(&mandate, "revoked"));
+        self.commit(writes).await?;
         Ok(mandate)
     }
 

@@ -19,6 +19,7 @@ use crate::bins::BinTable;
 use crate::connector::ConnectorAccount;
 use crate::document::{Document, Stored, load, page};
 use crate::fault::Fault;
+use crate::hooks::Hooks;
 use crate::intent::{
     Authentication, CaptureMethod, CardInput, CardKept, Intent, IntentChange, Method, NewIntent,
     Seen,
@@ -62,14 +63,16 @@ pub struct Payments {
     waiting: Arc<Mutex<Waiting>>,
     /// The vaults elsewhere that this build knows.
     pub(crate) card_vaults: Arc<CardVaults>,
+    pub(crate) hooks: Arc<Hooks>,
 }
 
 impl Payments {
     /// The service on an engine. In sandbox mode every key that it makes is for test accounts.
     #[must_use]
     pub fn new(engine: Engine, sandbox: bool) -> Self {
-        let (waiting, card_vaults) = (Arc::default(), Arc::default());
-        Self { engine, sandbox, public_url: None, bins: Arc::default(), waiting, card_vaults }
+        let (bins, waiting) = (Arc::default(), Arc::default());
+        let (card_vaults, hooks) = (Arc::default(), Arc::default());
+        Self { engine, sandbox, public_url: None, bins, waiting, card_vaults, hooks }
     }
 
     /// The same, with vaults elsewhere that merchants may have their cards in; by name: where test accounts of one
@@ -114,6 +117,12 @@ impl Payments {
     #[must_use]
     pub fn is_sandbox(&self) -> bool {
         self.sandbox
+    }
+
+    /// A merchant as this service acts for it by itself.
+    #[must_use]
+    pub fn merchant_of(&self, merchant: MerchantId) -> Merchant {
+        Merchant { caller: Caller { merchant, sandbox: self.sandbox, key: None } }
     }
 
     pub(crate) fn now(&self) -> Timestamp {

@@ -9,8 +9,8 @@ use baton_connect::{
     WebhookError,
 };
 use baton_store::{MemoryVault, OutboxRow};
-use baton_types::Timestamp;
 use baton_types::outcome::Finding;
+use baton_types::{EventId, Timestamp};
 use baton_vault::{RootError, RootKey, Vault};
 use zeroize::Zeroizing;
 
@@ -186,10 +186,10 @@ impl RootKey for Root {
 
 #[async_trait]
 impl baton_engine::EventSink for Published {
-    async fn publish(&self, batch: &[OutboxRow]) -> Result<(), String> {
+    async fn publish(&self, batch: &[OutboxRow]) -> Result<Vec<EventId>, String> {
         for row in batch {
             self.take(row.payment, row.version);
         }
-        Ok(())
+        Ok(batch.iter().map(|row| row.id).collect())
     }
 }

@@ -11,8 +11,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use baton_store::{
     AccountRow, ApiKeyRow, AuditQuery, AuditRow, CommitError, DocumentQuery, DocumentRow, EventRow,
-    GuardRow, IdempotencyRow, MemoryStore, MerchantRow, OutboxRow, PaymentQuery, PaymentRow,
-    ReferenceKind, ReferenceRow, Store, StoreError, StoreInfo, TimerRow, WriteSet,
+    GuardRow, HookStore, IdempotencyRow, MemoryStore, MerchantRow, OutboxRow, PaymentQuery,
+    PaymentRow, ReferenceKind, ReferenceRow, Store, StoreError, StoreInfo, TimerRow, WriteSet,
 };
 use baton_types::{AccountId, BootId, EventId, MerchantId, PaymentId, Timestamp};
 use tokio::sync::Notify;
@@ -398,6 +398,10 @@ impl Store for NodeStore {
 
     async fn audit(&self, query: &AuditQuery) -> Result<Vec<AuditRow>, StoreError> {
         self.reads(self.database.memory.audit(query)).await
+    }
+
+    fn webhooks(&self) -> &dyn HookStore {
+        self.database.memory.webhooks()
     }
 
     async fn ping(&self) -> Result<(), StoreError> {

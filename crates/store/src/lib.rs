@@ -10,6 +10,7 @@
 mod compile;
 mod counts;
 mod decode;
+mod hooks;
 pub mod memory;
 mod migrations;
 mod open;
@@ -23,6 +24,10 @@ mod vault;
 
 pub use compile::MAX_KEY_BYTES;
 pub use counts::Counts;
+pub use hooks::{
+    HookAttemptRow, HookBacklog, HookEventRow, HookOutcome, HookQuery, HookRecord, HookState,
+    HookStore, HookStreamRow,
+};
 pub use memory::MemoryStore;
 pub use open::{OpenError, OpenOptions, open, open_vault};
 pub use postgres::syncs as postgres_syncs;

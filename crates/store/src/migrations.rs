@@ -82,7 +82,7 @@ pub(crate) static VAULT: Schema = schema!(
 );
 
 /// All migrations. Append only: a released script never changes.
-static MIGRATIONS: [Migration; 7] = [
+static MIGRATIONS: [Migration; 8] = [
     Migration {
         version: 1,
         name: "payments",
@@ -124,6 +124,12 @@ static MIGRATIONS: [Migration; 7] = [
         name: "fewer_trees",
         script: include_str!("../migrations/V7__fewer_trees.sql"),
         sqlite: include_str!("../migrations/V7__fewer_trees.sqlite.sql"),
+    },
+    Migration {
+        version: 8,
+        name: "hooks",
+        script: include_str!("../migrations/V8__hooks.sql"),
+        sqlite: "",
     },
 ];
 

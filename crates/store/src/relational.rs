@@ -8,6 +8,7 @@ use baton_types::{AccountId, BootId, EventId, MerchantId, PaymentId, Timestamp};
 use crate::compile::{Statement, Value, compile, kind_name};
 use crate::counts::Counts;
 use crate::decode::{self, Decode};
+use crate::hooks::HookStore;
 use crate::migrations;
 use crate::rows::{
     AccountRow, ApiKeyRow, AuditQuery, AuditRow, DocumentQuery, DocumentRow, EventRow, GuardRow,
@@ -44,7 +45,7 @@ pub(crate) trait Backend: Send + Sync {
 
 /// A [`Store`] on a [`Backend`].
 pub(crate) struct Relational<B> {
-    backend: B,
+    pub(crate) backend: B,
 }
 
 impl<B: Backend> Relational<B> {
@@ -52,7 +53,7 @@ impl<B: Backend> Relational<B> {
         Self { backend }
     }
 
-    async fn all<T: Decode>(
+    pub(crate) async fn all<T: Decode>(
         &self,
         query: &'static Query,
         params: Vec<Value>,
@@ -65,7 +66,7 @@ impl<B: Backend> Relational<B> {
         decode::all(self.backend.query(statement).await?)
     }
 
-    async fn one<T: Decode>(
+    pub(crate) async fn one<T: Decode>(
         &self,
         query: &'static Query,
         params: Vec<Value>,
@@ -79,11 +80,11 @@ impl<B: Backend> Relational<B> {
 }
 
 /// A list of words as one text, or nothing for an empty list.
-fn words(list: &[String]) -> Value {
+pub(crate) fn words(list: &[String]) -> Value {
     if list.is_empty() { Value::Null } else { Value::Text(format!(",{},", list.join(","))) }
 }
 
-fn bigint(number: u64) -> Value {
+pub(crate) fn bigint(number: u64) -> Value {
     // No version is as large as the one this stands for.
     Value::Int(i64::try_from(number).unwrap_or(-1))
 }
@@ -341,6 +342,10 @@ impl<B: Backend> Store for Relational<B> {
                 self.all(of_subject, params).await
             }
         }
+    }
+
+    fn webhooks(&self) -> &dyn HookStore {
+        self
     }
 
     async fn ping(&self) -> Result<(), StoreError> {

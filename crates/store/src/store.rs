@@ -10,6 +10,7 @@ use async_trait::async_trait;
 use baton_types::{AccountId, BootId, EventId, MerchantId, PaymentId, Timestamp};
 
 use crate::counts::Counts;
+use crate::hooks::HookStore;
 use crate::rows::{
     AccountRow, ApiKeyRow, AuditQuery, AuditRow, DocumentQuery, DocumentRow, EventRow, GuardRow,
     IdempotencyRow, MerchantRow, OutboxRow, PaymentQuery, PaymentRow, ReferenceKind, ReferenceRow,
@@ -149,6 +150,9 @@ pub trait Store: Send + Sync {
 
     /// Entries of the audit log, by number.
     async fn audit(&self, query: &AuditQuery) -> Result<Vec<AuditRow>, StoreError>;
+
+    /// What merchants are told by webhook.
+    fn webhooks(&self) -> &dyn HookStore;
 
     /// Whether the store answers.
     async fn ping(&self) -> Result<(), StoreError>;

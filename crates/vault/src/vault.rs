@@ -85,17 +85,20 @@ pub enum SealedKind {
     SavedCard,
     /// What a merchant's vault elsewhere has to be given.
     VaultCredentials,
+    /// What a merchant's webhooks are signed with.
+    WebhookSecret,
 }
 
 impl SealedKind {
     /// Every kind.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::AccountCredentials,
         Self::InlineCredentials,
         Self::ClientCertificate,
         Self::IntentCard,
         Self::SavedCard,
         Self::VaultCredentials,
+        Self::WebhookSecret,
     ];
 
     /// The word that is stored and shown.
@@ -108,6 +111,7 @@ impl SealedKind {
             Self::IntentCard => "intent_card",
             Self::SavedCard => "saved_card",
             Self::VaultCredentials => "vault_credentials",
+            Self::WebhookSecret => "webhook_secret",
         }
     }
 }

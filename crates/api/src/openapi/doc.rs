@@ -42,6 +42,8 @@ pub(crate) enum Tag {
     ApiKeys,
     /// A merchant's accounts at providers.
     Connectors,
+    /// What merchants are told.
+    MerchantWebhooks,
 }
 
 impl Tag {
@@ -58,7 +60,7 @@ impl Tag {
     ];
 
     /// Those of the Payments API.
-    pub(crate) const OF_PAYMENTS: [Self; 8] = [
+    pub(crate) const OF_PAYMENTS: [Self; 9] = [
         Self::Payments,
         Self::Refunds,
         Self::Customers,
@@ -67,6 +69,7 @@ impl Tag {
         Self::Accounts,
         Self::ApiKeys,
         Self::Connectors,
+        Self::MerchantWebhooks,
     ];
 
     pub(crate) fn name(self) -> &'static str {
@@ -87,6 +90,7 @@ impl Tag {
             Self::Accounts => "Accounts",
             Self::ApiKeys => "ApiKeys",
             Self::Connectors => "Connectors",
+            Self::MerchantWebhooks => "Webhooks",
         }
     }
 
@@ -107,6 +111,7 @@ impl Tag {
             Self::Mandates => "A payer's consents to be charged later.",
             Self::Accounts => "Merchant accounts and their profiles.",
             Self::ApiKeys => "Keys for servers, and for one customer's browser.",
+            Self::MerchantWebhooks => "What your server is told, and how that went.",
             Self::Connectors => "Accounts at providers, with their credentials and limits.",
         }
     }

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use super::auth::{Asker, Who};
 use super::body::Body;
 use super::error::Refusal;
+use super::hook::{check_details, hash_key};
 use super::shape::{check_id, hide_secrets, request};
 use super::{PaymentsRoute, view};
 use crate::App;
@@ -53,9 +54,17 @@ async fn create(
         check_id("organization_id", organization)?;
     }
     let mut details = request.kept()?;
+    check_details(&app.payments, &details)?;
+    let key = hash_key(&details)?;
     hide_secrets(&mut details);
-    let made = app.payments.create_account(asker.actor(), &id, organization, details).await?;
-    Ok(Json(view::account(&made)))
+    let (made, key) =
+        app.payments.create_account(asker.actor(), &id, organization, details, key).await?;
+    let mut shown = view::account(&made);
+    // Once: from now on it is in the vault.
+    if let Value::Object(map) = &mut shown {
+        map.insert("payment_response_hash_key".to_owned(), key.expose().into());
+    }
+    Ok(Json(shown))
 }
 
 async fn show(
@@ -75,8 +84,10 @@ async fn update(
 ) -> Answer {
     asker.of_path(&app, &id).await?;
     let mut details = request.kept()?;
+    check_details(&app.payments, &details)?;
+    let key = hash_key(&details)?;
     hide_secrets(&mut details);
-    let changed = app.payments.update_account(asker.actor(), &id, details).await?;
+    let changed = app.payments.update_account(asker.actor(), &id, details, key).await?;
     Ok(Json(view::account(&changed)))
 }
 

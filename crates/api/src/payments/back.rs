@@ -11,7 +11,9 @@ use axum::body::Bytes;
 use axum::extract::{Path, RawQuery, State};
 use axum::response::{IntoResponse as _, Response};
 use baton_connect::Returned;
+use baton_hooks::contract_signature;
 use baton_payments::{Fault, Seen};
+use baton_types::Secret;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use serde_json::Value;
 
@@ -49,7 +51,18 @@ async fn back(
     match app.payments.come_back(&merchant, &payment, &token, Returned(fields)).await {
         Ok((seen, account)) => {
             let by_post = account.body.details.get("redirect_to_merchant_with_http_post");
-            on_to_the_shop(&seen, by_post.and_then(Value::as_bool).unwrap_or(false))
+            let by_post = by_post.and_then(Value::as_bool).unwrap_or(false);
+            let mut told = told(&seen);
+            if account.body.signs_returns() {
+                let merchant = app.payments.merchant_of(account.merchant);
+                match app.payments.hash_key(&merchant, &account).await {
+                    Ok(key) => sign(&mut told, seen.intent.body.return_url.as_deref(), &key),
+                    Err(fault) => {
+                        tracing::warn!(?fault, "a payer goes back to the shop without a signature")
+                    }
+                }
+            }
+            on_to_the_shop(&seen, &told, by_post)
         }
         Err(Fault::NotFound(_)) => {
             page(StatusCode::NOT_FOUND, "<p>There is no such payment. Go back to the shop.</p>")
@@ -75,15 +88,29 @@ fn told(seen: &Seen) -> Vec<(&'static str, String)> {
     ]
 }
 
-fn on_to_the_shop(seen: &Seen, by_post: bool) -> Response {
-    let told = told(seen);
+/// Adds the contract's signature: over all that is in the query, that of the shop's own URL included, sorted, as
+/// `name=value` joined by `&` and not encoded.
+fn sign(told: &mut Vec<(&'static str, String)>, url: Option<&str>, key: &Secret) {
+    let bare = url.unwrap_or_default();
+    let bare = bare.split('#').next().unwrap_or_default();
+    let query = bare.split_once('?').map_or("", |(_, query)| query);
+    let own = form_urlencoded::parse(query.as_bytes()).into_owned();
+    let given = told.iter().map(|(name, value)| ((*name).to_owned(), value.clone()));
+    let mut pairs: Vec<(String, String)> = own.chain(given).collect();
+    pairs.sort();
+    let lines: Vec<String> = pairs.iter().map(|(name, value)| format!("{name}={value}")).collect();
+    told.push(("signature", contract_signature(lines.join("&").as_bytes(), key)));
+    told.push(("signature_algorithm", "HMAC-SHA512".to_owned()));
+}
+
+fn on_to_the_shop(seen: &Seen, told: &[(&'static str, String)], by_post: bool) -> Response {
     let Some(url) = &seen.intent.body.return_url else {
         return page(StatusCode::OK, "<p>Done. Go back to the shop.</p>");
     };
     if by_post {
-        return form(url, &told);
+        return form(url, told);
     }
-    let Ok(location) = HeaderValue::try_from(with_query(url, &told)) else {
+    let Ok(location) = HeaderValue::try_from(with_query(url, told)) else {
         return page(StatusCode::OK, "<p>Done. Go back to the shop.</p>");
     };
     let mut response = page(StatusCode::SEE_OTHER, "<p>Going back to the shop.</p>");
@@ -185,6 +212,18 @@ mod tests {
         for (url, want) in rows {
             assert_eq!(with_query(url, &fields), want);
         }
+    }
+
+    #[test]
+    fn what_is_told_is_signed_sorted_and_with_the_shops_own_query() {
+        let key = Secret::new("a key of sixteen or more".to_owned());
+        let mut told = vec![("status", "succeeded".to_owned()), ("amount", "6540".to_owned())];
+        sign(&mut told, Some("https://shop.example/done?z=a%20b&c=1#end"), &key);
+        let want = contract_signature(b"amount=6540&c=1&status=succeeded&z=a b", &key);
+        assert_eq!(
+            told[2..],
+            [("signature", want), ("signature_algorithm", "HMAC-SHA512".to_owned())]
+        );
     }
 
     #[test]

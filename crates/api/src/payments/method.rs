@@ -353,7 +353,7 @@ async fn session_tokens(
     })))
 }
 
-fn of_mandate(mandate: &Mandate, method: &SavedMethod, bins: &BinTable) -> Value {
+pub(crate) fn of_mandate(mandate: &Mandate, method: &SavedMethod, bins: &BinTable) -> Value {
     let status = match mandate.state {
         MandateState::Active => "active",
         MandateState::Inactive => "inactive",

@@ -12,6 +12,7 @@ mod connector;
 mod customer;
 pub(crate) mod describe;
 mod error;
+mod hook;
 mod intent;
 mod key;
 mod metadata;
@@ -31,6 +32,8 @@ use axum::routing::{MethodFilter, MethodRouter, on};
 
 use crate::App;
 pub(crate) use auth::Who;
+pub use hook::ContractForm;
+pub(crate) use hook::EVENT_KINDS;
 
 /// A route of the Payments API.
 #[derive(Debug)]
@@ -70,6 +73,7 @@ pub fn routes() -> Vec<PaymentsRoute> {
         key::routes(),
         connector::routes(),
         customer::routes(),
+        hook::routes(),
         intent::routes(),
         metadata::routes(),
         method::routes(),

@@ -19,7 +19,7 @@ use crate::pan::holds_card_number;
 const TEXT_MAX: usize = 4096;
 
 /// What is shown of a secret.
-const STARS: &str = "********";
+pub(crate) const STARS: &str = "********";
 
 /// Declares a request: fields with types, and fields that are kept by their names.
 macro_rules! request {

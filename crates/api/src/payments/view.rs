@@ -12,6 +12,8 @@ use baton_types::outcome::{NextAction, Outcome};
 use baton_types::{MaskedCard, Timestamp};
 use serde_json::{Map, Value, json};
 
+use super::shape::STARS;
+
 /// Fields that an intent keeps and shows under the same name.
 pub(crate) const SHOWN: &[&str] = &[
     "shipping_cost",
@@ -308,7 +310,7 @@ pub(crate) fn refund(seen: &RefundSeen, connectors: &Connectors) -> Value {
 
 /// A merchant account.
 pub(crate) fn account(stored: &Stored<MerchantAccount>) -> Value {
-    let MerchantAccount { id, organization, default_profile, publishable_key, details } =
+    let MerchantAccount { id, organization, default_profile, publishable_key, details, .. } =
         &stored.body;
     let mut map = Map::new();
     for name in [
@@ -323,10 +325,11 @@ pub(crate) fn account(stored: &Stored<MerchantAccount>) -> Value {
         "frm_routing_algorithm",
         "pm_collect_link_config",
         "product_type",
-        "payment_response_hash_key",
     ] {
         map.insert(name.to_owned(), details.get(name).cloned().unwrap_or_default());
     }
+    let hash_key = stored.body.has_hash_key().then_some(STARS);
+    map.insert("payment_response_hash_key".to_owned(), hash_key.into());
     let flag = |name: &str| details.get(name).and_then(Value::as_bool).unwrap_or(false);
     let business = details.get("primary_business_details").cloned().unwrap_or_else(|| json!([]));
     let hashed = details.get("enable_payment_response_hash").and_then(Value::as_bool);
@@ -460,7 +463,7 @@ pub(crate) fn time(at: Timestamp) -> String {
     at.to_rfc3339()
 }
 
-fn extend(map: &mut Map<String, Value>, fields: Value) {
+pub(crate) fn extend(map: &mut Map<String, Value>, fields: Value) {
     if let Value::Object(fields) = fields {
         map.extend(fields);
     }

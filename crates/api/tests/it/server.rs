@@ -5,11 +5,13 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use baton_api::{App, Limits};
+use baton_api::{App, ContractForm, Limits};
 use baton_engine::audit::{Actor, Audit};
 use baton_engine::keys::{self, NewKey, Scope};
 use baton_engine::merchants::{self, AccountSpec};
-use baton_engine::{Credentials, Engine, EngineConfig, LogSink, Parts, SystemClock};
+use baton_engine::{Credentials, Engine, EngineConfig, EventSink, LogSink, Parts, SystemClock};
+use baton_hooks::{Policy, Schedule, Sender};
+use baton_payments::{HookSettings, HookSink, Payments};
 use baton_sandbox::{Books, Config, Running};
 use baton_store::{AccountRow, MemoryStore, Store};
 use baton_types::{MerchantId, PaymentId, Secret, Timestamp};
@@ -73,7 +75,7 @@ impl Server {
 
     pub(crate) async fn limited(config: EngineConfig, limits: Limits) -> Self {
         let store = Arc::new(MemoryStore::default());
-        Self::serve(config, limits, Arc::clone(&store), store).await
+        Self::serve(config, limits, Arc::clone(&store), store, None).await
     }
 
     /// A server on another store than one in memory.
@@ -81,7 +83,26 @@ impl Server {
         let limits =
             Limits { failed_keys_per_minute: 0, requests_per_second: 0, ..Limits::default() };
         let store = Arc::new(MemoryStore::default());
-        Self::serve(EngineConfig::default(), limits, store, served).await
+        Self::serve(EngineConfig::default(), limits, store, served, None).await
+    }
+
+    /// A server that sends webhooks, on a store of its own if none is given.
+    pub(crate) async fn telling(
+        served: Option<Arc<dyn Store>>,
+        policy: Policy,
+        retry_ms: &[i64],
+    ) -> Self {
+        let limits =
+            Limits { failed_keys_per_minute: 0, requests_per_second: 0, ..Limits::default() };
+        let store = Arc::new(MemoryStore::default());
+        let served = served.unwrap_or_else(|| Arc::clone(&store) as Arc<dyn Store>);
+        let hooks = HookSettings {
+            sender: Sender::new(policy, &[], std::time::Duration::from_secs(2)).unwrap(),
+            schedule: Schedule::of_millis(retry_ms.to_vec()),
+            shows: Arc::new(ContractForm),
+            keep_ms: 30 * 24 * 3_600_000,
+        };
+        Self::serve(EngineConfig::default(), limits, store, served, Some(hooks)).await
     }
 
     async fn serve(
@@ -89,6 +110,7 @@ impl Server {
         limits: Limits,
         memory: Arc<MemoryStore>,
         store: Arc<dyn Store>,
+        hooks: Option<HookSettings>,
     ) -> Self {
         logs::capture();
         let listen = SocketAddr::from(([127, 0, 0, 1], 0));
@@ -141,6 +163,7 @@ impl Server {
         }
         let folder = tempfile::tempdir().unwrap();
         let vault = vault(folder.path()).await;
+        let sink = Arc::new(HookSink::new(Some(Arc::new(LogSink))));
         let engine = Engine::new(Parts {
             config,
             store,
@@ -150,18 +173,16 @@ impl Server {
             connectors: baton_connectors::all().unwrap(),
             credentials,
             test_urls: test_urls(host),
-            sink: Arc::new(LogSink),
+            sink: Arc::clone(&sink) as Arc<dyn EventSink>,
             audit,
         });
         let listener = TcpListener::bind(listen).await.unwrap();
         let own_url = format!("http://{}/", listener.local_addr().unwrap());
-        let app = App::new(
-            baton_payments::Payments::new(engine.clone(), true)
-                .reached_at(Some(&own_url))
-                .with_vaults(baton_connectors::card_vaults::all(), test_vaults(host)),
-            Some(Secret::new(OPERATOR.to_owned())),
-            limits,
-        );
+        let payments = Payments::new(engine.clone(), true)
+            .reached_at(Some(&own_url))
+            .with_vaults(baton_connectors::card_vaults::all(), test_vaults(host));
+        let payments = tell(payments, hooks, &sink);
+        let app = App::new(payments, Some(Secret::new(OPERATOR.to_owned())), limits);
         let addr = serve(listener, Arc::clone(&app)).await;
         let key = String::new();
         let mut server = Self { addr, engine, store: memory, app, merchant, key, vault, sandbox };
@@ -290,6 +311,16 @@ fn test_vaults(host: SocketAddr) -> HashMap<String, String> {
     ["vgs", "basis_theory"]
         .map(|name| (name.to_owned(), format!("http://{host}/{name}/{{account}}")))
         .into()
+}
+
+/// Begins to send webhooks, if it is to.
+fn tell(payments: Payments, hooks: Option<HookSettings>, sink: &HookSink) -> Payments {
+    let Some(hooks) = hooks else { return payments };
+    let payments = payments.with_webhooks(hooks);
+    sink.connect(payments.clone());
+    payments.engine().start();
+    payments.start_webhooks();
+    payments
 }
 
 /// A vault in memory, whose root key is in a file of this folder.

@@ -30,6 +30,7 @@ mod doubts;
 mod edge;
 mod elsewhere;
 mod guides;
+mod hooks;
 mod kill;
 mod order;
 mod support;

@@ -9,6 +9,7 @@ use async_trait::async_trait;
 use baton_engine::{Engine, EventSink};
 use baton_flow::OrderKind;
 use baton_store::OutboxRow;
+use baton_types::EventId;
 use serde_json::json;
 use tracing_subscriber::fmt::MakeWriter;
 
@@ -105,12 +106,12 @@ impl<'a> MakeWriter<'a> for Captured {
 /// Keeps what is published.
 #[async_trait]
 impl EventSink for Captured {
-    async fn publish(&self, batch: &[OutboxRow]) -> Result<(), String> {
+    async fn publish(&self, batch: &[OutboxRow]) -> Result<Vec<EventId>, String> {
         let mut kept = self.0.lock().unwrap();
         for row in batch {
             kept.extend_from_slice(row.body.as_bytes());
         }
-        Ok(())
+        Ok(batch.iter().map(|row| row.id).collect())
     }
 }
 

@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 use baton_store::{
     AccountRow, ApiKeyRow, AuditQuery, AuditRow, CommitError, DocumentQuery, DocumentRow, EventRow,
-    GuardRow, IdempotencyRow, MerchantRow, OutboxRow, PaymentQuery, PaymentRow, ReferenceKind,
-    ReferenceRow, Store, StoreError, StoreInfo, TimerRow, Write, WriteSet,
+    GuardRow, HookStore, IdempotencyRow, MerchantRow, OutboxRow, PaymentQuery, PaymentRow,
+    ReferenceKind, ReferenceRow, Store, StoreError, StoreInfo, TimerRow, Write, WriteSet,
 };
 use baton_types::{AccountId, BootId, EventId, MerchantId, PaymentId, Timestamp};
 use tokio::sync::Semaphore;
@@ -231,6 +231,10 @@ impl Store for Probe {
 
     async fn audit(&self, query: &AuditQuery) -> Result<Vec<AuditRow>, StoreError> {
         self.inner.audit(query).await
+    }
+
+    fn webhooks(&self) -> &dyn HookStore {
+        self.inner.webhooks()
     }
 
     async fn ping(&self) -> Result<(), StoreError> {

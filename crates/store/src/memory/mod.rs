@@ -4,7 +4,7 @@
 //! acknowledged before it is safe, and [`MemoryStore::power_loss`] takes back what was not synced, as a disk
 //! does that lies about its cache. Faults are asked for one at a time and hit the next commits in order.
 
-mod tables;
+pub(crate) mod tables;
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -14,6 +14,7 @@ use baton_types::{AccountId, BootId, EventId, MerchantId, PaymentId, Timestamp};
 
 use self::tables::{TABLES, Tables};
 use crate::compile::compile;
+use crate::hooks::HookStore;
 use crate::rows::{
     AccountRow, ApiKeyRow, AuditQuery, AuditRow, DocumentQuery, DocumentRow, EventRow, GuardRow,
     IdempotencyRow, MerchantRow, OutboxRow, PaymentQuery, PaymentRow, ReferenceKind, ReferenceRow,
@@ -85,13 +86,13 @@ impl MemoryStore {
         self.lock().tables.outbox.rows.values().map(|row| row.due_at).min()
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
         // A panic in another test thread cannot leave the tables half written: no step in between panics.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Changes the tables and settles them if every change is synced at once.
-    fn change<T>(&self, change: impl FnOnce(&mut Tables) -> T) -> T {
+    pub(crate) fn change<T>(&self, change: impl FnOnce(&mut Tables) -> T) -> T {
         let mut state = self.lock();
         let result = change(&mut state.tables);
         if self.sync == Sync::EveryCommit {
@@ -102,19 +103,19 @@ impl MemoryStore {
 }
 
 #[derive(Debug, Default)]
-struct State {
-    tables: Tables,
+pub(crate) struct State {
+    pub(crate) tables: Tables,
     faults: VecDeque<Fault>,
 }
 
 /// The first `limit` rows in the order of a key.
-fn first_by<T, K: Ord>(mut rows: Vec<T>, limit: u32, key: impl Fn(&T) -> K) -> Vec<T> {
+pub(crate) fn first_by<T, K: Ord>(mut rows: Vec<T>, limit: u32, key: impl Fn(&T) -> K) -> Vec<T> {
     rows.sort_by_key(key);
     rows.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
     rows
 }
 
-fn count(rows: usize) -> u64 {
+pub(crate) fn count(rows: usize) -> u64 {
     u64::try_from(rows).unwrap_or(u64::MAX)
 }
 
@@ -355,6 +356,10 @@ impl Store for MemoryStore {
         }
         rows.truncate(usize::try_from(query.limit).unwrap_or(usize::MAX));
         Ok(rows)
+    }
+
+    fn webhooks(&self) -> &dyn HookStore {
+        self
     }
 
     async fn ping(&self) -> Result<(), StoreError> {

@@ -5,6 +5,7 @@ use std::ops::RangeBounds;
 
 use baton_types::{AccountId, ApiKeyId, EventId, MerchantId, PaymentId};
 
+use crate::hooks::HookTables;
 use crate::rows::{
     AccountRow, ApiKeyRow, AuditRow, DocumentRow, EventRow, GuardRow, IdempotencyRow, MerchantRow,
     OutboxRow, PaymentRow, ReferenceKind, ReferenceRow, TimerRow, Write, WriteSet,
@@ -13,8 +14,8 @@ use crate::store::{CommitError, Guard};
 
 /// A map that remembers how to take back what was done since it was last settled.
 #[derive(Debug)]
-pub(super) struct Table<K, V> {
-    pub(super) rows: BTreeMap<K, V>,
+pub(crate) struct Table<K, V> {
+    pub(crate) rows: BTreeMap<K, V>,
     undo: Vec<(K, Option<V>)>,
 }
 
@@ -25,12 +26,12 @@ impl<K, V> Default for Table<K, V> {
 }
 
 impl<K: Ord + Clone, V: Clone> Table<K, V> {
-    pub(super) fn put(&mut self, key: K, row: V) {
+    pub(crate) fn put(&mut self, key: K, row: V) {
         let before = self.rows.insert(key.clone(), row);
         self.undo.push((key, before));
     }
 
-    pub(super) fn remove(&mut self, key: &K) {
+    pub(crate) fn remove(&mut self, key: &K) {
         if let Some(row) = self.rows.remove(key) {
             self.undo.push((key.clone(), Some(row)));
         }
@@ -45,15 +46,15 @@ impl<K: Ord + Clone, V: Clone> Table<K, V> {
         Ok(())
     }
 
-    pub(super) fn get(&self, key: &K) -> Option<V> {
+    pub(crate) fn get(&self, key: &K) -> Option<V> {
         self.rows.get(key).cloned()
     }
 
-    pub(super) fn range(&self, range: impl RangeBounds<K>) -> Vec<V> {
+    pub(crate) fn range(&self, range: impl RangeBounds<K>) -> Vec<V> {
         self.rows.range(range).map(|(_, row)| row.clone()).collect()
     }
 
-    pub(super) fn filter(&self, keep: impl Fn(&V) -> bool) -> Vec<V> {
+    pub(crate) fn filter(&self, keep: impl Fn(&V) -> bool) -> Vec<V> {
         self.rows.values().filter(|row| keep(row)).cloned().collect()
     }
 }
@@ -87,23 +88,24 @@ impl<K: Ord, V> Undo for Table<K, V> {
 type ReferenceKey = (MerchantId, ReferenceKind, String, Option<AccountId>, PaymentId, String);
 
 #[derive(Debug, Default)]
-pub(super) struct Tables {
-    pub(super) merchants: Table<MerchantId, MerchantRow>,
-    pub(super) accounts: Table<(MerchantId, AccountId), AccountRow>,
-    pub(super) api_keys: Table<ApiKeyId, ApiKeyRow>,
-    pub(super) events: Table<(MerchantId, PaymentId, u64), EventRow>,
-    pub(super) idempotency: Table<(MerchantId, String), IdempotencyRow>,
-    pub(super) guards: Table<(MerchantId, String), GuardRow>,
-    pub(super) payments: Table<(MerchantId, PaymentId), PaymentRow>,
-    pub(super) timers: Table<(MerchantId, PaymentId, String), TimerRow>,
-    pub(super) outbox: Table<EventId, OutboxRow>,
-    pub(super) references: Table<ReferenceKey, ReferenceRow>,
-    pub(super) documents: Table<(MerchantId, String, String), DocumentRow>,
-    pub(super) audit: Table<u64, AuditRow>,
+pub(crate) struct Tables {
+    pub(crate) merchants: Table<MerchantId, MerchantRow>,
+    pub(crate) accounts: Table<(MerchantId, AccountId), AccountRow>,
+    pub(crate) api_keys: Table<ApiKeyId, ApiKeyRow>,
+    pub(crate) events: Table<(MerchantId, PaymentId, u64), EventRow>,
+    pub(crate) idempotency: Table<(MerchantId, String), IdempotencyRow>,
+    pub(crate) guards: Table<(MerchantId, String), GuardRow>,
+    pub(crate) payments: Table<(MerchantId, PaymentId), PaymentRow>,
+    pub(crate) timers: Table<(MerchantId, PaymentId, String), TimerRow>,
+    pub(crate) outbox: Table<EventId, OutboxRow>,
+    pub(crate) references: Table<ReferenceKey, ReferenceRow>,
+    pub(crate) documents: Table<(MerchantId, String, String), DocumentRow>,
+    pub(crate) audit: Table<u64, AuditRow>,
     audit_hashes: Table<Vec<u8>, u64>,
+    pub(crate) hooks: HookTables,
 }
 
-pub(super) const TABLES: usize = 13;
+pub(crate) const TABLES: usize = 16;
 
 impl Tables {
     fn all(&mut self) -> [&mut dyn Undo; TABLES] {
@@ -121,22 +123,25 @@ impl Tables {
             &mut self.documents,
             &mut self.audit,
             &mut self.audit_hashes,
+            &mut self.hooks.streams,
+            &mut self.hooks.events,
+            &mut self.hooks.attempts,
         ]
     }
 
-    pub(super) fn undo_to(&mut self, marks: [usize; TABLES]) {
+    pub(crate) fn undo_to(&mut self, marks: [usize; TABLES]) {
         for (table, mark) in self.all().into_iter().zip(marks) {
             table.undo_to(mark);
         }
     }
 
-    pub(super) fn settle(&mut self) {
+    pub(crate) fn settle(&mut self) {
         for table in self.all() {
             table.settle();
         }
     }
 
-    pub(super) fn commit(&mut self, set: WriteSet) -> Result<(), CommitError> {
+    pub(crate) fn commit(&mut self, set: WriteSet) -> Result<(), CommitError> {
         let mut writes = set.writes;
         writes.sort_by_key(Write::rank);
         let marks = self.all().map(|table| table.mark());

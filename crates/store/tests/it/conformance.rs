@@ -14,6 +14,7 @@ use futures_util::future::join_all;
 use crate::audit::*;
 use crate::documents::*;
 use crate::guards::*;
+use crate::hooks::*;
 use crate::leases::*;
 use crate::listing::*;
 use crate::support::*;
@@ -75,6 +76,13 @@ behaviours! {
     the_store_describes_itself,
     payments_are_listed_by_time_and_by_what_they_are,
     pages_follow_each_other_without_a_gap,
+    a_message_ends_with_what_it_tells,
+    a_stream_is_due_while_one_of_its_events_waits,
+    of_many_that_conclude_and_record_at_once_nothing_is_left_behind,
+    streams_are_leased_once,
+    events_are_listed_and_counted_by_what_they_are,
+    what_has_ended_is_swept,
+    the_message_of_a_version_is_known_to_be_there,
     an_audit_log_is_read_as_written_by_number_and_filter,
     the_audit_log_takes_each_number_once_and_never_forks,
 }

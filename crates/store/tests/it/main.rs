@@ -16,6 +16,7 @@ mod conformance;
 mod crash;
 mod documents;
 mod guards;
+mod hooks;
 mod leases;
 mod listing;
 mod memory;

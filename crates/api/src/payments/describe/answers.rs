@@ -448,7 +448,7 @@ answer!(
         ("frm_routing_algorithm", anything, "As it was sent."),
         ("pm_collect_link_config", anything, "As it was sent."),
         ("product_type", anything, "As it was sent."),
-        ("payment_response_hash_key", anything, "Stars, where you sent one."),
+        ("payment_response_hash_key", anything, "The key of the contract's signatures: in clear when it was made, then stars."),
     ]
 );
 

@@ -5,6 +5,7 @@
 
 pub(crate) mod answers;
 mod form;
+mod hooks;
 mod operations;
 
 use http::StatusCode;
@@ -142,6 +143,7 @@ fn meaning(parameter: &str) -> &'static str {
         "connector_id" => "The connector account.",
         "profile_id" => "The profile.",
         "key_id" => "The key.",
+        "event_id" => "The event.",
         "token" => "What only this payer's browser was shown.",
         _ => "As an earlier answer has it.",
     }

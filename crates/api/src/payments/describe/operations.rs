@@ -9,11 +9,13 @@ use super::answers::{
     MandateRevoked, NewApiKey, Offer, Payment, PaymentMetadata, PaymentMethod,
     PaymentMethodDeleted, PaymentPage, Profile, Refund, RefundPage, SessionTokens,
 };
+use super::hooks::{EventAttempt, EventPage, SigningSecret, WebhookEndpoint};
 use crate::openapi::types::Time;
 use crate::openapi::{Doc, Draft, Param, Tag};
 use crate::payments::account::AccountRequest;
 use crate::payments::connector::ConnectorRequest;
 use crate::payments::customer::CustomerRequest;
+use crate::payments::hook::{Constraints, Enable, Rotation};
 use crate::payments::intent::{CancelRequest, CaptureRequest};
 use crate::payments::key::{EphemeralRequest, KeyRequest};
 use crate::payments::metadata::MetadataRequest;
@@ -36,6 +38,7 @@ pub(super) fn doc(method: &str, path: &str) -> Option<Doc> {
         .or_else(|| accounts(method, path))
         .or_else(|| keys(method, path))
         .or_else(|| connectors(method, path))
+        .or_else(|| webhooks(method, path))
 }
 
 /// Ends a description with what a good request is answered with.
@@ -407,6 +410,51 @@ fn connectors(method: &str, path: &str) -> Option<Doc> {
         ("DELETE", path) if path == one => gives::<ConnectorDeleted>(
             doc("DeleteConnector", "Remove a connector", "No new payment goes to it."),
             "It is gone.",
+        ),
+        _ => None,
+    }
+}
+
+fn webhooks(method: &str, path: &str) -> Option<Doc> {
+    let doc = |id, summary, about| Doc::new(id, Tag::MerchantWebhooks, summary, about);
+    let profile = Param::of::<String>("profile_id", "The profile; the default one by itself.");
+    match (method, path) {
+        ("POST", "/events/{merchant_id}") => gives::<EventPage>(
+            doc("ListEvents", "What was told, newest first", "Every filter narrows the list.")
+                .may_take::<Constraints>(r#"{"is_delivered": false, "limit": 20}"#),
+            "A page.",
+        ),
+        ("POST", "/events/profile/list") => gives::<EventPage>(
+            doc("ListEventsOfProfile", "What one profile was told", "As the other list.")
+                .may_take::<Constraints>(r#"{"event_types": ["payment_succeeded"]}"#),
+            "A page.",
+        ),
+        ("GET", "/events/{merchant_id}/{event_id}/attempts") => gives::<ListOf<EventAttempt>>(
+            doc("ListEventAttempts", "How an event was tried", "The first try first."),
+            "The tries.",
+        ),
+        ("POST", "/events/{merchant_id}/{event_id}/retry") => gives::<EventAttempt>(
+            doc("RetryEvent", "Send an event again", "Now, and once; the schedule stays."),
+            "The try.",
+        ),
+        ("POST", "/account/{merchant_id}/webhook_secret") => gives::<SigningSecret>(
+            doc(
+                "RotateWebhookSecret",
+                "Replace a signing secret",
+                "Both sign for `overlap_seconds`: a day by itself, 30 at most.",
+            )
+            .may_take::<Rotation>(r#"{"overlap_seconds": 3600}"#),
+            "The new one.",
+        ),
+        ("GET", "/account/{merchant_id}/webhook_endpoint") => gives::<WebhookEndpoint>(
+            doc("GetWebhookEndpoint", "Look at an endpoint", "And at what waits for it.")
+                .query(profile),
+            "The endpoint.",
+        ),
+        ("POST", "/account/{merchant_id}/webhook_endpoint") => gives::<WebhookEndpoint>(
+            doc("EnableWebhookEndpoint", "Send again", "To an endpoint that has answered 410.")
+                .may_take::<Enable>(r#"{"enabled": true}"#),
+            "The endpoint.",
         ),
         _ => None,
     }

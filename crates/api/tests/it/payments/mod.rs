@@ -6,6 +6,7 @@ mod crowd;
 mod default;
 mod faults;
 mod guards;
+mod hooks;
 mod life;
 mod once;
 mod retry;

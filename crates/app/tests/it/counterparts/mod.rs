@@ -1,11 +1,12 @@
 //! A real server in front of providers that we did not write: localstripe, and Adyen's official
-//! specification.
+//! specification; and before receivers of webhooks with libraries that we did not write.
 //!
 //! Each counterpart is a process of its own that ends with its test, however that ends. What cannot be
 //! installed or found here is skipped, and said so.
 
 mod adyen;
 mod localstripe;
+mod webhooks;
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::TcpListener;
