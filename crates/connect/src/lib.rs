@@ -11,6 +11,7 @@
 mod call;
 pub mod card_vault;
 pub mod cases;
+pub mod claims;
 mod connector;
 mod json;
 mod manifest;

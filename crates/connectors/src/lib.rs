@@ -33,6 +33,8 @@ pub fn all() -> Result<Vec<Arc<dyn Connector>>, ManifestError> {
 
 #[cfg(test)]
 mod tests {
+    use baton_connect::claims;
+
     use super::*;
 
     #[test]
@@ -46,28 +48,42 @@ mod tests {
         }
     }
 
+    /// Every file of cases, with the connector that it is of.
+    const CASES: [(&str, &str); 13] = [
+        ("NULLSuccess", include_str!("null_success/cases.json")),
+        ("NULLFailure", include_str!("null_failure/cases.json")),
+        ("Sandbox", include_str!("sandbox/cases/purchase.json")),
+        ("Sandbox", include_str!("sandbox/cases/modify.json")),
+        ("Sandbox", include_str!("sandbox/cases/look_up.json")),
+        ("Sandbox", include_str!("sandbox/cases/retrieve.json")),
+        ("Stripe", include_str!("stripe/cases/purchase.json")),
+        ("Stripe", include_str!("stripe/cases/modify.json")),
+        ("Stripe", include_str!("stripe/cases/look_up.json")),
+        ("Stripe", include_str!("stripe/cases/retrieve.json")),
+        ("Adyen", include_str!("adyen/cases/purchase.json")),
+        ("Adyen", include_str!("adyen/cases/modify.json")),
+        ("Adyen", include_str!("adyen/cases/complete.json")),
+    ];
+
     #[test]
     fn every_case_holds() {
         let all = all().unwrap();
-        let cases = [
-            ("NULLSuccess", include_str!("null_success/cases.json")),
-            ("NULLFailure", include_str!("null_failure/cases.json")),
-            ("Sandbox", include_str!("sandbox/cases/purchase.json")),
-            ("Sandbox", include_str!("sandbox/cases/modify.json")),
-            ("Sandbox", include_str!("sandbox/cases/look_up.json")),
-            ("Sandbox", include_str!("sandbox/cases/retrieve.json")),
-            ("Stripe", include_str!("stripe/cases/purchase.json")),
-            ("Stripe", include_str!("stripe/cases/modify.json")),
-            ("Stripe", include_str!("stripe/cases/look_up.json")),
-            ("Stripe", include_str!("stripe/cases/retrieve.json")),
-            ("Adyen", include_str!("adyen/cases/purchase.json")),
-            ("Adyen", include_str!("adyen/cases/modify.json")),
-            ("Adyen", include_str!("adyen/cases/complete.json")),
-        ];
-        for (name, file) in cases {
+        for (name, file) in CASES {
             let connector = all.iter().find(|c| c.manifest().gateway_name == name).unwrap();
             let differences = baton_connect::cases::differences(connector.as_ref(), file).unwrap();
             assert!(differences.is_empty(), "{name}\n{}", differences.join("\n"));
+        }
+    }
+
+    #[test]
+    fn every_claim_is_shown_by_a_case() {
+        for connector in all().unwrap() {
+            let manifest = connector.manifest();
+            let files = CASES.iter().filter(|(name, _)| *name == manifest.gateway_name);
+            let cases =
+                files.flat_map(|(_, file)| claims::cases(file).unwrap()).collect::<Vec<_>>();
+            let unshown = claims::unshown(manifest, &cases);
+            assert!(unshown.is_empty(), "{}\n{}", manifest.gateway_name, unshown.join("\n"));
         }
     }
 
@@ -77,5 +93,7 @@ mod tests {
         let file = include_str!("template/cases.json");
         let differences = baton_connect::cases::differences(&template, file).unwrap();
         assert!(differences.is_empty(), "{}", differences.join("\n"));
+        let unshown = claims::unshown(template.manifest(), &claims::cases(file).unwrap());
+        assert!(unshown.is_empty(), "{}", unshown.join("\n"));
     }
 }

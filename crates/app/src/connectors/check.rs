@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use baton_connect::cases::Case;
+use baton_connect::claims;
 use baton_connect::{Connector, Manifest};
 use serde_json::json;
 
@@ -77,11 +78,16 @@ fn folder(path: &Path) -> Result<Vec<Looked>, String> {
     if files.is_empty() {
         looked.push(("cases".to_owned(), Some("there are none".to_owned())));
     }
+    let mut all = Vec::new();
     for file in files {
         let text = read(&file)?;
         let shown = file.strip_prefix(path).unwrap_or(&file).display().to_string();
         looked.push(cases(&shown, &text, built.map(AsRef::as_ref)));
+        all.extend(claims::cases(&text).unwrap_or_default());
     }
+    let unshown = claims::unshown(&manifest, &all);
+    let problem = (!unshown.is_empty()).then(|| unshown.join("\n"));
+    looked.push(("claims: each is shown by a case".to_owned(), problem));
     Ok(looked)
 }
 
