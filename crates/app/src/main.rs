@@ -17,6 +17,7 @@ mod config;
 mod connectors;
 mod demo;
 mod doctor;
+mod evidence;
 mod explain;
 mod incidents;
 mod keys;

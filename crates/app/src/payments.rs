@@ -16,7 +16,7 @@ use serde_json::Value;
 
 use crate::cli::{Common, Report};
 use crate::explain::explained;
-use crate::{keys, node};
+use crate::{evidence, keys, node};
 
 #[derive(Debug, Args)]
 pub(crate) struct Payments {
@@ -32,6 +32,8 @@ enum Command {
     Show(Show),
     /// Settle a call in doubt by hand. It is written into the audit log in the same commit.
     Settle(Settle),
+    /// Check which records of a payment rest on an answer that you have: its hash is compared.
+    Evidence(evidence::Check),
 }
 
 #[derive(Debug, Args)]
@@ -100,6 +102,7 @@ pub(crate) async fn run(command: Payments) -> Result<ExitCode, String> {
         Command::Doubt(command) => list(command).await,
         Command::Show(command) => show(command).await,
         Command::Settle(command) => settle(command).await,
+        Command::Evidence(command) => evidence::run(command).await,
     }
 }
 
@@ -205,7 +208,7 @@ async fn show(command: Show) -> Result<ExitCode, String> {
     Ok(ExitCode::SUCCESS)
 }
 
-async fn find(store: &dyn Store, id: &str) -> Result<Evidence, String> {
+pub(crate) async fn find(store: &dyn Store, id: &str) -> Result<Evidence, String> {
     let unknown = || explained(ErrorCode::UnknownPayment, format!("there is no payment {id}"));
     let id = PaymentId::parse(id).map_err(|_| unknown())?;
     match doubts::show(store, None, id).await {

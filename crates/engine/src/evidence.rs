@@ -5,8 +5,9 @@
 
 use aws_lc_rs::digest;
 use baton_connect::HttpReply;
-use baton_flow::{Evidence, EvidenceKind};
-use baton_vault::Tenant;
+use baton_flow::EvidenceKind;
+pub use baton_flow::{CallId, Event, Evidence};
+use baton_vault::{Tenant, Vault};
 
 use crate::inner::Inner;
 
@@ -20,7 +21,13 @@ pub(crate) fn of_reply(
 }
 
 pub(crate) fn of(engine: &Inner, tenant: Tenant, kind: EvidenceKind, body: &[u8]) -> Evidence {
+    Evidence { kind, status: None, hash: hash(&engine.vault, tenant, body) }
+}
+
+/// The hash that an answer with this body has.
+#[must_use]
+pub fn hash(vault: &Vault, tenant: Tenant, body: &[u8]) -> String {
     let digest = digest::digest(&digest::SHA256, body);
     let text: String = digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
-    Evidence { kind, status: None, hash: engine.vault.fingerprint(tenant, &text) }
+    vault.fingerprint(tenant, &text)
 }

@@ -24,7 +24,7 @@ mod commit;
 pub mod doubts;
 mod engine;
 mod error;
-mod evidence;
+pub mod evidence;
 mod find;
 mod foreign;
 mod guards;

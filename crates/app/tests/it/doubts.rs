@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use crate::support::http::call;
 use crate::support::{CARD_NUMBER, Client, Place, Process, admin, purchase, rule, said};
 
 /// A server that tells of a doubt soon, with a client.
@@ -173,4 +174,39 @@ async fn a_webhook_ends_a_doubt_and_one_that_is_too_late_opens_an_incident() {
     assert!(said(&again).contains("is resolved already"), "{}", said(&again));
     let unknown = place.run(&["incidents", "show", "inc_1"]);
     assert!(said(&unknown).contains("unknown_incident"), "{}", said(&unknown));
+}
+
+/// Of an answer only a hash is kept. Whoever has the answer can show that it is the one.
+#[tokio::test]
+async fn an_answer_is_recognised_by_its_hash() {
+    let place = place();
+    let (_server, client, sandbox) = start(&place);
+    let lost = json!({"fault": {"commit": "first", "answer": "close"}});
+    let sale = json!({"account": "sandbox-a", "operation": "sale"});
+    rule(&sandbox, json!({"match": sale, "action": lost})).await;
+    let told = client.charge(&purchase(4990, "order-1", CARD_NUMBER, &["sandbox-a"])).await;
+    assert_eq!(told.code(), "Success", "the look-up has found it: {}", told.text);
+    let id = told.text_of("transactionId");
+    let shown = place.json(&["payments", "show", &id, "--json"]);
+    let path =
+        format!("/sandbox/sandbox-a/payments?reference={}", text(&shown["calls"][0]["reference"]));
+    let headers = [("authorization", "Bearer any")];
+    let answer = call(&sandbox, "GET", &path, &headers, "").await.unwrap();
+    let file = place.path("answer.json");
+    std::fs::write(&file, &answer.text).unwrap();
+    let file = file.to_str().unwrap();
+    let checked = place.json(&["payments", "evidence", &id, "--body", file, "--json"]);
+    assert_eq!(checked["others"], 0, "{checked}");
+    let found = &checked["matches"][0];
+    assert_eq!((text(&found["call"]), text(&found["kind"])), ("a1", "look_up"));
+    assert_eq!((&found["status"], text(&found["then"]["event"])), (&json!(200), "concluded"));
+    let human = said(&place.run(&["payments", "evidence", &id, "--body", file]));
+    assert!(human.contains("a1  look_up 200  {\"call\":\"a1\""), "{human}");
+    // One byte differs.
+    std::fs::write(file, answer.text.replace("4990", "4991")).unwrap();
+    let other = place.run(&["payments", "evidence", &id, "--body", file]);
+    assert_eq!(other.status.code(), Some(1));
+    assert!(said(&other).contains("none of the 1 records of "), "{}", said(&other));
+    let missing = place.run(&["payments", "evidence", &id, "--body", "no-such-file"]);
+    assert!(said(&missing).contains("cannot be read"), "{}", said(&missing));
 }
