@@ -12,7 +12,7 @@ use baton_connect::{Filled, HttpReply};
 use baton_engine::{AccountHealth, Network};
 use baton_types::AccountId;
 use baton_types::outcome::{Doubt, NotSent};
-use baton_wire::{Breaker, Evidence, Exchange, Guard, Report, Target};
+use baton_wire::{Evidence, Exchange, Guard, Report, Target, WireConfig};
 use tokio::time::Instant;
 
 use crate::gate::Gate;
@@ -38,8 +38,9 @@ pub(crate) struct NodeNetwork {
 
 impl NodeNetwork {
     pub(crate) fn new(world: Arc<World>, gate: Arc<Gate>, node: String) -> Self {
-        let breaker = Breaker { failures: 5, open_for: Duration::from_secs(10) };
-        Self { world, gate, node, guard: Guard::new(breaker, 256) }
+        let production = WireConfig::default();
+        let guard = Guard::new(production.breaker, production.max_in_flight);
+        Self { world, gate, node, guard }
     }
 
     async fn guarded(&self, target: &Target, request: Request, send_by: Instant) -> Exchange {

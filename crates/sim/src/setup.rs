@@ -1,5 +1,6 @@
 //! What is simulated: accounts, orders, faults, and how many nodes; from a file where a user has one.
 
+use baton_engine::EngineConfig;
 use serde::Deserialize;
 
 use crate::faults::{Day, Faults, SomeFaults};
@@ -77,6 +78,7 @@ struct PolicyFile {
     accounts_per_order: Option<usize>,
     authorizations: Option<u32>,
     replay: Option<bool>,
+    nodes: Option<usize>,
 }
 
 impl Setup {
@@ -88,6 +90,8 @@ impl Setup {
             gateway: gateway.to_owned(),
             refuses: few(),
         };
+        // What the server does if it is not told otherwise.
+        let production = EngineConfig::default();
         Self {
             mode,
             faults: day.faults(),
@@ -100,8 +104,8 @@ impl Setup {
             ],
             accounts_per_order: 3,
             authorizations: 500_000,
-            failover_window_ms: 30_000,
-            replay: false,
+            failover_window_ms: production.failover_window_ms,
+            replay: production.replay,
             nodes: 2,
             world_size: 200,
             spacing_ms: 250,
@@ -131,6 +135,7 @@ impl Setup {
             setup.authorizations = share;
         }
         setup.replay = file.policy.replay.unwrap_or(setup.replay);
+        setup.nodes = file.policy.nodes.unwrap_or(setup.nodes);
         Ok(setup)
     }
 
@@ -177,6 +182,7 @@ pub(crate) fn traits(kit: &Kit, account: &AccountSetup) -> Result<Traits, String
         deduplicates: keys.is_some(),
         keeps_keys_ms: keys
             .map_or(0, |claim| i64::from(claim.retention_hours).saturating_mul(3_600_000)),
+        fences: manifest.cancel_by_reference.as_ref().is_some_and(|claim| claim.fences),
         index_lag_ms: look_up.map_or(0, |claim| u64::from(claim.index_lag_ms)),
         // Who cannot be asked has no bound to keep; a minute is what a slow provider takes.
         in_flight_ms: look_up.map_or(60_000, |claim| u64::from(claim.in_flight_bound_ms)),

@@ -37,11 +37,40 @@ pub(super) fn page(runs: &[Run]) -> String {
     for run in runs.iter().filter(|run| !run.setup.mode.is_hasty()) {
         out.push_str(&rules(run));
     }
+    if let Some(run) = runs.first() {
+        out.push_str(&setup(run));
+    }
     out.push_str("<h2>Rates of faults, per million</h2>\n<table>\n");
     for (name, rate) in runs.first().map(|run| run.setup.faults.named()).unwrap_or_default() {
         out.push_str(&format!("<tr><th>{name}</th><td>{}</td></tr>\n", grouped(u64::from(rate))));
     }
     out.push_str("</table>\n</html>\n");
+    out
+}
+
+/// Who was asked, and how.
+fn setup(run: &Run) -> String {
+    let setup = &run.setup;
+    let mut out = String::from("<h2>Accounts</h2>\n<table>\n");
+    out.push_str("<tr><th>name</th><th>gateway</th><th>refuses, per million</th></tr>\n");
+    for account in &setup.accounts {
+        out.push_str(&format!(
+            "<tr><th>{}</th><td>{}</td><td>{}</td></tr>\n",
+            escaped(&account.name),
+            escaped(&account.gateway),
+            grouped(u64::from(account.refuses)),
+        ));
+    }
+    out.push_str(&format!(
+        "</table>\n<p>A payment names {} of them. The next may be tried for {} s. {} nodes share the database. \
+         What is in doubt is {}sent again under its key. {} of a million payments are authorizations, the rest \
+         are charges.</p>\n",
+        setup.accounts_per_order,
+        setup.failover_window_ms.div_euclid(1_000),
+        setup.nodes,
+        if setup.replay { "" } else { "not " },
+        grouped(u64::from(setup.authorizations)),
+    ));
     out
 }
 
@@ -62,10 +91,10 @@ fn rules(run: &Run) -> String {
     out.push_str("</table>\n");
     for found in &run.totals.violations {
         out.push_str(&format!(
-            "<p class=\"bad\">seed {}, order {}: {}</p>\n",
-            found.seed,
-            found.order,
-            escaped(&found.what)
+            "<p class=\"bad\">{:?}: {}<br><code>{}</code></p>\n",
+            found.rule,
+            escaped(&found.what),
+            escaped(&run.again(found))
         ));
     }
     out

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use baton_sim::{Day, Kit, Mode, Setup, Totals};
+use baton_sim::{Day, Kit, Mode, Setup, Totals, Violation};
 use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
 
@@ -98,8 +98,28 @@ impl From<DayName> for Day {
 struct Run {
     setup: Setup,
     seed: u64,
+    /// How many orders were asked for.
+    payments: u64,
+    /// The options that say what was simulated, but for mode and seed.
+    options: String,
     totals: Totals,
     took: Duration,
+}
+
+impl Run {
+    /// The command that prints the timeline of what broke: the same world, exactly.
+    fn again(&self, found: &Violation) -> String {
+        let size = self.setup.world_size;
+        let before = found.seed.wrapping_sub(self.seed).saturating_mul(size);
+        let orders = self.payments.saturating_sub(before).min(size);
+        format!(
+            "baton simulate{} --mode {} --payments {orders} --seed {} --timeline {}",
+            self.options,
+            self.setup.mode.as_str(),
+            found.seed,
+            found.order,
+        )
+    }
 }
 
 /// Simulates and reports. Ends with a failure if one of our own policies broke a rule.
@@ -123,7 +143,14 @@ pub(crate) async fn run(command: Simulate) -> Result<ExitCode, String> {
             let setup = Setup { mode, ..setup.clone() };
             let started = Instant::now();
             let totals = simulated(&kit, &setup, &command)?;
-            runs.push(Run { setup, seed: command.seed, totals, took: started.elapsed() });
+            runs.push(Run {
+                setup,
+                seed: command.seed,
+                payments: command.payments,
+                options: options(&command),
+                totals,
+                took: started.elapsed(),
+            });
         }
         report(&command, &runs)
     };
@@ -139,6 +166,21 @@ fn read(command: &Simulate) -> Result<Setup, String> {
     let shown = path.display();
     let text = std::fs::read_to_string(path).map_err(|error| format!("{shown}: {error}"))?;
     Setup::read(&text, mode, day).map_err(|error| format!("{shown}: {error}"))
+}
+
+/// What was simulated, as options; a name with a space in it is quoted.
+fn options(command: &Simulate) -> String {
+    let mut options = String::new();
+    if let Some(day) = command.day {
+        options.push_str(&format!(" --day {}", Day::from(day).as_str()));
+    }
+    if let Some(file) = &command.file {
+        let shown = file.display().to_string();
+        let plain = shown.chars().all(|c| c.is_ascii_alphanumeric() || "/._-".contains(c));
+        let quoted = || format!("'{}'", shown.replace('\'', r"'\''"));
+        options.push_str(&format!(" --file {}", if plain { shown.clone() } else { quoted() }));
+    }
+    options
 }
 
 fn simulated(kit: &Kit, setup: &Setup, command: &Simulate) -> Result<Totals, String> {

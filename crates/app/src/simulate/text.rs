@@ -92,18 +92,9 @@ fn rules(run: &Run, style: Style) -> Vec<String> {
     }
     for found in broken.iter().take(SHOWN) {
         lines.push(style.red(&format!("  {:?}: {}", found.rule, found.what)));
-        lines.push(format!(
-            "      baton simulate {} --timeline {}",
-            again(run, found.seed),
-            found.order
-        ));
+        lines.push(format!("      {}", run.again(found)));
     }
     lines
-}
-
-/// The options that make the same world again.
-fn again(run: &Run, seed: u64) -> String {
-    format!("--seed {seed} --mode {} …", run.setup.mode.as_str())
 }
 
 pub(super) fn json(runs: &[Run]) -> Value {
@@ -124,7 +115,7 @@ pub(super) fn json(runs: &[Run]) -> Value {
             "hold_ms": totals.hold_ms,
             "final_ms_p50": totals.quantile_ms(500),
             "final_ms_p99": totals.quantile_ms(990),
-            "violations": totals.violations,
+            "violations": violations(run),
             "not_yet_checked": unchecked(run.setup.mode),
             "took_ms": u64::try_from(run.took.as_millis()).unwrap_or(u64::MAX),
         })
@@ -133,6 +124,20 @@ pub(super) fn json(runs: &[Run]) -> Value {
         [run] => one(run),
         runs => json!({ "runs": runs.iter().map(one).collect::<Vec<_>>() }),
     }
+}
+
+/// What broke, each with the command that shows it.
+fn violations(run: &Run) -> Vec<Value> {
+    let shown = run.totals.violations.iter().map(|found| {
+        json!({
+            "rule": found.rule,
+            "seed": found.seed,
+            "order": found.order,
+            "what": found.what,
+            "again": run.again(found),
+        })
+    });
+    shown.collect()
 }
 
 fn unchecked(mode: Mode) -> Vec<&'static str> {

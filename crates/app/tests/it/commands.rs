@@ -554,3 +554,39 @@ fn a_connectors_folder_and_the_accounts_are_checked() {
     let output = place.run(&["connectors", "show", "strpe"]);
     assert!(said(&output).contains("did you mean Stripe?"), "{}", said(&output));
 }
+
+#[test]
+fn a_simulation_says_what_broke_and_how_to_see_it_again() {
+    let place = Place::new();
+    let calm = place.json(&["simulate", "--payments", "200", "--seed", "3", "--json"]);
+    assert_eq!((&calm["double_charges"], &calm["open_losing_holds"]), (&json!(0), &json!(0)));
+    assert_eq!(calm["violations"], json!([]));
+    assert_eq!(calm["not_yet_checked"].as_array().map(Vec::len), Some(2));
+    // A provider that settles what it denied: nothing on our side can close that.
+    let file = place.path("my faults.toml");
+    std::fs::write(&file, "day = \"mild\"\n[faults]\nsettles_denied = 300000\n").unwrap();
+    let file = file.to_str().unwrap();
+    // The second world is a short one.
+    let options = ["simulate", "--file", file, "--payments", "350", "--seed", "5", "--json"];
+    let ran = place.run(&options);
+    assert_eq!(ran.status.code(), Some(1), "{}", said(&ran));
+    let broken: Value = serde_json::from_slice(&ran.stdout).unwrap();
+    let found = broken["violations"].as_array().unwrap().last().unwrap().clone();
+    let again = found["again"].as_str().unwrap();
+    assert!(again.contains(&format!("--file '{file}' ")), "{again}");
+    let shell = std::process::Command::new("sh")
+        .args(["-c", &again.replacen("baton", env!("CARGO_BIN_EXE_baton"), 1)])
+        .output()
+        .unwrap();
+    let timeline = String::from_utf8_lossy(&shell.stdout).into_owned();
+    assert!(timeline.contains(found["what"].as_str().unwrap()), "{again}: {timeline}");
+    assert!(timeline.contains("settles what it denied"), "{timeline}");
+    let page = place.path("page.html");
+    let page = page.to_str().unwrap();
+    let shown = said(&place.run(&["simulate", "--payments", "200", "--seed", "3", "--html", page]));
+    assert_eq!(shown.matches("not yet checked").count(), 2, "{shown}");
+    let html = std::fs::read_to_string(page).unwrap();
+    for part in ["SandboxLagging", "not yet checked", "answer_lost", "approvals lost"] {
+        assert!(html.contains(part), "{part}");
+    }
+}
