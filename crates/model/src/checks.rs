@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use baton_flow::{CallId, Verdict};
+use baton_flow::{CallId, CallState, Closure, Verdict};
 use stateright::{Checker, HasDiscoveries, Model, Property};
 
 use crate::process::{OWNER, Process, owner};
@@ -105,29 +105,34 @@ pub(crate) fn properties(scope: &Scope) -> Vec<Property<World>> {
         Property::always(BY_OWNER, |_, s: &State| !s.seen.sent_by_another),
         Property::always(DURABLE, |_, s: &State| !s.seen.sent_undurable),
         Property::always(CONCLUDED, |world, s: &State| {
-            !s.is_over(world) || s.row.as_ref().is_none_or(|row| !row.payment().has_open_calls())
-        }),
-        Property::sometimes("the second account is tried", |_, s: &State| {
-            s.providers.legs.contains_key(&CallId::Attempt(2))
-        }),
-        Property::sometimes("and approves", |_, s: &State| s.providers.money(2).is_moved()),
-        Property::sometimes("a plan is taken over", |_, s: &State| s.seen.taken_over),
-        Property::sometimes("failed is told", |_, s: &State| s.seen.told_failed),
-        Property::sometimes("an attempt is found absent", |_, s: &State| s.is_absent(1)),
-        Property::sometimes(
-            "the second is tried because the first is absent",
-            |world, s: &State| {
-                world.scope.kind == Kind::Sale
-                    || s.is_absent(1) && s.providers.legs.contains_key(&CallId::Attempt(2))
-            },
-        ),
-        Property::sometimes("money moves when nobody waits any more", |_, s: &State| {
-            s.providers.moved() > 0
-                && s.row
-                    .as_ref()
-                    .is_some_and(|row| matches!(row.payment().verdict(), Verdict::InDoubt(_)))
+            // Who cannot be asked, and never tells, leaves a doubt.
+            !world.scope.askable
+                || !s.is_over(world)
+                || s.row.as_ref().is_none_or(|row| !row.payment().has_open_calls())
         }),
     ];
+    all.extend(of_all());
+    if scope.askable && !scope.fence {
+        all.extend([
+            Property::sometimes("an attempt is found absent", |_, s: &State| s.is_absent(1)),
+            Property::sometimes(
+                "the second is tried because the first is absent",
+                |world: &World, s: &State| {
+                    world.scope.kind == Kind::Sale
+                        || s.is_absent(1) && s.providers.legs.contains_key(&CallId::Attempt(2))
+                },
+            ),
+        ]);
+    }
+    if scope.fence && scope.mode == Mode::ResolveFirst {
+        all.extend(of_fences());
+    }
+    if !scope.askable {
+        all.push(Property::sometimes("a void is sent again and does it", |_, s: &State| {
+            let done = |no| s.providers.legs.get(&CallId::Void(no)).and_then(|leg| leg.done);
+            done(1) != Some(true) && done(2) == Some(true)
+        }));
+    }
     if scope.mode == Mode::HoldSafe {
         all.extend([
             Property::sometimes("two attempts hold", |_, s: &State| s.providers.moved() == 2),
@@ -156,6 +161,49 @@ pub(crate) fn properties(scope: &Scope) -> Vec<Property<World>> {
     all
 }
 
+/// Where every world has to lead to, somewhere.
+fn of_all() -> [Property<World>; 5] {
+    [
+        Property::sometimes("the second account is tried", |_, s: &State| {
+            s.providers.legs.contains_key(&CallId::Attempt(2))
+        }),
+        Property::sometimes("and approves", |_, s: &State| s.providers.money(2).is_moved()),
+        Property::sometimes("a plan is taken over", |_, s: &State| s.seen.taken_over),
+        Property::sometimes("failed is told", |_, s: &State| s.seen.told_failed),
+        Property::sometimes("money moves when nobody waits any more", |_, s: &State| {
+            s.providers.moved() > 0
+                && s.row
+                    .as_ref()
+                    .is_some_and(|row| matches!(row.payment().verdict(), Verdict::InDoubt(_)))
+        }),
+    ]
+}
+
+/// What a cancel in doubt has to lead to, somewhere.
+fn of_fences() -> [Property<World>; 4] {
+    [
+        Property::sometimes("the second is tried behind a fence", |_, s: &State| {
+            s.stands(1) == Some(Closure::Fenced)
+                && s.providers.money(1) == Money::Fenced
+                && s.providers.legs.contains_key(&CallId::Attempt(2))
+        }),
+        Property::sometimes("a late request is refused by the fence", |_, s: &State| {
+            let done = s.providers.legs.get(&CallId::Attempt(1)).and_then(|leg| leg.done);
+            s.providers.money(1) == Money::Fenced && done == Some(false)
+        }),
+        Property::sometimes("money moves while it is being cancelled", |_, s: &State| {
+            s.providers.money(1).is_moved() && s.is_cancelling(1)
+        }),
+        Property::sometimes("and is approved in the end, or given back", |world, s: &State| {
+            let cancelled = s.providers.legs.get(&CallId::Void(1)).and_then(|leg| leg.done);
+            match world.scope.kind {
+                Kind::Sale => s.is_approved() && cancelled == Some(false),
+                Kind::Hold => s.providers.money(1) == Money::Released,
+            }
+        }),
+    ]
+}
+
 impl State {
     /// Whether nothing will happen any more.
     fn is_over(&self, world: &World) -> bool {
@@ -168,9 +216,23 @@ impl State {
     }
 
     fn is_absent(&self, attempt: u16) -> bool {
-        use baton_flow::{CallState, Closure};
-        self.row.as_ref().and_then(|row| row.payment().call(CallId::Attempt(attempt))).is_some_and(
-            |call| matches!(call.state, CallState::Closed { how: Closure::Absent, .. }),
-        )
+        self.stands(attempt) == Some(Closure::Absent)
+    }
+
+    /// What closed an attempt, if something has.
+    fn stands(&self, attempt: u16) -> Option<Closure> {
+        let payment = self.row.as_ref()?.payment();
+        match payment.call(CallId::Attempt(attempt))?.state {
+            CallState::Closed { how, .. } => Some(how),
+            CallState::Planned | CallState::Open { .. } | CallState::Final { .. } => None,
+        }
+    }
+
+    /// Whether a void of an attempt is on its way or in doubt.
+    fn is_cancelling(&self, attempt: u16) -> bool {
+        self.row.as_ref().is_some_and(|row| {
+            let mut voids = row.payment().voids.iter();
+            voids.any(|void| void.attempt == attempt && !void.call.is_concluded())
+        })
     }
 }

@@ -3,17 +3,22 @@
 //!
 //! A test explores a small world with and without this, and has to come to the same end.
 
-use baton_flow::{Call, CallState, Payment};
+use baton_flow::{Call, CallState, Cancel, Candidate, Payment};
 use baton_types::outcome::Finding;
 
-/// The payment without what does not matter any more.
+/// The payment without what does not matter any more. Where a cancel waits for the index, the first look-up that found
+/// nothing matters too: then open calls keep theirs.
 pub(crate) fn normal(mut payment: Payment) -> Payment {
     // It is only compared with this.
     let too_late = payment.order.failover_until;
     let is_late = payment.updated_at >= too_late;
     payment.updated_at = if is_late { too_late } else { payment.created_at };
+    let waits = |at: &Candidate| at.cancel == Some(Cancel::Fence) && at.index_lag_ms > 0;
+    let keeps = payment.order.candidates.iter().any(waits);
     for call in &mut payment.attempts {
-        forget(call);
+        if !keeps || call.is_concluded() {
+            forget(call);
+        }
     }
     for capture in &mut payment.captures {
         forget(&mut capture.call);

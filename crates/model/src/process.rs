@@ -161,6 +161,7 @@ impl Heard {
                         Finding::Inconclusive
                     }
                     Shown::Nothing => Finding::NotFound,
+                    Shown::Unsaid => Finding::Inconclusive,
                 };
                 Input::Finding { call, finding }
             }
@@ -226,6 +227,7 @@ impl Case {
         let (mut planned, mut to_ask) = (Vec::new(), Vec::new());
         for effect in &step.effects {
             match *effect {
+                Effect::Call(CallId::Void(2..)) if scope.has(Fault::VoidedOnce) => {}
                 Effect::Call(id) => planned.push(id),
                 // The model's provider takes no keys.
                 Effect::Replay(_) => {}

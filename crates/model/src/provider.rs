@@ -63,6 +63,17 @@ pub enum Shown {
     Released,
     /// Nothing is known of it.
     Nothing,
+    /// The provider cannot be asked.
+    Unsaid,
+}
+
+/// What a provider makes of a cancel.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Cancels {
+    /// It confirms one that found nothing.
+    pub(crate) fence: bool,
+    /// And refuses what arrives later.
+    pub(crate) holds: bool,
 }
 
 impl Providers {
@@ -103,10 +114,20 @@ impl Providers {
     }
 
     /// Executes a void or a capture; says whether that succeeded.
-    pub(crate) fn modify(&mut self, call: CallId, of: u16, wants: bool, fence: bool, now: i64) {
+    pub(crate) fn modify(
+        &mut self,
+        call: CallId,
+        of: u16,
+        wants: bool,
+        cancels: Cancels,
+        now: i64,
+    ) {
         let (success, after) = match (call, self.money(of)) {
             (CallId::Void(_), Money::Held) => (true, Money::Released),
-            (CallId::Void(_), Money::Untouched) if fence => (true, Money::Fenced),
+            (CallId::Void(_), Money::Untouched) if cancels.fence && cancels.holds => {
+                (true, Money::Fenced)
+            }
+            (CallId::Void(_), Money::Untouched) if cancels.fence => (true, Money::Untouched),
             (CallId::Void(_), money @ (Money::Released | Money::Fenced)) => (true, money),
             (CallId::Capture(_), Money::Held) if wants => (true, Money::Taken),
             (_, money) => (false, money),

@@ -55,11 +55,15 @@ pub enum Fault {
     DatedByAnswer,
     /// The promise to void is in the owner's memory only.
     ObligationNotDurable,
+    /// A provider confirms a cancel and executes the request all the same when it arrives.
+    FenceLeaks,
+    /// A void in doubt at a provider that cannot be asked is not followed by another.
+    VoidedOnce,
 }
 
 impl Fault {
     /// All of them.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 14] = [
         Self::InFlightExceeded,
         Self::IndexLagExceeded,
         Self::ClockAhead,
@@ -72,6 +76,8 @@ impl Fault {
         Self::LostAckIsSuccess,
         Self::DatedByAnswer,
         Self::ObligationNotDurable,
+        Self::FenceLeaks,
+        Self::VoidedOnce,
     ];
 }
 
@@ -109,6 +115,8 @@ pub struct Scope {
     pub declines: bool,
     /// Whether a cancel also keeps out a request that arrives after it.
     pub fence: bool,
+    /// Whether providers can be asked. If not, they tell by themselves, or never.
+    pub askable: bool,
     /// Whether states are told apart by what no later step can tell.
     pub exact: bool,
     /// What is broken on purpose.
@@ -135,6 +143,7 @@ impl Scope {
             lost_acks: 0,
             declines: true,
             fence: false,
+            askable: true,
             exact: false,
             faults: Vec::new(),
         }
@@ -161,6 +170,7 @@ impl Scope {
             "crashes" => self.crashes = u8::try_from(value).ok()?,
             "declines" => self.declines = value != 0,
             "fence" => self.fence = value != 0,
+            "askable" => self.askable = value != 0,
             "lost_acks" => self.lost_acks = u8::try_from(value).ok()?,
             _ => return None,
         }
@@ -197,8 +207,9 @@ impl Scope {
             account: AccountId::from_bytes([no; 16]),
             label: format!("account-{no}"),
             gateway: "Model".to_owned(),
-            quiet_ms: Some(quiet_ms(in_flight, index_lag, skew)),
+            quiet_ms: self.askable.then(|| quiet_ms(in_flight, index_lag, skew)),
             replay_ms: None,
+            index_lag_ms: index_lag,
             cancel: Some(if self.fence { Cancel::Fence } else { Cancel::Plain }),
             certificate: None,
             inline: false,

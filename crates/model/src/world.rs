@@ -11,7 +11,7 @@ use baton_types::Timestamp;
 use stateright::Model;
 
 use crate::process::{Ack, Case, Draft, Heard, OWNER, Phase, Pid, Process, owner};
-use crate::provider::{Money, Providers, Shown};
+use crate::provider::{Cancels, Money, Providers, Shown};
 use crate::row::Row;
 use crate::scope::{Fault, Kind, Mode, Scope, TICK_MS, at};
 
@@ -243,9 +243,17 @@ impl World {
         let counts = call.and_then(|call| call.absent_after).is_some_and(|after| clock > after)
             || self.is_calm(state)
             // Under `hold_safe` it is enough that the provider was asked.
-            || payment.holds() && call.is_some_and(|call| call.checks.is_empty());
+            || payment.holds() && call.is_some_and(|call| call.checks.is_empty())
+            // Where it can be cancelled then, also.
+            || self.scope.fence && payment.voids.is_empty() && matches!(id, CallId::Attempt(_));
         let by_answer = self.scope.has(Fault::DatedByAnswer);
         let shown = state.providers.shows(id, attempt);
+        if !self.scope.askable {
+            // It tells by itself, or never; and that it cannot be asked is seen once.
+            let is_first = call.is_some_and(|call| call.checks.is_empty());
+            let told = shown.into_iter().filter(|s| *s != Shown::Nothing && !self.is_calm(state));
+            return told.chain(is_first.then_some(Shown::Unsaid)).collect();
+        }
         shown.into_iter().filter(|s| *s != Shown::Nothing || counts || by_answer).collect()
     }
 
@@ -343,7 +351,9 @@ impl World {
         let Some(of) = state.row.as_ref().and_then(|row| row.payment().attempt_of(call)) else {
             return;
         };
-        state.providers.modify(call, of, success, self.scope.fence, now);
+        let holds = !self.scope.has(Fault::FenceLeaks);
+        let cancels = Cancels { fence: self.scope.fence, holds };
+        state.providers.modify(call, of, success, cancels, now);
     }
 
     fn look_up(state: &mut State, pid: Pid, call: CallId, shown: Shown) -> Option<()> {

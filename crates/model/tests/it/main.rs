@@ -80,6 +80,52 @@ fn a_promise_that_is_not_durable_leaves_a_hold() {
     assert!(include_str!("../../../../docs/model.md").contains(&row), "{row} {way:#?}");
 }
 
+/// Providers that refuse what comes after a cancel by reference: it is cancelled, and the next account is asked.
+fn fenced(kind: Kind) -> Scope {
+    let scope = Scope { crashes: 0, declines: false, ..small(kind) };
+    Scope { fence: true, failover_until: 1, calm_from: 1, ..scope }
+}
+
+#[test]
+fn a_sale_goes_on_behind_a_fence() {
+    holds(fenced(Kind::Sale));
+}
+
+#[test]
+fn a_hold_goes_on_behind_a_fence() {
+    holds(fenced(Kind::Hold));
+}
+
+#[test]
+fn a_fence_that_leaks_is_found() {
+    let scope = fenced(Kind::Sale).broken(&[Fault::FenceLeaks]);
+    let way = &explore(scope, &[ONE_MOVES]).broken[ONE_MOVES];
+    let row = format!("| `FenceLeaks` | sale, `fence` | {ONE_MOVES} | {} |", way.len());
+    assert!(include_str!("../../../../docs/model.md").contains(&row), "{row} {way:#?}");
+}
+
+/// Providers that cannot be asked, and perhaps never tell: a void in doubt is followed by another.
+fn unasked() -> Scope {
+    Scope { askable: false, ..hold_safe() }
+}
+
+#[test]
+fn a_void_in_doubt_is_repeated_until_no_hold_is_left() {
+    let report = explore(unasked(), &[]);
+    println!("{} states, {} steps, depth {}", report.states, report.steps, report.depth);
+    assert!(report.broken.is_empty(), "{:#?}", report.broken);
+    assert_eq!(report.missed, ["the first wins although a second was tried"]);
+}
+
+#[test]
+fn a_void_that_is_not_repeated_leaves_a_hold() {
+    let report = explore(unasked().broken(&[Fault::VoidedOnce]), &[NO_LOSER]);
+    let way = &report.broken[NO_LOSER];
+    let row =
+        format!("| `VoidedOnce` | hold, `hold_safe` `askable=0` | {NO_LOSER} | {} |", way.len());
+    assert!(include_str!("../../../../docs/model.md").contains(&row), "{row} {way:#?}");
+}
+
 /// States are taken for equal that differ in what no later step can tell. That hides nothing: without it a
 /// world comes to the same end, only later.
 #[test]
