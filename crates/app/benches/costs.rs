@@ -79,6 +79,7 @@ fn payment() -> Payment {
         replay_ms: Some(86_400_000),
         inline: false,
         certificate: None,
+        index_lag_ms: 0,
         cancel: None,
     };
     let order = Order {

@@ -156,8 +156,8 @@ pub enum Question {
 pub enum Looked {
     /// What was found.
     Finding(Finding),
-    /// The next call: another page, or the cancel that makes sure that nothing can follow. None of a
-    /// look-up's calls moves money, and any of them may be repeated.
+    /// The next call: another page, for example. None of a look-up's calls changes anything, and any of them
+    /// may be repeated.
     Next(HttpCall),
 }
 

@@ -55,6 +55,14 @@ impl Prepared {
             Call::Immediate(_) => None,
         }
     }
+
+    /// Whether that is all of the operation: of a sequence only the first call is known before.
+    pub(crate) fn is_whole(&self) -> bool {
+        match &self.call {
+            Call::Http(call) => call.moves_money,
+            Call::Immediate(_) => false,
+        }
+    }
 }
 
 /// What the task knows of a purchase beyond what is stored.

@@ -656,6 +656,7 @@ pub(crate) fn candidate(
             .map(|ms| ms.saturating_sub(config.clock_difference_ms)),
         inline: false,
         certificate: None,
+        index_lag_ms: look_up.map_or(0, |claim| i64::from(claim.index_lag_ms)),
         cancel: manifest.and_then(cancel),
     }
 }

@@ -495,11 +495,12 @@ impl Task {
                     draft.planned.push(id);
                     match self.prepare(&draft.payment, id, &facts, started).await {
                         Ok(prepared) => {
-                            let template = prepared.template();
+                            let (template, is_whole) = (prepared.template(), prepared.is_whole());
                             #[cfg(feature = "mutations")]
                             let template = self.with_card(template);
                             if let Some(template) = template {
-                                Arc::make_mut(&mut draft.payment).attach_template(id, template);
+                                Arc::make_mut(&mut draft.payment)
+                                    .attach_template(id, template, is_whole);
                             }
                             draft.prepared.insert(id, prepared);
                         }

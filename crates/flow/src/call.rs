@@ -97,7 +97,7 @@ pub struct Call {
     /// From this time on, a look-up that finds nothing counts towards absence: later, if it was sent again. `None` where the provider
     /// has no look-up: then absence can never be shown.
     pub absent_after: Option<Timestamp>,
-    /// Until this time the same key may be sent again. `None` where the provider takes no keys.
+    /// Until this time the same key may be sent again. `None` where the provider takes no keys, or several calls.
     pub replay_until: Option<Timestamp>,
     /// How often it was sent again under its key.
     #[serde(default, skip_serializing_if = "is_zero")]

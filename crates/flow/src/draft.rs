@@ -35,6 +35,11 @@ impl<'a> Draft<'a> {
         self.facts.now
     }
 
+    /// Whether the request's own task is stepping.
+    pub(crate) fn live(&self) -> bool {
+        self.facts.live
+    }
+
     pub(crate) fn begin(&mut self) -> Result<(), Refusal> {
         if !self.step.next.attempts.is_empty() || self.step.next.version > 0 {
             return Err(Refusal::AlreadyBegun);
@@ -78,7 +83,7 @@ impl<'a> Draft<'a> {
             let approved = was_approved(call);
             self.step.events.push(Event::Concluded { call: id, outcome });
             self.step.timers.push(Timer::Clear { call: id });
-            if approved {
+            if approved || mutated("a_cancel_that_is_refused_closes") {
                 self.close_voided(id);
             }
         }
@@ -136,6 +141,7 @@ impl<'a> Draft<'a> {
             return Err(Refusal::Concluded);
         }
         call.note(finding.clone(), self.facts.evidence.clone(), now);
+        let (is_not_found, is_absent) = (finding == Finding::NotFound, call.is_absent());
         self.step.events.extend(cited(self.facts, id));
         match finding {
             Finding::Found { outcome } if !(outcome.is_open() && moves_money) => {
@@ -152,11 +158,16 @@ impl<'a> Draft<'a> {
                     self.keep_open(id, finding);
                 }
             },
-            Finding::NotFound if call.is_absent() => self.close(id, Closure::Absent),
+            Finding::NotFound if is_absent && !self.may_fence(id) => {
+                self.close(id, Closure::Absent);
+            }
             Finding::NotFound | Finding::Inconclusive => self.keep_open(id, finding),
         }
         self.follow_up();
         self.replay_purchase(id);
+        if is_not_found {
+            self.fence(id);
+        }
         Ok(())
     }
 
@@ -182,6 +193,7 @@ impl<'a> Draft<'a> {
             CallState::Open { .. } => {
                 self.check_later(id);
                 self.ask(id);
+                self.cancel_untold(id);
             }
             CallState::Final { .. } | CallState::Closed { .. } => {
                 self.step.timers.push(Timer::Clear { call: id });

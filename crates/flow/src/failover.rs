@@ -58,6 +58,9 @@ pub fn next(payment: &Payment, now: Timestamp) -> Next {
         }
         match standing {
             Standing::Open(_) if mutated("fail_over_on_a_lost_answer") => {}
+            Standing::Open(_)
+                if mutated("fail_over_beside_a_cancel")
+                    && payment.voids_of(no).next().is_some() => {}
             Standing::Open(_) if payment.may_be_passed(no, call) => {
                 holds = holds.saturating_add(1);
             }
@@ -117,7 +120,7 @@ fn after_closure(payment: &Payment, attempt: u16, how: Closure) -> Option<Stop> 
         VoidReason::PartialApproval | VoidReason::ActionRequired | VoidReason::CaptureFailed => {
             true
         }
-        VoidReason::Requested | VoidReason::LosingHold => false,
+        VoidReason::Requested | VoidReason::LosingHold | VoidReason::InDoubt => false,
     };
     if payment.voids_of(attempt).any(|void| is_unsuitable(void.why)) {
         return Some(Stop::Unsuitable);

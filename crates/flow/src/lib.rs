@@ -9,6 +9,7 @@
 
 pub mod amounts;
 mod call;
+mod cancel;
 mod draft;
 mod evidence;
 pub mod failover;

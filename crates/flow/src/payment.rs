@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::call::{Call, CallId, CallState, Closure};
 use crate::failover::Next;
 use crate::hold::{Cancel, Obligation};
+use crate::mutation::mutated;
 
 /// One payment and its whole history.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -80,6 +81,10 @@ fn yes() -> bool {
     true
 }
 
+fn is_zero(value: &i64) -> bool {
+    *value == 0
+}
+
 fn is_true(value: &bool) -> bool {
     *value
 }
@@ -142,6 +147,9 @@ pub struct Candidate {
     /// The client certificate that the request named for it. Opaque here.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub certificate: Option<String>,
+    /// How long after it was executed a request may stay unseen, in milliseconds: a part of `quiet_ms`.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub index_lag_ms: i64,
     /// How the provider cancels a payment by our reference; `None` where it does not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cancel: Option<Cancel>,
@@ -222,6 +230,9 @@ pub enum VoidReason {
     LosingHold,
     /// The hold of a sale could not be captured.
     CaptureFailed,
+    /// Nobody knows what became of it, and it is cancelled by our reference to find an end: see
+    /// [`crate::cancel`].
+    InDoubt,
 }
 
 /// How an attempt stands, its voids included.
@@ -312,10 +323,12 @@ impl Payment {
         attempts.chain(captures).chain(voids).chain(refunds)
     }
 
-    /// Keeps the request's template with its plan, so that both become durable in one commit.
-    pub fn attach_template(&mut self, id: CallId, template: String) {
+    /// Keeps the request's template with its plan, so that both become durable in one commit. One that is only the
+    /// first of a sequence cannot be sent again by itself, whatever keys its provider takes.
+    pub fn attach_template(&mut self, id: CallId, template: String, is_whole: bool) {
         if let Some(call) = self.call_mut(id) {
             call.template = Some(template);
+            call.replay_until = call.replay_until.filter(|_| is_whole);
         }
     }
 
@@ -415,8 +428,11 @@ impl Payment {
             }
             // A void of ours is in doubt: it is approved or not, and must not stay between.
             Standing::Approved(_) => {
-                let is_ours =
-                    |void: &&Void| void.why != VoidReason::Requested && !void.call.is_concluded();
+                let is_ours = |void: &&Void| {
+                    let is_ignored = void.why == VoidReason::Requested
+                        || (void.why == VoidReason::InDoubt && mutated("approve_beside_a_cancel"));
+                    !is_ignored && !void.call.is_concluded()
+                };
                 self.voids_of(no).find(is_ours).map(|void| void.why)
             }
             Standing::Running | Standing::Open(_) | Standing::Failed(_) | Standing::Closed(_) => {

@@ -52,7 +52,8 @@ impl Kit {
 /// The gateway of the sandbox's connector.
 const SANDBOX: &str = "Sandbox";
 
-/// The same dialect with fewer promises: without idempotency keys, and with an index that lags.
+/// The same dialect with fewer promises: without idempotency keys; and with an index that lags, and cancels that
+/// keep nothing out.
 pub(crate) const WITHOUT_KEYS: &str = "SandboxWithoutKeys";
 pub(crate) const LAGGING: &str = "SandboxLagging";
 
@@ -73,8 +74,9 @@ impl Variant {
         manifest.gateway_name = name.to_owned();
         if name == WITHOUT_KEYS {
             manifest.idempotency = None;
-        } else if let Some(claim) = &mut manifest.look_up {
-            claim.index_lag_ms = LAG_MS;
+        } else {
+            manifest.look_up.iter_mut().for_each(|claim| claim.index_lag_ms = LAG_MS);
+            manifest.cancel_by_reference.iter_mut().for_each(|claim| claim.fences = false);
         }
         Self { inner, manifest }
     }

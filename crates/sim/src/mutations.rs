@@ -32,7 +32,7 @@ const fn bug_of_holds(name: &'static str, what: &'static str, within: u64) -> Mu
 }
 
 /// Every bug that can be put in.
-pub const MUTATIONS: [Mutation; 22] = [
+pub const MUTATIONS: [Mutation; 25] = [
     bug("fail_over_on_a_lost_answer", "a lost answer counts as a failure", 2_000),
     bug("unknown_is_failed", "what is not known is called failed", 2_000),
     Mutation {
@@ -80,6 +80,9 @@ pub const MUTATIONS: [Mutation; 22] = [
         2_000,
     ),
     bug_of_holds("leave_a_void_in_doubt", "a void in doubt is followed by no other", 2_000),
+    bug("fail_over_beside_a_cancel", "the next account does not wait for a cancel's answer", 2_000),
+    bug("a_cancel_that_is_refused_closes", "a cancel that was not done counts as done", 2_000),
+    bug("approve_beside_a_cancel", "success is told while a cancel is on its way", 20_000),
     bug("store_the_card", "the card number goes into the snapshot", 2_000),
 ];
 
@@ -103,7 +106,6 @@ pub struct Hunt {
 pub fn hunt(kit: &Kit, mutation: Mutation, seed: u64) -> Result<Hunt, String> {
     let mut setup = Setup::standard(mutation.mode, Day::Terrible);
     setup.world_size = 100;
-    setup.replay = mutation.name == "a_fresh_key_on_retry";
     if mutation.by.is_some() {
         // It shows where a provider breaks its word about how late it executes, and nothing else goes wrong.
         setup.faults = Day::Mild.faults();

@@ -462,9 +462,10 @@ fn closed(payment: &Payment, no: u16, how: Closure, why: Option<VoidReason>) -> 
             ErrorCode::CaptureFailed,
             "The hold could not be captured; it has been voided and nothing was taken",
         ),
-        (Some(VoidReason::Requested | VoidReason::LosingHold) | None, Closure::Voided) => {
-            (ErrorCode::Voided, "The outcome was unknown; it has been voided")
-        }
+        (
+            Some(VoidReason::Requested | VoidReason::LosingHold | VoidReason::InDoubt) | None,
+            Closure::Voided,
+        ) => (ErrorCode::Voided, "The outcome was unknown; it has been voided"),
         (_, Closure::Fenced) => {
             (ErrorCode::Fenced, "The outcome was unknown; it can no longer happen")
         }

@@ -147,6 +147,7 @@ pub(crate) async fn stored(server: &Server, reference: &str) -> String {
             replay_ms: None,
             inline: false,
             certificate: None,
+            index_lag_ms: 0,
             cancel: None,
         }],
         doubt: DoubtMode::ResolveFirst,

@@ -6,6 +6,7 @@ use baton_connect::{
     Operation, Parent, Payer, Purchase, Question, Retrieved, Signed, Source, Subject, ThreeDs,
     WebhookError,
 };
+use baton_types::outcome::Finding;
 
 mod reply;
 mod retrieve;
@@ -114,18 +115,29 @@ impl Connector for Sandbox {
             Subject::Capture(_) | Subject::Void(_) | Subject::Refund(_) => "/operations",
             Subject::Tokenize => return None,
         };
-        let path = format!("{path}?reference={}", escaped(&look_up.reference));
-        Some(Question::Http(authorized(HttpCall::new(Method::Get, path))))
+        Some(Question::Http(by_reference(path, &look_up.reference)))
     }
 
     fn read_look_up(
         &self,
         look_up: &LookUp,
         _cx: &Cx,
-        _sent: &HttpCall,
+        sent: &HttpCall,
         reply: &HttpReply,
     ) -> Looked {
-        reply::finding(&self.manifest, look_up, reply).into()
+        let Subject::Void(parent) = &look_up.subject else {
+            return reply::finding(&self.manifest, look_up, reply).into();
+        };
+        if sent.path.starts_with("/payments?") {
+            return reply::voided(&parent.reference, reply).into();
+        }
+        match reply::finding(&self.manifest, look_up, reply) {
+            // A cancel by reference is no operation of its own: what it did shows in the payment.
+            Finding::NotFound => Looked::Next(by_reference("/payments", &parent.reference)),
+            found @ (Finding::Found { .. } | Finding::Voided | Finding::Inconclusive) => {
+                found.into()
+            }
+        }
     }
 
     fn webhook(&self, _cx: &Cx, message: &Incoming<'_>) -> Result<Vec<Signed>, WebhookError> {
@@ -199,6 +211,10 @@ fn payer_json(payer: &Payer) -> Json {
 
 fn post(path: &str, body: &Json) -> HttpCall {
     authorized(HttpCall::new(Method::Post, path)).body(Body::json(body))
+}
+
+fn by_reference(path: &str, reference: &str) -> HttpCall {
+    authorized(HttpCall::new(Method::Get, format!("{path}?reference={}", escaped(reference))))
 }
 
 fn authorized(call: HttpCall) -> HttpCall {

@@ -166,6 +166,29 @@ fn find<T: DeserializeOwned>(
     found.into_iter().min_by_key(rank)
 }
 
+/// Whether what has this reference is voided. What holds nothing is nothing that a void could have done.
+pub(super) fn voided(reference: &str, reply: &HttpReply) -> Finding {
+    let read = || {
+        let list: List<Payment> = parse(reply).filter(|_| reply.status == 200)?;
+        if list.data.iter().any(|paid| paid.reference != reference) {
+            return None;
+        }
+        let holds = |paid: &Payment| !paid.voided && paid.status != "declined";
+        let Some(paid) = list.data.iter().find(|paid| paid.voided) else {
+            return Some(Finding::NotFound);
+        };
+        let (reference, code) = (Some(identifier(&paid.id)?), identifier("voided"));
+        let answer = Answer { reference, code, ..Answer::default() };
+        let outcome = Outcome::Approved { amount: None, answer };
+        Some(if list.data.iter().any(holds) {
+            Finding::NotFound
+        } else {
+            Finding::Found { outcome }
+        })
+    };
+    read().unwrap_or(Finding::Inconclusive)
+}
+
 impl Asked<'_> {
     fn purchase(&self, reply: &HttpReply, sale: bool) -> Option<Outcome> {
         let paid: Payment = parse(reply)?;
@@ -268,7 +291,7 @@ fn cancelled(made: &Cancelled) -> Option<Outcome> {
         return Some(declined(DeclinedBy::ProviderOther, &refused.code, Answer::default()));
     }
     let code = identifier(if reference.is_some() { "cancelled" } else { "fenced" });
-    let answer = Answer { code, ..Answer::default() };
+    let answer = Answer { reference: reference.clone().flatten(), code, ..Answer::default() };
     (made.fenced && reference != Some(None)).then_some(Outcome::Approved { amount: None, answer })
 }
 

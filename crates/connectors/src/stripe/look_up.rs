@@ -1,14 +1,14 @@
 //! Asking Stripe what became of an operation.
 //!
 //! An intent is retrieved by its id, or found in the list of those that were made at the time; lists show
-//! what was just written. One that was never confirmed is cancelled, because its confirmation may still
-//! be on its way: that makes sure that it charges nothing.
+//! what was just written. One that was never confirmed counts as not found: nothing was done, and the
+//! confirmation may still be on its way. It is not cancelled here: that is a void, which the engine plans.
 
 use baton_connect::{HttpCall, HttpReply, LookUp, Looked, Manifest, Method, Parent, Subject};
 use baton_types::outcome::{Finding, Outcome, Refused};
 use baton_types::{Money, Timestamp};
 
-use super::objects::{Error, Intent, List, Refund, parse};
+use super::objects::{Intent, List, Refund, parse};
 use super::{id, reply, request};
 
 /// How much earlier than our clock says an intent may have been made by Stripe's, and how much later an
@@ -24,7 +24,10 @@ pub(super) fn question(look_up: &LookUp) -> Option<HttpCall> {
             let known = look_up.provider_reference.as_deref().and_then(id);
             known.map(retrieve).or_else(|| list(look_up.planned_at?, None))
         }
-        Subject::Capture(parent) | Subject::Void(parent) => known(parent).map(retrieve),
+        Subject::Capture(parent) => known(parent).map(retrieve),
+        Subject::Void(parent) => {
+            known(parent).map(retrieve).or_else(|| list(parent.planned_at?, None))
+        }
         Subject::Refund(parent) => {
             known(parent).map(|intent| get(&format!("/v1/refunds?payment_intent={intent}&{PAGE}")))
         }
@@ -59,16 +62,22 @@ pub(super) fn read(
     sent: &HttpCall,
     reply: &HttpReply,
 ) -> Looked {
+    if sent.method != Method::Get {
+        return Looked::Finding(Finding::Inconclusive);
+    }
     let found = match &look_up.subject {
-        Subject::Authorize | Subject::Charge => purchase(manifest, look_up, sent, reply),
+        Subject::Authorize | Subject::Charge => purchase(manifest, look_up, reply),
         Subject::Capture(parent) => {
             one(reply).filter(|intent| is(parent, intent)).and_then(|intent| {
                 capture(manifest, &intent, look_up.amount?, &look_up.reference).map(Looked::from)
             })
         }
-        Subject::Void(parent) => one(reply)
+        Subject::Void(parent) if known(parent).is_some() => one(reply)
             .filter(|intent| is(parent, intent))
             .and_then(|intent| void(&intent).map(Looked::from)),
+        Subject::Void(parent) => listed(&parent.reference, parent.planned_at, reply, |intent| {
+            void(intent).map(Looked::from)
+        }),
         Subject::Refund(parent) => refund(manifest, look_up, parent, reply),
         Subject::Tokenize => None,
     };
@@ -83,20 +92,24 @@ fn is(parent: &Parent, intent: &Intent) -> bool {
     parent.provider_reference.as_deref() == Some(intent.id.as_str())
 }
 
-fn purchase(
-    manifest: &Manifest,
-    look_up: &LookUp,
-    sent: &HttpCall,
-    reply: &HttpReply,
-) -> Option<Looked> {
-    if sent.method == Method::Post {
-        return cancelled(manifest, look_up, sent, reply).map(Looked::Finding);
-    }
+fn purchase(manifest: &Manifest, look_up: &LookUp, reply: &HttpReply) -> Option<Looked> {
     if look_up.provider_reference.as_deref().and_then(id).is_some() {
         let intent =
             one(reply).filter(|intent| look_up.provider_reference.as_ref() == Some(&intent.id));
         return standing(manifest, look_up, &intent?);
     }
+    listed(&look_up.reference, look_up.planned_at, reply, |intent| {
+        standing(manifest, look_up, intent)
+    })
+}
+
+/// The one intent with our reference in the list of those that were made at the time, or the list's next page.
+fn listed(
+    reference: &str,
+    planned_at: Option<Timestamp>,
+    reply: &HttpReply,
+    read: impl Fn(&Intent) -> Option<Looked>,
+) -> Option<Looked> {
     if reply.status != 200 {
         return None;
     }
@@ -104,28 +117,27 @@ fn purchase(
     if page.object != "list" || !page.data.iter().all(Intent::is_one) {
         return None;
     }
-    let ours =
-        |intent: &&Intent| intent.metadata.reference.as_deref() == Some(look_up.reference.as_str());
+    let ours = |intent: &&Intent| intent.metadata.reference.as_deref() == Some(reference);
     let mut ours = page.data.iter().filter(ours);
     match (ours.next(), ours.next()) {
-        (Some(intent), None) => standing(manifest, look_up, intent),
+        (Some(intent), None) => read(intent),
         // Made twice, although the key forbids it: an operator has to look.
         (Some(_), Some(_)) => None,
         (None, _) if page.has_more => {
             let last = id(&page.data.last()?.id)?;
-            list(look_up.planned_at?, Some(last)).map(Looked::Next)
+            list(planned_at?, Some(last)).map(Looked::Next)
         }
         (None, _) => Some(Finding::NotFound.into()),
     }
 }
 
-/// How a purchase's intent stands; one that was never confirmed is cancelled next.
+/// How a purchase's intent stands. Of one that was never confirmed nothing was done yet.
 fn standing(manifest: &Manifest, look_up: &LookUp, intent: &Intent) -> Option<Looked> {
     if !is_about(manifest, look_up, intent) {
         return None;
     }
     if intent.is_untouched() {
-        return Some(Looked::Next(request::cancel(&intent.id).about(&intent.id)));
+        return Some(Finding::NotFound.into());
     }
     state(manifest, look_up, intent).map(Looked::Finding)
 }
@@ -142,25 +154,6 @@ fn state(manifest: &Manifest, look_up: &LookUp, intent: &Intent) -> Option<Findi
     }
     let outcome = intent.outcome(manifest, look_up.subject == Subject::Charge)?;
     Some(Finding::Found { outcome })
-}
-
-/// The reply to the cancel of an unconfirmed intent. If it came too late, the intent shows what happened.
-fn cancelled(
-    manifest: &Manifest,
-    look_up: &LookUp,
-    sent: &HttpCall,
-    reply: &HttpReply,
-) -> Option<Finding> {
-    let intent = match reply.status {
-        200 => Intent::parse(&reply.body)?,
-        400 => {
-            let Error { error } = parse(&reply.body)?;
-            *error.payment_intent.filter(|intent| intent.is_one())?
-        }
-        _ => return None,
-    };
-    let same = sent.about.as_ref() == Some(&intent.id) && is_about(manifest, look_up, &intent);
-    same.then(|| state(manifest, look_up, &intent))?
 }
 
 /// An intent is captured once. Whether this capture did it shows in the reference that it left.
@@ -184,6 +177,7 @@ fn void(intent: &Intent) -> Option<Finding> {
         "canceled" => Some(Finding::Found { outcome: reply::voided(intent) }),
         "requires_capture" | "requires_action" => Some(Finding::NotFound),
         "succeeded" => Some(refused(intent)),
+        _ if intent.is_untouched() => Some(Finding::NotFound),
         _ => None,
     }
 }

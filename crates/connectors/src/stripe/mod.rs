@@ -3,7 +3,7 @@
 //! The intent is made without a card, so that nothing can be charged and its id is known before anything
 //! is; then the card becomes a payment method, in the only call with a CVV; then the intent is confirmed,
 //! which is the one call that moves money. A doubt about it is resolved by retrieving the intent. One that
-//! was never confirmed is cancelled: Stripe refuses a confirmation that arrives after that.
+//! was never confirmed can be cancelled: Stripe refuses a confirmation that arrives after that.
 //!
 //! Left out: network tokens, partial authorization, several captures of one intent, and what only
 //! Stripe's own client library can show.

@@ -12,11 +12,12 @@ const ON_ITS_WAY_MS: i64 = 5_000 + 10_000;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_clock_that_is_ahead_within_the_margin_proves_nothing_early() {
-    for (margin_ms, expected) in [(30_000, "in doubt at 1: unknown"), (0, "Absent at 1")] {
+    for (margin_ms, expected) in [(30_000, "in doubt at 1: unknown"), (0, "Absent at 1: InDoubt")] {
         let mut setup = Setup::default();
         setup.engine.failover_window_ms = 300;
         setup.engine.clock_difference_ms = margin_ms;
         let world = World::with(setup).await;
+        world.keeps_doubts().await;
         let lost = json!({"fault": {"commit": "never", "answer": "close"}});
         let matches = json!({"account": "first", "operation": "authorize"});
         world.provider.rule(matches, lost, Some(1)).await;
@@ -41,7 +42,7 @@ async fn a_clock_that_is_ahead_within_the_margin_proves_nothing_early() {
         };
         assert_eq!(look_twice().await, expected, "{margin_ms}");
         world.clock.jump(margin_ms);
-        assert_eq!(look_twice().await, "Absent at 1", "{margin_ms}");
+        assert_eq!(look_twice().await, "Absent at 1: InDoubt", "{margin_ms}");
     }
 }
 

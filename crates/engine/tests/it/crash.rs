@@ -342,7 +342,7 @@ async fn everything_that_a_crash_left_behind_is_taken_up_at_the_next_start() {
     }
     for id in &payments {
         let payment = stored(store.as_ref(), caller, *id).await.unwrap();
-        assert_eq!(verdict(&payment), "Absent at 1", "{timers} timers");
+        assert_eq!(verdict(&payment), "Fenced at 1: InDoubt", "{timers} timers");
     }
     assert_eq!(timers, 0);
     engine.shut_down(Duration::from_secs(5)).await;

@@ -32,6 +32,7 @@ fn lost(commit: &Value) -> Value {
 impl World {
     /// A charge whose answer was lost at the first account, which never carries it out.
     async fn doubt(&self, minor: i64) -> Payment {
+        self.keeps_doubts().await;
         let sale = json!({"account": "first", "operation": "sale"});
         self.provider.rule(sale, lost(&json!("never")), Some(1)).await;
         let told = self.charge(minor, &["first", "second"]).await.payment;
@@ -117,7 +118,7 @@ async fn what_is_settled_by_hand_is_one_commit_with_its_audit_entry() {
         assert!(early.to_string().contains("too early"), "{early}");
         world.clock.jump(60_000);
         let settled = world.settle_as(id, Settlement::Absent).await.unwrap();
-        assert_eq!(verdict(&settled), "Absent at 1");
+        assert_eq!(verdict(&settled), "Absent at 1: InDoubt");
         assert_eq!(world.stored(id).await.unwrap(), settled);
         assert_eq!(settled.guards, [""; 0], "what it kept others from is free again");
         assert_eq!(world.store.guard(world.caller.merchant, &keys[0]).await, Ok(None));
@@ -153,6 +154,7 @@ async fn the_requests_own_task_tries_nobody_behind_a_settlement() {
     let mut setup = Setup::default();
     setup.engine.failover_window_ms = 8_000;
     let world = Arc::new(World::with(setup).await);
+    world.keeps_doubts().await;
     let sale = json!({"account": "first", "operation": "sale"});
     world.provider.rule(sale, lost(&json!("never")), None).await;
     let asking = Arc::clone(&world);
@@ -205,6 +207,7 @@ async fn who_settles_and_who_finds_out_meet_at_the_payments_version() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn late_truth_opens_one_incident_and_reopens_nothing() {
     for world in World::on_all_stores_with(&setup()).await {
+        world.keeps_doubts().await;
         // The provider carries it out later than anybody looks.
         let sale = json!({"account": "first", "operation": "sale"});
         let late = json!({"late": {"after_ms": 2_500}});
@@ -212,7 +215,7 @@ async fn late_truth_opens_one_incident_and_reopens_nothing() {
         let doubt = world.charge(1_000, &["first"]).await.payment;
         world.clock.jump(60_000);
         let told = world.settle_as(doubt.id, Settlement::Absent).await.unwrap();
-        assert_eq!(verdict(&told), "Absent at 1");
+        assert_eq!(verdict(&told), "Absent at 1: InDoubt");
         for _ in 0..100 {
             if !world.provider.executed().await.is_empty() {
                 break;

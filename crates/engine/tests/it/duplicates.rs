@@ -63,6 +63,7 @@ async fn known(world: &World, id: PaymentId) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn while_one_is_in_doubt_another_for_the_same_reaches_no_provider() {
     for world in World::on_all_stores_with(&setup()).await {
+        world.keeps_doubts().await;
         world.provider.rule(json!({"account": "first", "operation": "sale"}), lost(), None).await;
         let order =
             |purchase: Purchase| Purchase { merchant_ref: Some("order 1".into()), ..purchase };
@@ -141,6 +142,7 @@ async fn of_many_at_once_on_two_nodes_one_reaches_the_provider_when_its_answer_i
         second.engine.node = "node-2".to_owned();
         let store = Arc::clone(&world.store) as Arc<dyn Store>;
         let (other, caller) = engine_on(store, &world.clock, world.provider, second).await;
+        world.keeps_doubts().await;
         world.provider.rule(json!({"account": "second", "operation": "sale"}), lost(), None).await;
         let asked = (0..16).map(|n| {
             let engine = if n % 2 == 0 { &world.engine } else { &other };
@@ -181,6 +183,7 @@ async fn a_node_that_dies_after_its_plan_leaves_the_guard_behind() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_repeat_is_a_repeat_before_it_is_a_duplicate() {
     let world = World::with(setup()).await;
+    world.keeps_doubts().await;
     world.provider.rule(json!({"account": "second", "operation": "sale"}), lost(), Some(1)).await;
     let ask =
         |name: &'static str| world.engine.purchase(world.caller, charge(1_000), key(name, b"f"));

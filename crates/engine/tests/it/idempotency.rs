@@ -128,6 +128,7 @@ async fn while_in_doubt_a_repeat_shows_how_it_stands_now() {
     let mut setup = Setup::default();
     setup.engine.failover_window_ms = 1_000;
     let world = World::with(setup).await;
+    world.keeps_doubts().await;
     let late = json!({"fault": {"commit": {"late": {"after_ms": 600}}, "answer": "close"}});
     world.provider.rule(json!({"operation": "sale"}), late, Some(1)).await;
     let first = world.charge_with("k", b"body", &["first", "second"]).await.unwrap();

@@ -3,11 +3,12 @@
 //! The provider honours no idempotency keys here: what is sent twice is executed twice, and shows.
 
 use baton_connect::{
-    Challenge, Cx, Freshness, HttpReply, Incoming, LookUp, Looked, Question, Returned, Subject,
+    Challenge, Cx, EventSubject, Freshness, HttpReply, Incoming, LookUp, Looked, Question,
+    Returned, Subject, WebhookEvent,
 };
 use baton_engine::Heard;
 use baton_flow::{OrderKind, Payment};
-use baton_types::outcome::{Finding, NextAction, Outcome};
+use baton_types::outcome::{Answer, Finding, NextAction, Outcome};
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 
@@ -176,6 +177,47 @@ async fn one_that_refuses_connections_is_passed_over_whichever_it_is() {
     }
     assert_eq!(world.provider.executed().await, ["adyen", "stripe"]);
     world.provider.assert_nothing_twice().await;
+}
+
+/// The confirmation is late: it arrives after the intent was seen unconfirmed, and just before our cancel. Stripe tells
+/// of the hold before the cancel is answered. What is told as approved must not be what the cancel releases.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_hold_that_our_own_cancel_releases_is_not_told_as_approved() {
+    let mut setup = Setup::default();
+    setup.engine.failover_window_ms = 10_000;
+    let world = std::sync::Arc::new(World::with(setup).await);
+    let on = |operation: &str| json!({"account": "stripe", "operation": operation});
+    let late = fault(&json!({"late": {"after_ms": 400}}), &json!("close"));
+    world.provider.rule(on("authorize"), late, None).await;
+    world.provider.rule(on("void"), json!({"latency_ms": 1_500}), None).await;
+    let (buys, asked) = (std::sync::Arc::clone(&world), OrderKind::Authorize(usd(1_000)));
+    let bought = tokio::spawn(async move { buys.buy(asked, &["stripe"]).await.unwrap() });
+    // Until the hold is there, and the cancel under way.
+    let held = async || world.provider.books().await.iter().any(|row| row.status == "authorized");
+    while !held().await {
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    let id = baton_types::PaymentId::parse(&world.provider.books().await[0].payment).unwrap();
+    let open = world.stored(id).await.unwrap();
+    let account = world.engine.account(world.caller.merchant, "stripe").await.unwrap().unwrap();
+    let outcome = Outcome::Approved { amount: Some(usd(1_000)), answer: Answer::default() };
+    let event = WebhookEvent {
+        name: "payment_intent.amount_capturable_updated".to_owned(),
+        id: None,
+        subject: EventSubject::Purchase,
+        reference: Some(open.attempts[0].reference.clone()),
+        provider_reference: None,
+        payment_reference: None,
+        finding: Finding::Found { outcome },
+    };
+    assert_eq!(world.engine.hear(&account, &event, b"{}").await, Ok(Heard::Taken));
+    let told = world.status(id).await.payment;
+    let is_live =
+        async || world.provider.books().await.iter().any(crate::provider::Booked::is_live);
+    assert!(is_live().await, "our cancel is still on its way");
+    assert!(verdict(&told).starts_with("in doubt at 1"), "{}", verdict(&told));
+    assert_eq!(verdict(&bought.await.unwrap().payment), "Voided at 1: InDoubt");
+    assert!(!is_live().await);
 }
 
 #[tokio::test]

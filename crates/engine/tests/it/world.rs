@@ -249,6 +249,12 @@ impl World {
         stored(self.store.as_ref(), self.caller, id).await
     }
 
+    /// Has the provider cancel nothing by reference from now on, so that what is not found stays in doubt.
+    pub(crate) async fn keeps_doubts(&self) {
+        let refuse = serde_json::json!({"refuse": {"status": 404, "code": "not_found"}});
+        self.provider.rule(serde_json::json!({"operation": "cancel"}), refuse, None).await;
+    }
+
     /// Lets enough time pass for a request that never arrived to be known as absent.
     pub(crate) async fn settle(&self, id: PaymentId) -> Answered {
         // Two looks would do, if none were lost on a busy machine.

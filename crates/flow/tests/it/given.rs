@@ -33,6 +33,7 @@ pub(crate) fn order(kind: OrderKind) -> Order {
         replay_ms: None,
         inline: false,
         certificate: None,
+        index_lag_ms: 0,
         cancel: Some(baton_flow::Cancel::Plain),
     };
     Order {

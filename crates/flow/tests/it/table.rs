@@ -3,6 +3,7 @@
 
 #![allow(clippy::too_many_lines, reason = "a table is as long as its rows")]
 
+mod cancel;
 mod conclusion;
 mod failover;
 mod guards;

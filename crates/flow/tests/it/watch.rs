@@ -76,7 +76,8 @@ impl Watch {
         // That timer may outlive its reason: it is cleared when it comes due.
         let until = payment.order.failover_until;
         let is_left = |(call, at): &(&CallId, &Timestamp)| {
-            **at == until && payment.call(**call).unwrap().is_concluded()
+            let is_over = **at == until && payment.call(**call).unwrap().is_concluded();
+            is_over || may_be_voided_again(payment, **call)
         };
         let left: BTreeSet<CallId> =
             self.timers.iter().filter(is_left).map(|(call, _)| *call).collect();
@@ -290,6 +291,15 @@ fn no_void_is_open(payment: &Payment, no: u16) -> bool {
     payment.voids.iter().filter(|void| void.attempt == no).all(|void| void.call.is_concluded())
 }
 
+/// A void in doubt at a provider that cannot be asked is followed by another: the attempt's timer says when. It may
+/// outlive that.
+fn may_be_voided_again(payment: &Payment, id: CallId) -> bool {
+    let CallId::Attempt(no) = id else { return false };
+    let cannot_be_asked = payment.candidate(no).unwrap().quiet_ms.is_none();
+    let is_voided = payment.voids.iter().any(|void| void.attempt == no);
+    cannot_be_asked && is_voided && is_approved(payment.call(id).unwrap())
+}
+
 fn lost(payment: &Payment, no: u16) -> bool {
     let mut voids = payment.voids.iter();
     voids.any(|void| void.attempt == no && void.why == VoidReason::LosingHold)
@@ -454,10 +464,12 @@ fn lets_another_try(payment: &Payment, no: u16) -> bool {
     let call = payment.call(CallId::Attempt(no)).unwrap();
     let order = &payment.order;
     let was_in_doubt = call.open_since.is_some();
+    let because = |why: VoidReason| {
+        let voids = payment.voids.iter();
+        voids.filter(|void| void.attempt == no && void.why == why).count()
+    };
     let voids = payment.voids.iter().filter(|void| void.attempt == no).count();
-    let losing = payment.voids.iter();
-    let losing =
-        losing.filter(|void| void.attempt == no && void.why == VoidReason::LosingHold).count();
+    let (losing, in_doubt) = (because(VoidReason::LosingHold), because(VoidReason::InDoubt));
     let moves_money = order.kind != OrderKind::Tokenize;
     let is_sale = matches!(order.kind, OrderKind::Charge(_));
     let stops = order.doubt == DoubtMode::Stop;
@@ -483,14 +495,15 @@ fn lets_another_try(payment: &Payment, no: u16) -> bool {
             }
             Outcome::Approved { .. } => {
                 let is_closed = payment.standing(no) == Some(Standing::Closed(Closure::Voided));
-                is_closed && losing > 0 && voids == losing
+                let ours = losing + in_doubt;
+                is_closed && ours > 0 && voids == ours && !(stops && was_in_doubt)
             }
             Outcome::Pending { .. } | Outcome::ActionRequired { .. } | Outcome::Unknown { .. } => {
                 !moves_money
             }
         },
         CallState::Closed { how, .. } => {
-            let voids = if payment.holds() { voids - losing } else { voids };
+            let voids = voids - in_doubt - if payment.holds() { losing } else { 0 };
             let is_sale = is_sale && !payment.holds();
             voids == 0 && !stops && (*how != Closure::Absent || !is_sale)
         }

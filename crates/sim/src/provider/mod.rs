@@ -35,6 +35,8 @@ pub(crate) struct Traits {
     pub(crate) deduplicates: bool,
     /// How long it keeps them.
     pub(crate) keeps_keys_ms: i64,
+    /// Whether it refuses what arrives after a cancel by its reference.
+    pub(crate) fences: bool,
     /// How long at most until a look-up shows a payment.
     pub(crate) index_lag_ms: u64,
     /// How long at most after it was sent a request is executed.

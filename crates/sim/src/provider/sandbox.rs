@@ -88,7 +88,12 @@ fn change(books: &mut Books, at: &Context<'_>, id: &str, what: &str, body: &Valu
 fn cancel(books: &mut Books, at: &Context<'_>, body: &Value) -> Served {
     let reference = body.get("reference").and_then(Value::as_str).unwrap_or_default().to_owned();
     let ids: Vec<String> = books.with_reference(&reference).map(|paid| paid.id.clone()).collect();
-    books.fenced.insert(reference.clone());
+    if at.traits.fences {
+        books.fenced.insert(reference.clone());
+    } else if ids.is_empty() {
+        // It keeps nothing out, so that it cancelled nothing says nothing.
+        return error(404, "not_found");
+    }
     let (mut cancelled, mut refused) = (Vec::new(), Vec::new());
     for id in ids {
         let Some(place) = books.place(&id) else { continue };
@@ -114,7 +119,7 @@ const fn word(refusal: Refusal) -> &'static str {
     }
 }
 
-fn payment_json(paid: &Paid) -> Value {
+pub(super) fn payment_json(paid: &Paid) -> Value {
     let decline = match paid.state {
         State::Declined(by) => {
             let (by, code) = match by {
@@ -148,6 +153,16 @@ fn payment_json(paid: &Paid) -> Value {
         "auth_code": "123456",
         "decline": decline,
     })
+}
+
+/// The same as an event shows it.
+pub(super) fn operation(made: &Made, paid: &Paid) -> Value {
+    let mut shown = change_json(made, paid);
+    if let Some(fields) = shown.as_object_mut() {
+        let kind = fields.get("kind").cloned().unwrap_or_default();
+        fields.insert("type".to_owned(), kind);
+    }
+    shown
 }
 
 fn change_json(made: &Made, paid: &Paid) -> Value {

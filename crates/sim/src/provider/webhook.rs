@@ -4,7 +4,7 @@ use aws_lc_rs::hmac;
 use serde_json::{Value, json};
 
 use super::books::{Books, Event, Kind, State};
-use super::{Dialect, adyen, stripe};
+use super::{Dialect, adyen, sandbox, stripe};
 
 /// Secrets that the simulated providers sign with, and that the accounts know.
 pub(crate) const STRIPE_SECRET: &str = "whsec_simulated";
@@ -23,22 +23,24 @@ pub(crate) struct Message {
 impl Message {
     /// The header fields of a delivery: where the time is signed, each delivery is signed anew.
     pub(crate) fn headers(&self, now_ms: i64) -> Vec<(String, String)> {
-        if self.dialect != Dialect::Stripe {
-            return Vec::new();
-        }
+        let header = match self.dialect {
+            Dialect::Stripe => "stripe-signature",
+            Dialect::Sandbox => "sandbox-signature",
+            // Its signature is in the body.
+            Dialect::Adyen => return Vec::new(),
+        };
         let seconds = now_ms.div_euclid(1_000);
         let key = hmac::Key::new(hmac::HMAC_SHA256, STRIPE_SECRET.as_bytes());
         let signed = [seconds.to_string().as_bytes(), b".", &self.body].concat();
         let signature = format!("t={seconds},v1={}", hex(hmac::sign(&key, &signed).as_ref()));
-        vec![("stripe-signature".to_owned(), signature)]
+        vec![(header.to_owned(), signature)]
     }
 }
 
 /// The webhook that tells an event, as the books stand now; none where nothing is told.
 pub(crate) fn of(dialect: Dialect, books: &Books, event: &Event) -> Option<Message> {
     match dialect {
-        // Its connector reads none.
-        Dialect::Sandbox => None,
+        Dialect::Sandbox => of_sandbox(books, event),
         Dialect::Stripe => of_stripe(books, event),
         Dialect::Adyen => of_adyen(books, event),
     }
@@ -77,6 +79,26 @@ fn of_stripe(books: &Books, event: &Event) -> Option<Message> {
         json!({ "id": "evt_1", "object": "event", "type": kind, "data": { "object": object } });
     let body = body.to_string().into_bytes();
     Some(Message { dialect: Dialect::Stripe, body, what: kind.to_owned() })
+}
+
+/// About the payment, or about what was made of it: a cancel by reference is no operation of its own.
+fn of_sandbox(books: &Books, event: &Event) -> Option<Message> {
+    let (kind, paid, operation) = match event {
+        Event::Payment(place) => ("payment", books.payment(*place)?, Value::Null),
+        Event::Change(place) => {
+            let made = books.changes.get(*place)?;
+            let paid = books.payment(made.payment)?;
+            let by_reference = made.kind == Kind::Void && made.reference == paid.reference;
+            let shown = if by_reference { Value::Null } else { sandbox::operation(made, paid) };
+            ("operation", paid, shown)
+        }
+        Event::Refused { .. } | Event::NothingToCancel { .. } => return None,
+    };
+    let payment = sandbox::payment_json(paid);
+    let what =
+        format!("{kind} {}", payment.get("status").and_then(Value::as_str).unwrap_or_default());
+    let body = json!({ "id": "se_1", "type": what, "payment": payment, "operation": operation });
+    Some(Message { dialect: Dialect::Sandbox, body: body.to_string().into_bytes(), what })
 }
 
 /// The fields of an Adyen notification that are signed, in their order.

@@ -58,10 +58,11 @@ fn a_void_that_nobody_is_told_of_stays_in_doubt() {
 }
 
 #[test]
-fn sent_again_under_its_key_nothing_is_done_twice() {
+fn without_repeats_nothing_is_done_twice_either() {
     let kit = kit();
     let mut setup = Setup::standard(Mode::ResolveFirst, Day::Terrible);
-    setup.replay = true;
+    assert!(setup.replay, "as the server does by default");
+    setup.replay = false;
     let totals = baton_sim::worlds(&kit, &setup, 1, 400, 1, &|_| {}).unwrap();
     assert!(totals.violations.is_empty(), "{}", shown(&kit, &setup, &totals));
 }

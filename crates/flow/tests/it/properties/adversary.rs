@@ -11,8 +11,8 @@ use proptest::sample::Index;
 use proptest::test_runner::TestRunner;
 
 use crate::given::{
-    T0, action, approved, declined, done, eur, later, live, new, not_sent, order, pending, refused,
-    unknown, usd,
+    QUIET_MS, T0, action, approved, declined, done, eur, later, live, new, not_sent, order,
+    pending, refused, unknown, usd,
 };
 use crate::watch::Watch;
 
@@ -132,12 +132,20 @@ fn orders() -> impl Strategy<Value = Order> {
     ];
     let cancels = prop_oneof![4 => Just([true; 3]), 1 => any::<[bool; 3]>()];
     let replay_ms = prop_oneof![Just(None), Just(Some(86_400_000)), Just(Some(20_000))];
-    (kind, 1..=3_usize, flags, failover_ms, doubt, cancels, replay_ms).prop_map(
-        |(kind, candidates, flags, ms, doubt, cancels, replay_ms)| {
+    let how = prop_oneof![
+        Just((Cancel::Plain, 0, Some(QUIET_MS))),
+        Just((Cancel::Fence, 0, Some(QUIET_MS))),
+        Just((Cancel::Fence, 4_000, Some(QUIET_MS))),
+        Just((Cancel::Plain, 0, None)),
+    ];
+    (kind, 1..=3_usize, flags, failover_ms, doubt, cancels, replay_ms, how).prop_map(
+        |(kind, candidates, flags, ms, doubt, cancels, replay_ms, how)| {
             let [issuer, provider_risk, provider_other, payer_present] = flags;
             let mut order = order(kind);
             for (candidate, cancels) in order.candidates.iter_mut().zip(cancels) {
-                candidate.cancel = cancels.then_some(Cancel::Plain);
+                let (cancel, index_lag_ms, quiet_ms) = how;
+                candidate.cancel = cancels.then_some(cancel);
+                (candidate.index_lag_ms, candidate.quiet_ms) = (index_lag_ms, quiet_ms);
                 candidate.replay_ms = replay_ms;
             }
             order.candidates.truncate(candidates);

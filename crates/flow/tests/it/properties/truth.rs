@@ -5,9 +5,10 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 
 use baton_flow::{
-    CallId, DoubtMode, Effect, Input, OrderKind, Payment, Standing, Verdict, amounts,
+    CallId, Cancel, Closure, DoubtMode, Effect, Input, OrderKind, Payment, Standing, Verdict,
+    VoidReason, amounts,
 };
-use baton_types::outcome::{Finding, Outcome};
+use baton_types::outcome::{Answer, Finding, Outcome};
 use baton_types::{DeclinedBy, Money, Timestamp};
 use proptest::prelude::*;
 use proptest::test_runner::{RngAlgorithm, TestRng, TestRunner};
@@ -48,7 +49,9 @@ fn histories_contain_lost_late_and_raced_calls() {
     assert_eq!(
         reached,
         [
+            "a cancel in doubt voided what was there",
             "a capture executed late",
+            "a fenced sale, and another attempt",
             "a later hold won",
             "a lost request",
             "a lost request sent again",
@@ -59,6 +62,8 @@ fn histories_contain_lost_late_and_raced_calls() {
             "another attempt after a doubt",
             "answered again",
             "approved after a doubt",
+            "approved although it was being cancelled",
+            "refused behind a fence",
             "the first hold won",
             "the owner is gone",
             "the payer was faster than the void",
@@ -102,6 +107,8 @@ struct Truth {
     refunded: i64,
     is_waiting: bool,
     is_voided: bool,
+    /// A cancel came first: what arrives later is refused.
+    is_fenced: bool,
 }
 
 struct World {
@@ -131,7 +138,16 @@ impl World {
             _ => DoubtMode::ResolveFirst,
         };
         let replay_ms = [None, Some(30_000), Some(86_400_000)][usize::from(byte() % 3)];
-        order.candidates.iter_mut().for_each(|candidate| candidate.replay_ms = replay_ms);
+        let (cancel, index_lag_ms) = match byte() % 4 {
+            0 => (Cancel::Fence, LAG_MS),
+            1 => (Cancel::Fence, 0),
+            _ => (Cancel::Plain, LAG_MS),
+        };
+        for candidate in &mut order.candidates {
+            candidate.replay_ms = replay_ms;
+            candidate.cancel = Some(cancel);
+            candidate.index_lag_ms = index_lag_ms;
+        }
         // Long enough for the next candidate after an absence, sometimes.
         order.failover_until = T0.plus_millis(if byte() % 2 == 0 { 30_000 } else { 900_000 });
         Self {
@@ -316,7 +332,13 @@ impl World {
         let asked = self.requests[&id].asked;
         let is_sale = matches!(self.watch.payment.attempt_kind(), OrderKind::Charge(_));
         let no = self.watch.payment.attempt_of(id).unwrap();
+        let fences =
+            self.watch.payment.candidate(no).is_some_and(|at| at.cancel == Some(Cancel::Fence));
+        let was_there = self.requests.get(&CallId::Attempt(no)).is_some_and(|r| r.result.is_some());
         let truth = self.truth.entry(no).or_default();
+        if truth.is_fenced && matches!(id, CallId::Attempt(_)) {
+            return refused();
+        }
         truth.is_waiting &= !matches!(id, CallId::Attempt(_));
         let minor = match (fate, asked) {
             (Fate::Part, Some(asked)) => asked.minor() / 2,
@@ -342,6 +364,10 @@ impl World {
             (_, CallId::Refund(_)) => truth.refunded += minor,
             (_, CallId::Void(_)) => {
                 let can = truth.is_waiting || (truth.held > 0 && !truth.is_voided);
+                if !can && fences && !was_there {
+                    truth.is_fenced = true;
+                    return Outcome::Approved { amount: None, answer: Answer::default() };
+                }
                 if !can {
                     return declined(DeclinedBy::ProviderOther);
                 }
@@ -475,9 +501,9 @@ impl World {
                     self.truth
                 );
                 let pending = |(id, request): (&CallId, &Request)| {
-                    matches!(id, CallId::Attempt(_))
-                        && request.at.is_some()
-                        && request.result.is_none()
+                    let CallId::Attempt(no) = id else { return false };
+                    let is_fenced = self.truth.get(no).is_some_and(|truth| truth.is_fenced);
+                    request.at.is_some() && request.result.is_none() && !is_fenced
                 };
                 assert!(!self.requests.iter().any(pending), "failed, and still to be executed");
             }
@@ -504,6 +530,21 @@ impl World {
             .any(|call| call.open_since.is_some());
         self.reach("another attempt after a doubt", was_in_doubt);
         let holding = |truth: &&Truth| truth.held > 0 && !truth.is_voided;
+        let cancelled = |no: u16| {
+            let mut voids = payment.voids.iter();
+            voids.any(|void| void.attempt == no && void.why == VoidReason::InDoubt)
+        };
+        let was_held = self.truth.iter().any(|(no, t)| cancelled(*no) && t.held > 0 && t.is_voided);
+        self.reach("a cancel in doubt voided what was there", was_held);
+        let is_sale = matches!(payment.attempt_kind(), OrderKind::Charge(_));
+        let is_fenced = payment.standing(1) == Some(Standing::Closed(Closure::Fenced));
+        let went_on = is_sale && is_fenced && payment.attempts.len() > 1;
+        self.reach("a fenced sale, and another attempt", went_on);
+        let refused_late = self.requests.iter().any(|(id, request)| {
+            let CallId::Attempt(no) = id else { return false };
+            request.result == Some(refused()) && self.truth.get(no).is_some_and(|t| t.is_fenced)
+        });
+        self.reach("refused behind a fence", refused_late);
         self.reach("two holds at once", self.truth.values().filter(holding).count() == 2);
         let Verdict::Approved(no) = payment.verdict() else { return };
         let is_beside = payment.obligation(1).is_some() && payment.holds();
@@ -511,6 +552,7 @@ impl World {
         self.reach("a later hold won", is_beside && no > 1);
         let call = payment.call(CallId::Attempt(no)).unwrap();
         self.reach("approved after a doubt", call.open_since.is_some());
+        self.reach("approved although it was being cancelled", cancelled(no));
         let raced = before.verdict() == Verdict::InDoubt(no) && !payment.voids.is_empty();
         self.reach("the payer was faster than the void", raced);
     }

@@ -322,7 +322,7 @@ fn standing(word: &str) -> Payment {
     let mut order = order(OrderKind::Authorize(usd(100)));
     order.candidates.truncate(1);
     let mut payment = begun(order);
-    payment.attach_template(CALL, "{}".to_owned());
+    payment.attach_template(CALL, "{}".to_owned(), true);
     let inputs: &[(&str, Timestamp)] = match word {
         "planned" => &[],
         "voided" => &[("unknown", T0), ("voided", T0)],
