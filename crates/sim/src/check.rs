@@ -339,12 +339,9 @@ impl Check<'_> {
             let id = payment.id;
             // What is in doubt at the end is reported as such.
             let in_doubt = payment.voids.iter().any(|v| v.attempt == no && !v.call.is_concluded());
-            // So is a hold whose voids all failed, because the first did it and nobody was told: it stays in doubt.
-            let end = Timestamp::from_millis(i64::MAX);
-            let is_owed = payment.owed_voids(end).any(|(owed, _)| owed == no);
             let wrong = match payment.standing(no) {
                 _ if in_doubt => None,
-                Some(Standing::Approved(_)) if live == 0 && is_owed => None,
+                Some(Standing::Approved(_)) if is_voided_untold(payment, no, &at) => None,
                 Some(Standing::Approved(_)) if live != 1 => {
                     Some(format!("attempt {no} of {id} is approved here, and {live} times there"))
                 }
@@ -445,6 +442,18 @@ fn wins(ours: &[Payment], paid: &Paid) -> bool {
         }
         Verdict::Running | Verdict::Failed(_) => false,
     })
+}
+
+/// Whether a provider that cannot be asked has done a void of ours, and never told of it: each further void was
+/// refused, because there is nothing left to void. The void is still owed, the client was told nothing final, and an
+/// operator has to settle it. Anything else that is approved here and not there is wrong.
+fn is_voided_untold(payment: &Payment, no: u16, at: &[&There]) -> bool {
+    let end = Timestamp::from_millis(i64::MAX);
+    let cannot_be_asked = payment.candidate(no).is_some_and(|at| at.quiet_ms.is_none());
+    let is_owed = payment.owed_voids(end).any(|(owed, _)| owed == no);
+    let in_doubt = matches!(payment.verdict(), Verdict::InDoubt(_));
+    let was_done = !at.is_empty() && at.iter().all(|there| there.paid.voided);
+    cannot_be_asked && is_owed && in_doubt && was_done
 }
 
 /// When a payment's last attempt, or what undid it, was concluded.

@@ -257,12 +257,14 @@ impl World {
 
     /// Lets enough time pass for a request that never arrived to be known as absent.
     pub(crate) async fn settle(&self, id: PaymentId) -> Answered {
-        // Two looks would do, if none were lost on a busy machine.
-        for _ in 0..6 {
+        // A few looks would do, if none were lost on a busy machine, nor put off because the request's own task
+        // still lives.
+        for _ in 0..12 {
             self.clock.jump(20_000);
             if !self.status(id).await.payment.has_open_calls() {
                 break;
             }
+            tokio::time::sleep(Duration::from_millis(50)).await;
         }
         self.status(id).await
     }
