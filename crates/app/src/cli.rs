@@ -135,24 +135,31 @@ async fn migrate(command: Migrate) -> Result<ExitCode, String> {
     let config = command.common.load(None)?;
     let store = node::open_store(&config, true).await?;
     let info = store.describe().await.map_err(|error| error.to_string())?;
-    let (vault, made_root) = node::open_vault(&config, true).await?;
-    let sealed = vault.describe().await.map_err(|error| error.to_string())?;
+    // A vault that is elsewhere is brought up to date there.
+    let (sealed, made_root) = if config.vault.url.is_some() {
+        (None, false)
+    } else {
+        let (vault, made_root) = node::open_vault(&config, true).await?;
+        (Some(vault.describe().await.map_err(|error| error.to_string())?), made_root)
+    };
     if command.report.json {
         let shown = serde_json::json!({
             "backend": info.backend,
             "version": info.version,
             "schema_version": info.schema_version,
-            "vault": {
+            "vault": sealed.map(|sealed| serde_json::json!({
                 "backend": sealed.backend,
                 "version": sealed.version,
                 "schema_version": sealed.schema_version,
-            },
+            })),
         });
         println!("{shown}");
     } else {
         println!("{} {}: schema version {}", info.backend, info.version, info.schema_version);
-        let (backend, version) = (sealed.backend, sealed.version);
-        println!("vault, {backend} {version}: schema version {}", sealed.schema_version);
+        if let Some(sealed) = sealed {
+            let (backend, version) = (sealed.backend, sealed.version);
+            println!("vault, {backend} {version}: schema version {}", sealed.schema_version);
+        }
     }
     if made_root {
         eprintln!("{}", node::new_root_key(&config));

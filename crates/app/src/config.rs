@@ -146,6 +146,9 @@ pub(crate) struct Tls {
     pub(crate) key_file: PathBuf,
     #[serde(default)]
     pub(crate) min_version: TlsVersion,
+    /// The authority of the certificates that every client has to show; none if they need none.
+    #[serde(default)]
+    pub(crate) client_ca_file: Option<PathBuf>,
 }
 
 /// The oldest version of TLS that is spoken.
@@ -203,6 +206,14 @@ pub(crate) struct VaultOptions {
     pub(crate) root_key_file: Option<PathBuf>,
     /// A device that keeps the root keys, instead of the file.
     pub(crate) pkcs11: Option<Pkcs11>,
+    /// Where the vault is, if it is not in this process: then everything above is where it is.
+    pub(crate) url: Option<String>,
+    /// This node's certificate for it, in PEM form.
+    pub(crate) cert_file: Option<PathBuf>,
+    /// Its key in PEM form, without a password.
+    pub(crate) key_file: Option<PathBuf>,
+    /// The authority of the vault's own certificate.
+    pub(crate) ca_file: Option<PathBuf>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -473,6 +484,26 @@ impl Payments {
     }
 }
 
+impl VaultOptions {
+    fn check(&self) -> Result<(), String> {
+        let elsewhere = [&self.cert_file, &self.key_file, &self.ca_file];
+        if self.url.is_none() && elsewhere.iter().any(|file| file.is_some()) {
+            return Err("vault.cert_file, key_file and ca_file go with vault.url".to_owned());
+        }
+        if self.cert_file.is_some() != self.key_file.is_some() {
+            return Err("vault.cert_file and vault.key_file go together".to_owned());
+        }
+        let here =
+            self.database_url.is_some() || self.root_key_file.is_some() || self.pkcs11.is_some();
+        if self.url.is_some() && here {
+            return Err(
+                "with vault.url the vault's database and root key are where it is".to_owned()
+            );
+        }
+        Ok(())
+    }
+}
+
 impl Server {
     fn check(&self) -> Result<(), String> {
         for (name, ms) in [
@@ -524,10 +555,16 @@ impl Config {
                 return Err(format!("limits.{name} must be {least} to {most}, and is {value}"));
             }
         }
+        self.vault.check()?;
         if self.vault.pkcs11.as_ref().is_some_and(|pkcs11| pkcs11.pin.is_none()) {
             return Err(format!("vault.pkcs11.pin is missing; set {PIN_VARIABLE}"));
         }
         Ok(())
+    }
+
+    /// Whether what is said of the vault fits together, after flags have been heard.
+    pub(crate) fn check_vault(&self) -> Result<(), String> {
+        self.vault.check()
     }
 
     /// Whether card numbers could be read on their way here: no TLS, and not from this machine only.

@@ -174,6 +174,16 @@ async fn keys(store: &dyn Store) -> Option<Finding> {
 
 async fn vault(config: &Config) -> Vec<Finding> {
     const CHECK: &str = "vault";
+    if let Some(url) = &config.vault.url {
+        let reached = match node::reach_vault(config, false).await {
+            Ok((vault, _)) => vault.ping().await.map_err(|error| error.to_string()),
+            Err(error) => Err(error),
+        };
+        return vec![match reached {
+            Ok(()) => finding(CHECK, State::Good, format!("elsewhere, at {url}; it answers")),
+            Err(error) => finding(CHECK, State::Bad, error),
+        }];
+    }
     let opened = match node::open_vault(config, false).await {
         Ok((vault, _)) => vault.status().await.map_err(|error| error.to_string()),
         Err(error) => Err(error),

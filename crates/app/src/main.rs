@@ -31,6 +31,7 @@ mod simulate;
 mod style;
 mod tls;
 mod vault;
+mod vault_server;
 
 use std::process::ExitCode;
 

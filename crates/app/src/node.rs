@@ -5,16 +5,22 @@ use std::io::Write as _;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use baton_api::ErrorCode;
+use baton_custody::{ClientFiles, RemoteVault};
 use baton_engine::audit::Actor;
 use baton_engine::{Clock, SystemClock};
 use baton_store::Store;
 use baton_types::Secret;
-use baton_vault::{FileRoot, Pkcs11Config, Pkcs11Root, RootError, RootKey, Vault};
+use baton_vault::{FileRoot, Pkcs11Config, Pkcs11Root, RootError, RootKey, Vault, VaultAccess};
+use tokio::time::Instant;
 
 use crate::config::Config;
 use crate::explain::{explained, open_error};
+
+/// How long a node waits at its start for a vault that is elsewhere.
+const VAULT_PATIENCE: Duration = Duration::from_secs(10);
 
 /// Makes the data folder, for this user only.
 ///
@@ -125,6 +131,10 @@ fn user_name(users: &str, uid: u32) -> String {
 /// # Errors
 /// Its database cannot be opened, or its root key is not at hand or is another's.
 pub(crate) async fn open_vault(config: &Config, migrate: bool) -> Result<(Vault, bool), String> {
+    if let Some(url) = &config.vault.url {
+        let text = format!("the vault is elsewhere, at {url}: run this where it is");
+        return Err(explained(ErrorCode::ConfigInvalid, text));
+    }
     make_data_dir(config)?;
     let opened = baton_store::open_vault(&config.vault_url(), config.store_options(migrate)).await;
     let store =
@@ -137,6 +147,45 @@ pub(crate) async fn open_vault(config: &Config, migrate: bool) -> Result<(Vault,
     let (root, made) = open_root(config, empty).await?;
     let vault = Vault::open(store, root, SystemClock.now()).await;
     Ok((vault.map_err(|error| explained(ErrorCode::VaultUnusable, error))?, made))
+}
+
+/// The vault, here or where it is, and whether this made its root key.
+///
+/// # Errors
+/// As [`open_vault`]; or the vault that is elsewhere cannot be reached, or does not know this node.
+#[allow(clippy::disallowed_methods, reason = "a task that shutdown has nothing to wait for")]
+pub(crate) async fn reach_vault(
+    config: &Config,
+    is_dev: bool,
+) -> Result<(VaultAccess, bool), String> {
+    let Some(url) = &config.vault.url else {
+        let (vault, made) = open_vault(config, config.auto_migrate).await?;
+        return Ok((vault.into(), made));
+    };
+    let files = ClientFiles {
+        url: url.clone(),
+        identity: config.vault.cert_file.clone().zip(config.vault.key_file.clone()),
+        authority: config.vault.ca_file.clone(),
+        plain: is_dev,
+    };
+    let begun = Instant::now();
+    loop {
+        match RemoteVault::connect(&files).await {
+            Ok(vault) => {
+                tokio::task::spawn(Arc::clone(&vault).keep_fresh());
+                return Ok((VaultAccess::to(vault), false));
+            }
+            // It may be starting just now, as this node is.
+            Err(error) if error.may_pass() && begun.elapsed() < VAULT_PATIENCE => {
+                tracing::info!(%error, "the vault does not answer yet");
+                tokio::time::sleep(Duration::from_millis(500)).await;
+            }
+            Err(error) => {
+                let text = format!("the vault at {url}: {error}");
+                return Err(explained(ErrorCode::VaultUnusable, text));
+            }
+        }
+    }
 }
 
 async fn open_root(config: &Config, create: bool) -> Result<(Arc<dyn RootKey>, bool), String> {

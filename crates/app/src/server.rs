@@ -16,7 +16,7 @@ use baton_payments::{BinTable, HookSink, Payments};
 use baton_sandbox::{Books, Sync};
 use baton_types::Secret;
 use baton_wire::Wire;
-use clap::Args;
+use clap::{Args, ValueEnum};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -27,7 +27,7 @@ use crate::config::{Account, Config, LogFormat, Sink};
 use crate::explain::explained;
 use crate::listener::Patience;
 use crate::tls::Certificates;
-use crate::{doctor, listener, node, signals, tls};
+use crate::{doctor, listener, node, signals, tls, vault_server};
 
 /// The sandbox accounts that `--dev` configures: one for each role in a failover.
 const DEV_ACCOUNTS: [&str; 4] = ["sandbox", "sandbox-a", "sandbox-b", "sandbox-c"];
@@ -47,10 +47,37 @@ pub(crate) struct Serve {
     /// What is known of cards by their first digits, for display, in place of the bundled table
     #[arg(long, value_name = "FILE")]
     bin_table: Option<PathBuf>,
+    /// What this process is: everything, or the vault alone for nodes elsewhere.
+    #[arg(long, value_enum, default_value_t = Role::All)]
+    role: Role,
+    /// With --role vault: the authority of the certificates that clients have to show.
+    #[arg(long, value_name = "FILE")]
+    client_ca: Option<PathBuf>,
+    /// Where the vault is, if it is a process of its own: https://…
+    #[arg(long, value_name = "URL")]
+    vault_url: Option<String>,
+    /// This node's certificate for the vault, and its key.
+    #[arg(long, value_name = "FILE", requires = "vault_key")]
+    vault_cert: Option<PathBuf>,
+    /// The key of --vault-cert.
+    #[arg(long, value_name = "FILE", requires = "vault_cert")]
+    vault_key: Option<PathBuf>,
+    /// The authority of the vault's own certificate.
+    #[arg(long, value_name = "FILE")]
+    vault_ca: Option<PathBuf>,
     #[command(flatten)]
     common: Common,
     #[command(flatten)]
     report: Report,
+}
+
+/// What a process is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Role {
+    /// Payments, and the vault unless it is elsewhere.
+    All,
+    /// The vault alone.
+    Vault,
 }
 
 /// How a development server differs from a plain one.
@@ -89,7 +116,20 @@ pub(crate) struct Running {
 pub(crate) async fn run(command: Serve) -> Result<ExitCode, String> {
     let mut config = command.common.load(command.listen)?;
     config.bin_table = command.bin_table.or(config.bin_table);
+    let told = &mut config.vault;
+    told.url = command.vault_url.or(told.url.take());
+    told.cert_file = command.vault_cert.or(told.cert_file.take());
+    told.key_file = command.vault_key.or(told.key_file.take());
+    told.ca_file = command.vault_ca.or(told.ca_file.take());
+    config.check_vault().map_err(|error| explained(ErrorCode::ConfigInvalid, error))?;
     start_log(config.log.format, &audited(&config.log.level))?;
+    if command.role == Role::Vault {
+        let (ca, json) = (command.client_ca, command.report.json);
+        return vault_server::run(config, ca, command.dev, json).await;
+    }
+    if command.client_ca.is_some() {
+        return Err(explained(ErrorCode::ConfigInvalid, "--client-ca goes with --role vault"));
+    }
     let dev = command.dev.then(|| Dev { sandbox_url: command.sandbox_url.clone() });
     let running = start(config, dev).await?;
     announce(&running, command.report.json);
@@ -191,7 +231,7 @@ pub(crate) async fn start(mut config: Config, dev: Option<Dev>) -> Result<Runnin
     let here = is_dev.then_some((addr, tls.is_some()));
     let (bins, public_url) = (bin_table(&config)?, public_url(&config, here));
     let store = node::open_store(&config, config.auto_migrate).await?;
-    let (vault, made_root_key) = node::open_vault(&config, config.auto_migrate).await?;
+    let (vault, made_root_key) = node::reach_vault(&config, is_dev).await?;
     if made_root_key && !is_dev {
         for line in node::new_root_key(&config).lines() {
             tracing::warn!("{}", line.trim_start_matches("WARNING: "));

@@ -2,8 +2,8 @@
 //!
 //! Guarantees: TLS 1.2 or 1.3 and nothing older; a file that cannot be used never replaces a certificate that
 //! can; connections keep the certificate they began with, new ones get the latest, also where a client would
-//! resume a session of the one before. Left out: certificates of clients, several certificates by name, and
-//! fetching one.
+//! resume a session of the one before; where clients have to show a certificate, none of another authority gets
+//! further than the handshake. Left out: several certificates by name, fetching one, and lists of those taken back.
 
 use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt as _;
@@ -14,9 +14,10 @@ use std::time::Duration;
 use baton_api::EdgeMetrics;
 use baton_types::{Secret, Timestamp};
 use baton_wire::CertifiedPair;
-use rustls::ServerConfig;
+use rustls::server::WebPkiClientVerifier;
 use rustls::sign::SingleCertAndKey;
 use rustls::version::{TLS12, TLS13};
+use rustls::{RootCertStore, ServerConfig};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_rustls::TlsAcceptor;
@@ -70,25 +71,46 @@ pub(crate) fn open(tls: &Tls) -> Result<Arc<Certificates>, String> {
         // Clients refuse it. Not starting would help nobody more than that.
         tracing::error!(%error, "the server's certificate is of no use");
     }
-    let current = RwLock::new(Current::new(&pair, tls.min_version)?);
+    let current = RwLock::new(Current::new(&pair, tls)?);
     Ok(Arc::new(Certificates { files: tls.clone(), current, seen: Mutex::new(seen) }))
 }
 
 impl Current {
-    fn new(pair: &CertifiedPair, least: TlsVersion) -> Result<Self, String> {
-        let versions: &[_] = match least {
+    fn new(pair: &CertifiedPair, tls: &Tls) -> Result<Self, String> {
+        let versions: &[_] = match tls.min_version {
             TlsVersion::Tls12 => &[&TLS13, &TLS12],
             TlsVersion::Tls13 => &[&TLS13],
         };
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let mut config = ServerConfig::builder_with_provider(provider)
+        let failed = |error: &dyn std::fmt::Display| format!("TLS cannot be set up: {error}");
+        let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
             .with_protocol_versions(versions)
-            .map_err(|error| format!("TLS cannot be set up: {error}"))?
-            .with_no_client_auth()
-            .with_cert_resolver(Arc::new(SingleCertAndKey::from(pair.certified())));
+            .map_err(|error| failed(&error))?;
+        let builder = match &tls.client_ca_file {
+            None => builder.with_no_client_auth(),
+            Some(file) => {
+                let roots = Arc::new(authorities(file)?);
+                let verifier = WebPkiClientVerifier::builder_with_provider(roots, provider).build();
+                builder.with_client_cert_verifier(verifier.map_err(|error| failed(&error))?)
+            }
+        };
+        let mut config =
+            builder.with_cert_resolver(Arc::new(SingleCertAndKey::from(pair.certified())));
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
         Ok(Self { config: Arc::new(config), not_after: pair.validity().not_after })
     }
+}
+
+/// Whose certificates clients may show.
+fn authorities(file: &PathBuf) -> Result<RootCertStore, String> {
+    let named = |error: &dyn std::fmt::Display| format!("{}: {error}", file.display());
+    let text = std::fs::read_to_string(file).map_err(|error| named(&error))?;
+    let found = baton_wire::certificates_of(&text).map_err(|error| named(&error))?;
+    let mut roots = RootCertStore::empty();
+    for certificate in found {
+        roots.add(certificate).map_err(|error| named(&error))?;
+    }
+    if roots.is_empty() { Err(named(&"holds no certificate")) } else { Ok(roots) }
 }
 
 fn stamp(tls: &Tls) -> std::io::Result<Stamp> {
@@ -139,7 +161,7 @@ impl Certificates {
         let now = stamp(&self.files).ok();
         let read = read(&self.files).and_then(|pair| {
             pair.validity().check().map_err(|error| error.to_string())?;
-            Current::new(&pair, self.files.min_version)
+            Current::new(&pair, &self.files)
         });
         *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = now;
         match read {

@@ -15,7 +15,7 @@ use baton_connect::{
 use baton_flow::{Candidate, Payment};
 use baton_store::{AccountRow, Store, StoreError};
 use baton_types::{AccountId, Card, Cvv, MerchantId, Secret, Timestamp};
-use baton_vault::{SealedKind, Tenant, Vault, VaultError};
+use baton_vault::{SealedKind, Tenant, VaultAccess, VaultError};
 use baton_wire::{BaseUrl, ClientIdentity, Policy, Target};
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
@@ -172,7 +172,7 @@ type Listed = (Instant, Arc<Vec<Arc<Account>>>);
 /// Reads accounts from the store and keeps them for a moment.
 pub(crate) struct Accounts {
     store: Arc<dyn Store>,
-    vault: Vault,
+    vault: VaultAccess,
     connectors: HashMap<String, Arc<dyn Connector>>,
     declared: HashMap<AccountId, Arc<Secrets>>,
     /// Where test accounts of a gateway are that have no base URL of their own.
@@ -186,7 +186,7 @@ pub(crate) struct Accounts {
 impl Accounts {
     pub(crate) fn new(
         store: Arc<dyn Store>,
-        vault: Vault,
+        vault: VaultAccess,
         connectors: Vec<Arc<dyn Connector>>,
         declared: Credentials,
         test_urls: HashMap<String, String>,

@@ -12,7 +12,7 @@ use baton_flow::{
 };
 use baton_store::Store;
 use baton_types::{AccountId, ApiKeyId, Card, MaskedCard, MerchantId, Money, PaymentId, Secret};
-use baton_vault::Vault;
+use baton_vault::VaultAccess;
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -92,7 +92,7 @@ pub struct Parts {
     /// The connectors of this build.
     pub connectors: Vec<Arc<dyn Connector>>,
     /// Secrets that merchants keep with us.
-    pub vault: Vault,
+    pub vault: VaultAccess,
     /// Secrets of the accounts that the configuration declares.
     pub credentials: Credentials,
     /// By gateway: where its test accounts are that have no base URL of their own. `{account}` in it stands for
@@ -306,7 +306,7 @@ impl Engine {
 
     /// The vault, for what the Payments API keeps in it.
     #[must_use]
-    pub fn vault(&self) -> &Vault {
+    pub fn vault(&self) -> &VaultAccess {
         &self.inner.vault
     }
 

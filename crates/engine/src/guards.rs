@@ -16,7 +16,7 @@
 use baton_flow::{OrderKind, Payment};
 use baton_store::{GuardRow, Write};
 use baton_types::{MerchantId, PaymentId};
-use baton_vault::{Tenant, Vault};
+use baton_vault::{Tenant, VaultAccess};
 
 use crate::engine::Purchase;
 use crate::error::EngineError;
@@ -32,7 +32,7 @@ pub(crate) struct Guards {
 
 impl Guards {
     /// The keys of a purchase. Keeping a card moves no money and has none.
-    pub(crate) fn of(purchase: &Purchase, tenant: Tenant, vault: &Vault) -> Self {
+    pub(crate) fn of(purchase: &Purchase, tenant: Tenant, vault: &VaultAccess) -> Self {
         let allow_duplicate = purchase.allow_duplicate;
         let (OrderKind::Charge(amount) | OrderKind::Authorize(amount)) = purchase.kind else {
             return Self { keys: Vec::new(), allow_duplicate };

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use baton_flow::{Facts, Owner, Payment, snapshot};
 use baton_store::Store;
 use baton_types::{BootId, MerchantId, PaymentId};
-use baton_vault::Vault;
+use baton_vault::VaultAccess;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -26,7 +26,7 @@ pub(crate) struct Inner {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) wire: Arc<dyn Network>,
     pub(crate) clock: Arc<dyn Clock>,
-    pub(crate) vault: Vault,
+    pub(crate) vault: VaultAccess,
     pub(crate) accounts: Accounts,
     pub(crate) metrics: Metrics,
     pub(crate) questions: Questions,

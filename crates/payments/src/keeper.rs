@@ -18,7 +18,7 @@ use baton_connect::card_vault::{
 use baton_connect::{Fill, Hole, HttpCall, HttpReply};
 use baton_engine::{Engine, VaultPlace, VaultSilence};
 use baton_types::{AccountId, Secret, Timestamp};
-use baton_vault::{SealedKind, Tenant, Vault, VaultError};
+use baton_vault::{SealedKind, Tenant, VaultAccess, VaultError};
 
 use crate::connector::ConnectorAccount;
 
@@ -93,7 +93,7 @@ pub(crate) trait Keeper: Send + Sync {
 
 /// Our own vault: the token is the name of its record.
 pub(crate) struct Own<'a> {
-    pub(crate) vault: &'a Vault,
+    pub(crate) vault: &'a VaultAccess,
     pub(crate) tenant: Tenant,
     pub(crate) now: Timestamp,
 }

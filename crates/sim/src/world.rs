@@ -186,7 +186,7 @@ impl World {
             wire: Arc::new(NodeNetwork::new(Arc::clone(self), Arc::clone(&gate), name.clone())),
             clock: Arc::clone(&clock) as Arc<dyn baton_engine::Clock>,
             connectors: self.kit.connectors.clone(),
-            vault: self.kit.vault.clone(),
+            vault: self.kit.vault.clone().into(),
             credentials: self.credentials(),
             test_urls: HashMap::new(),
             sink: Arc::clone(&self.published) as Arc<dyn baton_engine::EventSink>,

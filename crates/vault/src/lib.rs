@@ -9,8 +9,10 @@
 //! Left out: who may read (the caller decides and writes it down), the clock (times are arguments), and
 //! backups of the root key, without which everything here is lost.
 
+mod access;
 mod error;
 mod keyring;
+mod node;
 mod reencrypt;
 mod root;
 mod rotate;
@@ -19,9 +21,11 @@ mod status;
 mod token;
 mod vault;
 
+pub use access::{VaultAccess, VaultService};
 pub use baton_store::{VaultCount as Count, VaultInfo as Info, VaultPurpose as Purpose};
 pub use error::{RootError, VaultError};
 pub use keyring::Limits;
+pub use node::NodeFingerprints;
 pub use reencrypt::{Progress, Reencrypted};
 pub use root::{FileRoot, Pkcs11Config, Pkcs11Root, RootKey};
 pub use status::{KeyState, KeyStatus, Status};

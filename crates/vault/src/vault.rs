@@ -471,7 +471,11 @@ fn blank(tenant: Tenant, id: Vec<u8>, kind: &str, now: Timestamp) -> VaultRecord
 
 /// The tenant is part of what is hashed: equal values of two tenants look different.
 fn keyed_hash(key: &FingerprintKey, tenant: Tenant, value: &str) -> Vec<u8> {
-    let mut context = hmac::Context::with_key(&key.key);
+    hash_under(&key.key, tenant, value)
+}
+
+pub(crate) fn hash_under(key: &hmac::Key, tenant: Tenant, value: &str) -> Vec<u8> {
+    let mut context = hmac::Context::with_key(key);
     context.update(b"baton vault fingerprint 1");
     context.update(&[u8::from(tenant.sandbox)]);
     context.update(tenant.merchant.as_bytes());

@@ -91,6 +91,15 @@ impl fmt::Debug for CertifiedPair {
     }
 }
 
+/// The certificates of a PEM text.
+///
+/// # Errors
+/// It is no PEM.
+pub fn certificates_of(pem: &str) -> Result<Vec<CertificateDer<'static>>, IdentityError> {
+    let read = CertificateDer::pem_slice_iter(pem.as_bytes()).collect::<Result<Vec<_>, _>>();
+    read.map_err(|_| IdentityError::BadCertificate)
+}
+
 impl CertifiedPair {
     /// Reads a chain, the certificate itself first, and its key. Says nothing of the time yet: see
     /// [`Validity::check`].

@@ -38,6 +38,8 @@ pub struct WireConfig {
     pub http2_ping: Duration,
     /// Root certificates trusted beside the public ones.
     pub extra_roots: Vec<CertificateDer<'static>>,
+    /// Whether the public ones are trusted at all.
+    pub public_roots: bool,
 }
 
 /// When an account's breaker opens, and for how long.
@@ -64,6 +66,7 @@ impl Default for WireConfig {
             http2_max_streams: 16,
             http2_ping: Duration::from_secs(10),
             extra_roots: Vec::new(),
+            public_roots: true,
         }
     }
 }

@@ -72,7 +72,8 @@ pub(crate) enum Protocol {
 
 impl Dialer {
     pub(crate) fn new(config: &WireConfig) -> Result<Self, ConfigError> {
-        let mut roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
+        let public = if config.public_roots { webpki_roots::TLS_SERVER_ROOTS } else { &[] };
+        let mut roots = RootCertStore { roots: public.to_vec() };
         for root in &config.extra_roots {
             roots.add(root.clone()).map_err(|why| ConfigError::BadRoot(why.to_string()))?;
         }

@@ -53,7 +53,7 @@ use baton_types::AccountId;
 use baton_types::outcome::{Doubt, NotSent};
 
 pub use base_url::{BaseUrl, BaseUrlError, Policy};
-pub use certificate::{CertifiedPair, IdentityError, Validity};
+pub use certificate::{CertifiedPair, IdentityError, Validity, certificates_of};
 pub use classify::{Failure, Stage, classify};
 pub use config::{Breaker, ConfigError, WireConfig};
 pub use guard::{AccountHealth, BreakerState, Guard, Permit};

@@ -169,7 +169,7 @@ impl Server {
             store,
             wire: Arc::new(Wire::new(WireConfig::default()).unwrap()),
             clock: Arc::new(SystemClock),
-            vault: vault.clone(),
+            vault: vault.clone().into(),
             connectors: baton_connectors::all().unwrap(),
             credentials,
             test_urls: test_urls(host),

@@ -26,6 +26,7 @@ mod bench;
 mod canary;
 mod commands;
 mod counterparts;
+mod custody;
 mod doubts;
 mod edge;
 mod elsewhere;

@@ -52,7 +52,7 @@ impl Nodes {
                 wire: Arc::new(Wire::new(wire()).unwrap()),
                 clock: Arc::clone(&clock) as Arc<dyn Clock>,
                 connectors: baton_connectors::all().unwrap(),
-                vault: vault.clone(),
+                vault: vault.clone().into(),
                 credentials: Credentials::new(),
                 test_urls: HashMap::new(),
                 sink: Arc::new(LogSink),

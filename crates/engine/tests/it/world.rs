@@ -140,7 +140,7 @@ pub(crate) async fn engine_on(
         store,
         wire: Arc::new(Wire::new(setup.wire).unwrap()),
         clock: Arc::clone(clock) as Arc<dyn Clock>,
-        vault: vault().await,
+        vault: vault().await.into(),
         connectors: baton_connectors::all().unwrap(),
         credentials,
         test_urls: HashMap::new(),
