@@ -42,7 +42,11 @@ pub(crate) async fn run(command: Check) -> Result<ExitCode, String> {
     let config = command.common.load(None)?;
     let store = node::open_store(&config, false).await?;
     let found = payments::find(store.as_ref(), &command.id).await?;
-    let (vault, _) = node::open_vault(&config, false).await?;
+    // Where the vault is here, it is read and not brought up to date.
+    let (vault, _) = match &config.vault.url {
+        None => node::open_vault(&config, false).await.map(|(vault, made)| (vault.into(), made))?,
+        Some(_) => node::reach_vault(&config, false).await?,
+    };
     let payment = &found.payment;
     let tenant = Tenant { merchant: payment.merchant, sandbox: payment.order.test };
     let hash = evidence::hash(&vault, tenant, &body);

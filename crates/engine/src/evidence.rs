@@ -7,7 +7,7 @@ use aws_lc_rs::digest;
 use baton_connect::HttpReply;
 use baton_flow::EvidenceKind;
 pub use baton_flow::{CallId, Event, Evidence};
-use baton_vault::{Tenant, Vault};
+use baton_vault::{Tenant, VaultAccess};
 
 use crate::inner::Inner;
 
@@ -26,7 +26,7 @@ pub(crate) fn of(engine: &Inner, tenant: Tenant, kind: EvidenceKind, body: &[u8]
 
 /// The hash that an answer with this body has.
 #[must_use]
-pub fn hash(vault: &Vault, tenant: Tenant, body: &[u8]) -> String {
+pub fn hash(vault: &VaultAccess, tenant: Tenant, body: &[u8]) -> String {
     let digest = digest::digest(&digest::SHA256, body);
     let text: String = digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
     vault.fingerprint(tenant, &text)
