@@ -20,8 +20,9 @@ use crate::inner::Inner;
 /// What the timers of chores are called, before their name.
 const PREFIX: &str = "chore:";
 
-/// The kind of their timers.
+/// The kind of their timers: of what is due soon or being done, and of what rests until a time that may be far off.
 const KIND: &str = "chore";
+const ALARM: &str = "alarm";
 
 /// Chores that run at once.
 const AT_ONCE: usize = 32;
@@ -79,7 +80,7 @@ impl Board {
 
 /// Whether a timer is a chore's.
 pub(crate) fn is_chore(row: &TimerRow) -> bool {
-    row.kind == KIND
+    row.kind == KIND || row.kind == ALARM
 }
 
 /// Takes a chore whose timer this node has, in a task of its own.
@@ -126,19 +127,19 @@ impl Drop for Busy<'_> {
 
 async fn put_off(engine: &Inner, chore: &Chore, ms: i64) {
     let at = engine.clock.now().plus_millis(ms);
-    let set = WriteSet::from(vec![timer(engine, chore, at)]);
+    let set = WriteSet::from(vec![timer(engine, KIND, chore, at)]);
     if let Err(error) = engine.store.commit(set).await {
         // Its lease ends, and it comes by again.
         tracing::warn!(chore = %chore.name, %error, "a chore cannot be put off");
     }
 }
 
-fn timer(engine: &Inner, chore: &Chore, at: Timestamp) -> Write {
+fn timer(engine: &Inner, kind: &str, chore: &Chore, at: Timestamp) -> Write {
     Write::SetTimer(TimerRow {
         merchant: chore.merchant,
         payment: chore.about,
         call: format!("{PREFIX}{}", chore.name),
-        kind: KIND.to_owned(),
+        kind: kind.to_owned(),
         due_at: at,
         attempt: chore.attempt,
         node: engine.config.node.clone(),
@@ -156,7 +157,13 @@ impl Engine {
     /// What makes a chore due at a time, in place of the time that it had.
     #[must_use]
     pub fn chore_at(&self, chore: &Chore, at: Timestamp) -> Write {
-        timer(&self.inner, chore, at)
+        timer(&self.inner, KIND, chore, at)
+    }
+
+    /// The same for a chore that rests until then, of which there may be many: a restart does not take it up sooner.
+    #[must_use]
+    pub fn alarm_at(&self, chore: &Chore, at: Timestamp) -> Write {
+        timer(&self.inner, ALARM, chore, at)
     }
 
     /// What takes a chore away.

@@ -67,7 +67,7 @@ impl Payments {
             }
             intent.body.cancelled = Some(Cancelled { at: now });
             let kept = intent.body.method.as_mut().and_then(|method| method.card.record.take());
-            let mut writes = vec![intent.write()];
+            let mut writes = vec![intent.write(), self.no_expiry(&intent)];
             writes.extend(self.tell(&intent, IntentStatus::Cancelled.as_str()));
             self.commit(writes).await?;
             if let Some(record) = kept {

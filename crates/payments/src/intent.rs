@@ -102,7 +102,7 @@ pub struct Intent {
     pub authentication: Authentication,
     /// What lets a browser take part.
     pub client_secret: String,
-    /// Until when a browser may take part.
+    /// Until when it can be confirmed, and a browser may take part.
     pub expires_at: Timestamp,
     /// What to do about an attempt whose outcome is not known; the engine's own rule if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -131,6 +131,9 @@ pub struct Intent {
     pub mandate: Option<String>,
     /// Why it was given up, if it was before a payment was made.
     pub cancelled: Option<Cancelled>,
+    /// When it ended because nobody had confirmed it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expired_at: Option<Timestamp>,
     /// Why it was given up, in the merchant's words.
     pub cancellation_reason: Option<String>,
     /// What the payer's return from a challenge is known by.
@@ -223,7 +226,7 @@ pub struct IntentChange {
     pub return_url: Option<String>,
     /// What the payer reads on the order.
     pub description: Option<String>,
-    /// How long a browser may take part, in seconds.
+    /// How long it can be confirmed, in seconds from when it was made.
     pub session_expiry_s: Option<u32>,
     /// Who pays.
     pub payer: Option<Payer>,
@@ -252,6 +255,7 @@ impl Seen {
         }
         match (&intent.cancelled, &intent.method) {
             (Some(_), _) => IntentStatus::Cancelled,
+            (None, _) if intent.expired_at.is_some() => IntentStatus::Expired,
             (None, None) => IntentStatus::RequiresPaymentMethod,
             (None, Some(_)) => IntentStatus::RequiresConfirmation,
         }
@@ -269,7 +273,7 @@ impl Seen {
     pub fn capturable(&self) -> i64 {
         let status = self.status();
         match (&self.payment, status) {
-            (None, IntentStatus::Cancelled) => 0,
+            (None, IntentStatus::Cancelled | IntentStatus::Expired) => 0,
             (None, _) => self.intent.body.amount,
             (
                 Some(payment),

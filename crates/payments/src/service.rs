@@ -7,7 +7,7 @@ use baton_connect::card_vault::CardVault;
 use baton_connect::{Challenge, Manifest, Payer};
 use baton_engine::{Brought, Caller, Engine, EngineError, PaidWith, Purchase, Target, new_id};
 use baton_flow::{CallId, OrderKind, Payment};
-use baton_store::{CommitError, DocumentQuery, Write, WriteSet};
+use baton_store::{CommitError, Write, WriteSet};
 use baton_types::{Card, CardNumber, Cvv, EventId, MerchantId, Timestamp};
 use baton_vault::SealedKind;
 
@@ -17,7 +17,8 @@ use crate::authenticated::{Authenticated, none_without_confirmation};
 use crate::back;
 use crate::bins::BinTable;
 use crate::connector::ConnectorAccount;
-use crate::document::{Document, Stored, load, page};
+use crate::document::{Document, Stored, load};
+use crate::expiry::{end_of, session_of};
 use crate::fault::Fault;
 use crate::hooks::Hooks;
 use crate::intent::{
@@ -28,9 +29,6 @@ use crate::keeper::CardVaults;
 use crate::key::{self, Key, Keys};
 use crate::method::NewMandate;
 use crate::status::{Flow, IntentStatus};
-
-/// How long a browser may take part unless the request says otherwise, in seconds.
-const SESSION_S: u32 = 900;
 
 /// How long a CVC waits in memory for a confirmation, in milliseconds.
 const CVV_MS: i64 = 15 * 60 * 1000;
@@ -211,18 +209,17 @@ impl Payments {
             none_without_confirmation(&new.change)?;
         }
         let profile = self.profile(merchant, new.profile.as_deref()).await?;
-        let session_s = new.change.session_expiry_s.unwrap_or(SESSION_S);
         let intent = Intent {
             client_secret: self.new_secret(&format!("{id}_secret_"), 20),
             id: id.clone(),
             fingerprint: fingerprint.clone(),
+            expires_at: end_of(now, session_of(&profile.body)),
             profile: profile.body.id,
             amount: new.amount,
             currency: new.currency,
             capture: CaptureMethod::default(),
             authentication: Authentication::default(),
             outcome_mode: None,
-            expires_at: now.plus_millis(i64::from(session_s).saturating_mul(1000)),
             customer: None,
             method: None,
             setup_future_usage: None,
@@ -233,6 +230,7 @@ impl Payments {
             saved_method: None,
             mandate: None,
             cancelled: None,
+            expired_at: None,
             cancellation_reason: None,
             return_token: None,
             keys: Keys::default(),
@@ -246,7 +244,7 @@ impl Payments {
             if let Some(card) = given.card {
                 self.keep_card(merchant, &mut intent, card).await?;
             }
-            let made = self.commit(vec![intent.write()]).await;
+            let made = self.commit(vec![intent.write(), self.expiry(&intent)]).await;
             made.map(|()| Seen { intent, payment: None, retry: false })
         };
         match done {
@@ -279,7 +277,7 @@ impl Payments {
         if let Some(card) = self.apply(merchant, &mut intent, change).await?.card {
             self.keep_card(merchant, &mut intent, card).await?;
         }
-        self.commit(vec![intent.write()]).await?;
+        self.commit(vec![intent.write(), self.expiry(&intent)]).await?;
         Ok(Seen { intent, payment: None, retry: false })
     }
 
@@ -299,6 +297,9 @@ impl Payments {
         self.once(merchant, id, key.as_ref(), async |seen| {
             if !seen.retry {
                 allow(&seen, Flow::Confirm)?;
+            }
+            if seen.intent.body.is_overdue(self.now()) {
+                return Err(Fault::Busy);
             }
             let mut intent = seen.intent.next(self.now());
             intent.body.keys.remember(key.as_ref());
@@ -335,6 +336,9 @@ impl Payments {
         show_card(&mut intent.body, &card);
         let accounts = self.route(merchant, &intent.body).await?;
         let payment = self.engine.new_payment_id();
+        if intent.version > 1 && intent.body.tries.is_empty() {
+            writes.push(self.no_expiry(&intent));
+        }
         intent.body.tries.push(payment);
         if intent.body.saved_method.is_none() && intent.body.mandate.is_none() {
             let body = &mut intent.body;
@@ -416,24 +420,6 @@ impl Payments {
         Ok(self.judged(merchant, Seen { payment: Some(answered.payment), ..seen }).await)
     }
 
-    /// A page of intents, newest first.
-    ///
-    /// # Errors
-    /// The store does not answer.
-    pub async fn list(
-        &self,
-        merchant: &Merchant,
-        mut query: DocumentQuery,
-    ) -> Result<Vec<Seen>, Fault> {
-        query.merchant = merchant.caller.merchant;
-        query.kind = Intent::KIND.to_owned();
-        let mut seen = Vec::new();
-        for intent in page::<Intent>(self.engine.store().as_ref(), &query).await? {
-            seen.push(self.seen(merchant, intent).await?);
-        }
-        Ok(seen)
-    }
-
     /// Whether a browser with this secret may see and confirm the intent.
     ///
     /// # Errors
@@ -451,10 +437,15 @@ impl Payments {
     /// `NotFound`.
     pub async fn see(&self, merchant: &Merchant, id: &str) -> Result<Seen, Fault> {
         let intent = self.load::<Intent>(merchant.caller.merchant, id).await?;
-        self.seen(merchant, intent.ok_or(Fault::NotFound("payment"))?).await
+        let intent = self.up_to_date(intent.ok_or(Fault::NotFound("payment"))?).await?;
+        self.seen(merchant, intent).await
     }
 
-    async fn seen(&self, merchant: &Merchant, intent: Stored<Intent>) -> Result<Seen, Fault> {
+    pub(crate) async fn seen(
+        &self,
+        merchant: &Merchant,
+        intent: Stored<Intent>,
+    ) -> Result<Seen, Fault> {
         let payment = match intent.body.tries.last() {
             Some(id) => Some(self.engine.payment(merchant.caller, *id).await?),
             None => None,
@@ -473,6 +464,9 @@ impl Payments {
             if let Some(value) = change.details.get(name) {
                 person.insert(name.to_owned(), value.clone());
             }
+        }
+        if let Some(seconds) = change.session_expiry_s {
+            intent.body.expires_at = end_of(intent.created_at, seconds);
         }
         let body = &mut intent.body;
         body.amount = change.amount.unwrap_or(body.amount);

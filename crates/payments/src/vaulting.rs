@@ -8,16 +8,16 @@
 //! token that several methods share is deleted with the last of them. Left out: what a vault has stored under an
 //! answer that was lost, where it neither knows keys nor gives equal cards one token: nobody can name that record.
 
-use async_trait::async_trait;
 use aws_lc_rs::digest;
 use baton_connect::card_vault::{CardToKeep, KeptCard};
-use baton_engine::{Caller, Chore, Chores};
+use baton_engine::Chore;
 use baton_flow::Verdict;
 use baton_store::{DocumentQuery, Write};
 use baton_types::{MerchantId, PaymentId, Secret, Timestamp};
 use baton_vault::SealedKind;
 use serde::{Deserialize, Serialize};
 
+use crate::chores::Step;
 use crate::connector::ConnectorAccount;
 use crate::customer::Customer;
 use crate::document::{Document, Stored, page};
@@ -34,13 +34,10 @@ pub const KEPT_MS: i64 = 72 * 3_600_000;
 const CARD: &str = "card";
 
 /// The chore of a customer who was deleted, before the customer's id.
-const CUSTOMER: &str = "customer:";
+pub(crate) const CUSTOMER: &str = "customer:";
 
 /// When a payment is looked at again that has not ended, in milliseconds: soon while a payer may be at it.
-const WAIT_MS: i64 = 60_000;
-
-/// When a step is tried again, by how often it was tried; then always after the last.
-const AGAIN_MS: [i64; 7] = [2_000, 10_000, 30_000, 120_000, 600_000, 1_800_000, 3_600_000];
+pub(crate) const WAIT_MS: i64 = 60_000;
 
 /// How often a write is tried again because another writer was first.
 const TRIES: usize = 5;
@@ -165,18 +162,6 @@ pub struct WaitingCard {
     pub until: Timestamp,
     /// Why the last try came to nothing.
     pub trouble: Option<String>,
-}
-
-/// What a run of a chore has come to.
-enum Step {
-    /// Nothing is left to do about this version of the method.
-    Done(Box<Stored<SavedMethod>>),
-    /// There is no such method.
-    Nothing,
-    /// Not yet: when to look again.
-    Later(i64),
-    /// It was tried: again, later each time.
-    Again,
 }
 
 impl Payments {
@@ -333,7 +318,7 @@ impl Payments {
     }
 
     /// Does what there is to do about a method's card.
-    async fn card_step(&self, merchant: &Merchant, id: &str) -> Result<Step, Fault> {
+    pub(crate) async fn card_step(&self, merchant: &Merchant, id: &str) -> Result<Step, Fault> {
         let found = self.load::<SavedMethod>(merchant.caller.merchant, id).await?;
         let Some(mut method) = found else { return Ok(Step::Nothing) };
         let Some(at) = method.body.vault.clone() else { return Ok(Step::Nothing) };
@@ -636,52 +621,13 @@ pub async fn waiting_cards(
     Ok(waiting)
 }
 
-#[async_trait]
-impl Chores for Payments {
-    async fn run(&self, chore: Chore) {
-        let caller = Caller { merchant: chore.merchant, sandbox: self.is_sandbox(), key: None };
-        let merchant = Merchant { caller };
-        let done = if let Some(customer) = chore.name.strip_prefix(CUSTOMER) {
-            self.forget_methods(&merchant, customer).await.map(|()| Step::Nothing)
-        } else {
-            let bare = chore.about.to_string();
-            let bare = bare.split_once('_').map_or("", |(_, bare)| bare);
-            self.card_step(&merchant, &format!("pm_{bare}")).await
-        };
-        let engine = self.engine();
-        let later = |ms: i64, attempt| {
-            let chore = Chore { attempt, ..chore.clone() };
-            vec![engine.chore_at(&chore, self.now().plus_millis(ms))]
-        };
-        let again = |attempt: u32| {
-            let at = usize::try_from(attempt).unwrap_or(usize::MAX).min(AGAIN_MS.len() - 1);
-            later(AGAIN_MS.get(at).copied().unwrap_or(WAIT_MS), attempt.saturating_add(1))
-        };
-        let writes = match done {
-            // With a version of the method: whoever has left it something to do meanwhile is not overlooked.
-            Ok(Step::Done(method)) => {
-                let settled = method.next(self.now());
-                vec![settled.write(), engine.no_chore(&chore)]
-            }
-            Ok(Step::Nothing) => vec![engine.no_chore(&chore)],
-            Ok(Step::Later(ms)) => later(ms, chore.attempt),
-            Ok(Step::Again) => again(chore.attempt),
-            Err(Fault::Busy) => later(0, chore.attempt),
-            Err(fault) => {
-                tracing::warn!(chore = %chore.name, ?fault, "a step towards a vault cannot be done now");
-                again(chore.attempt)
-            }
-        };
-        // Not written, it comes by again when its lease is over.
-        if let Err(fault) = engine.store().commit(writes.into()).await {
-            tracing::debug!(chore = %chore.name, %fault, "a step's end is not written");
-        }
-    }
-}
-
 impl Payments {
     /// Removes everything that a deleted customer has saved.
-    async fn forget_methods(&self, merchant: &Merchant, customer: &str) -> Result<(), Fault> {
+    pub(crate) async fn forget_methods(
+        &self,
+        merchant: &Merchant,
+        customer: &str,
+    ) -> Result<(), Fault> {
         while self.delete_methods(merchant, customer).await? > 0 {}
         Ok(())
     }

@@ -229,7 +229,8 @@ pub struct TimerRow {
     pub payment: PaymentId,
     /// The call within the payment; it has at most one timer.
     pub call: String,
-    /// `watch`: the owner still works on the call; `resolve`: its outcome is unknown.
+    /// `watch`: the owner still works on the call; `resolve`: its outcome is unknown; `chore`: something else is to be
+    /// done; `alarm`: that rests until its time.
     pub kind: String,
     /// When to act, or until when a worker holds the row.
     pub due_at: Timestamp,

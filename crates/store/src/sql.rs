@@ -227,11 +227,12 @@ pub(crate) static TIMERS_LEASE: Query = write(
     ),
 );
 
-/// Reads the whole table; it is short, and this runs once when a node starts.
+/// Reads the whole table, once when a node starts. What rests until its time is left to its time: there may be many.
 pub(crate) static TIMERS_OF_OTHER_BOOTS: Query = read(concat!(
     "select ",
     timers!(),
-    " from timers where node = $1 and boot <> $2 order by due_at, merchant, payment, call limit $3"
+    " from timers where node = $1 and boot <> $2 and kind <> 'alarm' \
+     order by due_at, merchant, payment, call limit $3"
 ));
 
 pub(crate) static TIMER_COUNT: Query = read("select count(*) from timers");

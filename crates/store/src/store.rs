@@ -94,7 +94,8 @@ pub trait Store: Send + Sync {
         limit: u32,
     ) -> Result<Vec<TimerRow>, StoreError>;
 
-    /// Timers that this node owned in an earlier run, due or not, by (due, merchant, payment, call). It
+    /// Timers that this node owned in an earlier run, due or not, by (due, merchant, payment, call); not those of the
+    /// kind `alarm`, which rest until their time. It
     /// changes nothing: whoever recovers a timer sets it again under the new run.
     async fn timers_of_other_boots(
         &self,

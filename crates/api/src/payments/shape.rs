@@ -437,7 +437,7 @@ impl PaymentsRequest {
             setup_future_usage: self.setup_future_usage,
             return_url: self.return_url.take(),
             description: self.description.take(),
-            session_expiry_s: self.session_expiry,
+            session_expiry_s: self.session_expiry.map(session).transpose()?,
             payer: payer(self.browser_info.as_ref(), self.billing.as_ref()),
             details,
         })
@@ -446,6 +446,15 @@ impl PaymentsRequest {
 
 fn embedded_id(customer: Option<&Value>) -> Option<String> {
     Some(customer?.get("id")?.as_str()?.to_owned())
+}
+
+/// How long a payment can be confirmed, in seconds: three months at most.
+pub(crate) fn session(seconds: u32) -> Result<u32, Refusal> {
+    const MOST: u32 = 7_890_000;
+    if (1..=MOST).contains(&seconds) {
+        return Ok(seconds);
+    }
+    Err(Refusal::value("session_expiry", format!("must be 1 to {MOST} seconds")))
 }
 
 /// An amount that is there and more than nothing.

@@ -271,7 +271,11 @@ impl Store for MemoryStore {
         boot: BootId,
         limit: u32,
     ) -> Result<Vec<TimerRow>, StoreError> {
-        let rows = self.lock().tables.timers.filter(|row| row.node == node && row.boot != boot);
+        let rows = self
+            .lock()
+            .tables
+            .timers
+            .filter(|row| row.node == node && row.boot != boot && row.kind != "alarm");
         Ok(first_by(rows, limit, |row| (row.due_at, row.merchant, row.payment, row.call.clone())))
     }
 

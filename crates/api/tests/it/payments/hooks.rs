@@ -25,14 +25,14 @@ const HASH_KEY: &str = "the-key-of-the-shop-for-its-signatures";
 
 /// What came to an endpoint.
 #[derive(Clone, Debug)]
-struct Got {
+pub(super) struct Got {
     headers: HeaderMap,
     body: String,
     answered: u16,
 }
 
 impl Got {
-    fn json(&self) -> Value {
+    pub(super) fn json(&self) -> Value {
         serde_json::from_str(&self.body).unwrap()
     }
 
@@ -40,7 +40,7 @@ impl Got {
         self.headers.get(name).unwrap_or_else(|| panic!("no {name}")).to_str().unwrap()
     }
 
-    fn kind(&self) -> String {
+    pub(super) fn kind(&self) -> String {
         self.json()["event_type"].as_str().unwrap().to_owned()
     }
 }
@@ -53,7 +53,7 @@ struct Inbox {
 }
 
 /// A merchant's endpoint.
-struct Receiver {
+pub(super) struct Receiver {
     addr: SocketAddr,
     inbox: Inbox,
 }
@@ -80,13 +80,13 @@ impl Receiver {
         self.inbox.script.lock().unwrap().extend(script);
     }
 
-    fn got(&self) -> Vec<Got> {
+    pub(super) fn got(&self) -> Vec<Got> {
         self.inbox.got.lock().unwrap().clone()
     }
 
     /// What has come once there is as much.
     #[track_caller]
-    fn wait(&self, count: usize) -> impl Future<Output = Vec<Got>> {
+    pub(super) fn wait(&self, count: usize) -> impl Future<Output = Vec<Got>> {
         let inbox = self.inbox.clone();
         async move {
             let started = Instant::now();
@@ -119,14 +119,14 @@ async fn listen(shop: &Shop, receiver: &Receiver, more: Value) {
     assert_eq!(seen.status, 200, "{seen:?}");
 }
 
-async fn open(store: Option<Arc<dyn Store>>, retry_ms: &[i64]) -> (Shop, Receiver) {
+pub(super) async fn open(store: Option<Arc<dyn Store>>, retry_ms: &[i64]) -> (Shop, Receiver) {
     let shop = Shop::named(Server::telling(store, anywhere(), retry_ms).await, "shop").await;
     let receiver = Receiver::open().await;
     listen(&shop, &receiver, json!({})).await;
     (shop, receiver)
 }
 
-fn kinds(got: &[Got]) -> Vec<String> {
+pub(super) fn kinds(got: &[Got]) -> Vec<String> {
     got.iter().map(Got::kind).collect()
 }
 

@@ -4,6 +4,7 @@ mod access;
 mod back;
 mod crowd;
 mod default;
+mod expiry;
 mod faults;
 mod guards;
 mod hooks;
