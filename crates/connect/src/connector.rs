@@ -232,6 +232,12 @@ pub fn identifier(value: &str) -> Option<String> {
     (!clean.is_empty()).then(|| clean.to_owned())
 }
 
+/// A card network's id of a payment, as its provider told it: bounded and clean as an id is.
+#[must_use]
+pub fn network_id(value: Option<&str>) -> Option<Box<str>> {
+    value.and_then(identifier).map(Into::into)
+}
+
 /// A provider's words: bounded, without control characters, or nothing if they are empty.
 ///
 /// A run of 12 or more digits is left out: a provider that repeats a card number in its message must not

@@ -21,7 +21,7 @@ mod webhook;
 pub use call::{Body, Fill, FillError, Filled, Hole, HttpCall, HttpReply, Method, Part};
 pub use connector::{
     Balance, Call, Connector, CredentialsCheck, Cx, Decoded, EncodeError, Looked, Question,
-    Retrieved, identifier, message,
+    Retrieved, identifier, message, network_id,
 };
 pub use json::Json;
 pub use manifest::{
@@ -29,8 +29,8 @@ pub use manifest::{
     ManifestError, WebhookClaim,
 };
 pub use operation::{
-    CardFacts, Challenge, Feature, LookUp, Operation, OperationKind, Parent, Payer, Purchase,
-    Returned, Source, Subject, ThreeDs, TokenScheme,
+    CardFacts, Challenge, Feature, LookUp, MerchantInitiated, Operation, OperationKind, Parent,
+    Payer, Purchase, Returned, Source, Subject, ThreeDs, TokenScheme, Usage,
 };
 pub use webhook::{
     EventSubject, Freshness, Incoming, KeyForm, Signature, Signed, Verifier, WebhookError,

@@ -79,9 +79,22 @@ impl Operation {
         let card = self.card();
         let three_ds = card.is_some_and(|card| card.three_ds.is_some());
         let network_token = card.is_some_and(|card| card.network_token.is_some());
-        [(three_ds, Feature::ThreeDs), (network_token, Feature::NetworkTokens)]
-            .into_iter()
-            .filter_map(|(needed, feature)| needed.then_some(feature))
+        let merchant_initiated = match self {
+            Self::Authorize(purchase) | Self::Charge(purchase) => {
+                purchase.merchant_asks().is_some()
+            }
+            Self::Capture { .. }
+            | Self::Void { .. }
+            | Self::Refund { .. }
+            | Self::Tokenize { .. } => false,
+        };
+        [
+            (three_ds, Feature::ThreeDs),
+            (network_token, Feature::NetworkTokens),
+            (merchant_initiated, Feature::MerchantInitiated),
+        ]
+        .into_iter()
+        .filter_map(|(needed, feature)| needed.then_some(feature))
     }
 
     /// The amount that the operation asks for; voids and tokens have none.
@@ -137,6 +150,9 @@ pub enum Feature {
     ThreeDs,
     /// A scheme's network token instead of a card number.
     NetworkTokens,
+    /// Payments without the payer, by the network's id of the payment in which the payer has agreed to them,
+    /// wherever that was made.
+    MerchantInitiated,
 }
 
 impl Feature {
@@ -146,6 +162,7 @@ impl Feature {
         match self {
             Self::ThreeDs => "three_ds",
             Self::NetworkTokens => "network_tokens",
+            Self::MerchantInitiated => "merchant_initiated",
         }
     }
 }
@@ -173,6 +190,48 @@ pub struct Purchase {
     /// Where a payer is there to take a challenge. Absent, the provider is asked not to begin one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub challenge: Option<Challenge>,
+    /// What of stored cards the networks want to be told. Absent, the card is for this payment only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub usage: Option<Usage>,
+}
+
+impl Purchase {
+    /// What an absent payer has agreed to before, where it is the merchant who asks.
+    #[must_use]
+    pub fn merchant_asks(&self) -> Option<&MerchantInitiated> {
+        match &self.usage {
+            Some(Usage::MerchantInitiated(asked)) => Some(asked),
+            Some(Usage::Keeps { .. }) | None => None,
+        }
+    }
+}
+
+/// What of stored cards the networks want to be told with a purchase.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Usage {
+    /// The payer is there and lets the merchant keep the card.
+    Keeps {
+        /// Our name of the kept card, the same whenever it is paid with.
+        name: String,
+        /// Also for payments without the payer.
+        without_payer: bool,
+    },
+    /// The payer is not there: the merchant asks.
+    MerchantInitiated(MerchantInitiated),
+}
+
+/// By what a merchant asks for a payment without its payer.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MerchantInitiated {
+    /// Our name of the kept card, the same whenever it is paid with.
+    pub name: String,
+    /// The network's id of the payment in which the payer has agreed, where it is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub network_transaction_id: Option<String>,
+    /// Whether that payment was made at this very account, which therefore knows of it.
+    #[serde(default)]
+    pub made_here: bool,
 }
 
 /// What a provider needs to know to challenge a payer.

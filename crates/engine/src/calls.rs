@@ -21,6 +21,7 @@ use crate::inner::Inner;
 use crate::metrics::Metrics;
 use crate::network::Network;
 use crate::questions::{Asking, Later};
+use crate::stored::Stored;
 
 /// Most calls that one operation may take at one provider.
 const SEQUENCE_MAX: usize = 6;
@@ -72,6 +73,7 @@ pub(crate) struct PurchaseFacts {
     pub(crate) payer: Option<Payer>,
     pub(crate) digital: Option<bool>,
     pub(crate) challenge: Option<Challenge>,
+    pub(crate) stored: Option<Box<Stored>>,
 }
 
 /// Encodes a planned call, or says why it will not be sent: then nothing has left and nothing will.
@@ -439,8 +441,9 @@ pub(crate) fn operation(
     let call = payment.call(id)?;
     let reference = call.reference.clone();
     Some(match id {
-        CallId::Attempt(_) => {
+        CallId::Attempt(no) => {
             let facts = facts?;
+            let account = payment.candidate(no).map(|candidate| candidate.account);
             let purchase = |amount| Purchase {
                 amount,
                 reference: reference.clone(),
@@ -450,6 +453,7 @@ pub(crate) fn operation(
                 payer: facts.payer.clone(),
                 digital: facts.digital,
                 challenge: facts.challenge.clone(),
+                usage: facts.stored.as_ref().map(|stored| stored.usage(account)),
             };
             match (payment.attempt_kind(), &facts.source) {
                 (OrderKind::Charge(amount), _) => Operation::Charge(purchase(amount)),

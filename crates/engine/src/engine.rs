@@ -32,6 +32,7 @@ use crate::metrics::Metrics;
 use crate::network::Network;
 use crate::questions::{QuestionLimits, Questions};
 use crate::relay::EventSink;
+use crate::stored::Stored;
 use crate::task::{Claim, Progress, PurchaseSecrets, Stopped, Task};
 use crate::{Clock, new_id};
 
@@ -152,6 +153,8 @@ pub struct Purchase {
     pub digital: Option<bool>,
     /// Where a payer is there to take a challenge. Without one, a challenge is cancelled at the provider.
     pub challenge: Option<Challenge>,
+    /// What of stored cards goes with it, if anything.
+    pub stored: Option<Box<Stored>>,
     /// What to do about a doubt.
     pub doubt: DoubtMode,
     /// What came with the request instead of being stored.
@@ -400,6 +403,7 @@ impl Engine {
                 payer: purchase.payer,
                 digital: purchase.digital,
                 challenge: purchase.challenge,
+                stored: purchase.stored,
             },
             card: purchase.card.map(|paid| CardSecrets {
                 card: paid.card,

@@ -42,6 +42,7 @@ mod relay;
 mod replay;
 mod resolver;
 mod returned;
+mod stored;
 mod task;
 mod tokens;
 
@@ -64,3 +65,4 @@ pub use metrics::Metrics;
 pub use network::Network;
 pub use questions::QuestionLimits;
 pub use relay::{EventSink, LogSink, Message};
+pub use stored::{How, Stored};

@@ -12,6 +12,7 @@ use crate::authenticated::Authenticated;
 use crate::document::{Document, Stored};
 use crate::key::Keys;
 use crate::method::NewMandate;
+use crate::recurring::Recurring;
 use crate::status::{self, IntentStatus};
 
 /// When what is authorized is taken.
@@ -129,6 +130,9 @@ pub struct Intent {
     /// The mandate that it is made under, or that it makes.
     #[serde(default)]
     pub mandate: Option<String>,
+    /// What it rests on without its payer, where its request said so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recurring: Option<Recurring>,
     /// Why it was given up, if it was before a payment was made.
     pub cancelled: Option<Cancelled>,
     /// When it ended because nobody had confirmed it.
@@ -218,6 +222,8 @@ pub struct IntentChange {
     pub cvv: Option<Cvv>,
     /// The mandate that it is made under.
     pub mandate: Option<String>,
+    /// What it rests on without its payer.
+    pub recurring: Option<Recurring>,
     /// A mandate that it is to make.
     pub new_mandate: Option<NewMandate>,
     /// Whether the method is kept.
@@ -256,8 +262,8 @@ impl Seen {
         match (&intent.cancelled, &intent.method) {
             (Some(_), _) => IntentStatus::Cancelled,
             (None, _) if intent.expired_at.is_some() => IntentStatus::Expired,
-            (None, None) => IntentStatus::RequiresPaymentMethod,
-            (None, Some(_)) => IntentStatus::RequiresConfirmation,
+            (None, None) if intent.token().is_none() => IntentStatus::RequiresPaymentMethod,
+            (None, _) => IntentStatus::RequiresConfirmation,
         }
     }
 

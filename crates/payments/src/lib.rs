@@ -23,6 +23,8 @@ mod key;
 mod lists;
 mod metadata;
 mod method;
+mod purchase;
+mod recurring;
 mod refund;
 mod retry;
 mod service;
@@ -47,6 +49,7 @@ pub use intent::{
     NewIntent, Seen,
 };
 pub use method::{Mandate, MandateState, NewMandate, NewMethod, SavedMethod};
+pub use recurring::Recurring;
 pub use refund::{NewRefund, Refund, RefundSeen, RefundStatus};
 pub use service::{Merchant, Payments};
 pub use vault_choice::{VAULT_PROCESSOR, VaultChange, VaultChoice, VaultSession};

@@ -37,6 +37,12 @@ pub struct SavedMethod {
     pub holder: Option<String>,
     /// The payment that saved it: unless it was approved, the method is not there.
     pub saved_by: Option<PaymentId>,
+    /// The payment in which its holder has agreed to be asked again, where that is not the one that saved it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agreed_in: Option<PaymentId>,
+    /// Another card has been put in the place of the one that was saved.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub replaced: bool,
     /// The vault elsewhere that keeps the card; none where our own does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub vault: Option<AtVault>,
@@ -159,6 +165,8 @@ impl Payments {
             card: new.card.masked,
             holder: new.card.holder,
             saved_by: None,
+            agreed_in: None,
+            replaced: false,
             details: new.details,
         };
         let method = Stored::new(merchant.caller.merchant, method, self.now());
@@ -241,6 +249,7 @@ impl Payments {
                 self.seal(merchant, id, &card.number).await?;
             }
             method.body.card = card.masked;
+            (method.body.agreed_in, method.body.replaced) = (None, true);
             method.body.holder = card.holder;
         }
         method.body.details.extend(details);
@@ -330,6 +339,8 @@ impl Payments {
             card: card.masked.clone(),
             holder: card.holder.clone(),
             saved_by: Some(payment),
+            agreed_in: None,
+            replaced: false,
             details: Map::new(),
         };
         let (owner, now) = (merchant.caller.merchant, self.now());

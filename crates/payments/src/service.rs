@@ -5,13 +5,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use baton_connect::card_vault::CardVault;
 use baton_connect::{Challenge, Manifest, Payer};
-use baton_engine::{Brought, Caller, Engine, EngineError, PaidWith, Purchase, Target, new_id};
-use baton_flow::{CallId, OrderKind, Payment};
+use baton_engine::{Brought, Caller, Engine, EngineError, Target, new_id};
+use baton_flow::{CallId, Payment};
 use baton_store::{CommitError, Write, WriteSet};
-use baton_types::{Card, CardNumber, Cvv, EventId, MerchantId, Timestamp};
+use baton_types::{Cvv, EventId, MerchantId, Timestamp};
 use baton_vault::SealedKind;
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::authenticated::{Authenticated, none_without_confirmation};
 use crate::back;
@@ -28,6 +28,7 @@ use crate::intent::{
 use crate::keeper::CardVaults;
 use crate::key::{self, Key, Keys};
 use crate::method::NewMandate;
+use crate::purchase::{With, asked, paid_with, purchase, show_card};
 use crate::status::{Flow, IntentStatus};
 
 /// How long a CVC waits in memory for a confirmation, in milliseconds.
@@ -229,6 +230,7 @@ impl Payments {
             tries: Vec::new(),
             saved_method: None,
             mandate: None,
+            recurring: None,
             cancelled: None,
             expired_at: None,
             cancellation_reason: None,
@@ -320,36 +322,41 @@ impl Payments {
         given: Given,
     ) -> Result<Seen, Fault> {
         let id = intent.body.id.clone();
-        let kept = intent.body.method.as_mut().and_then(|method| method.card.record.take());
-        let (mut writes, mut saves) = (Vec::new(), None);
-        let card = match (given.card, intent.body.mandate.clone(), intent.body.saved_method.clone())
-        {
-            (Some(card), ..) => card,
-            (None, Some(mandate), _) => {
-                let (method, used) = self.use_mandate(merchant, &intent.body, &mandate).await?;
-                writes.extend(used);
-                self.saved_card(merchant, &method, None).await?
-            }
-            (None, None, Some(method)) => self.saved_card(merchant, &method, given.cvv).await?,
-            (None, None, None) => self.kept_card(merchant, &intent, kept.as_deref()).await?,
-        };
-        show_card(&mut intent.body, &card);
+        let asks = intent.body.merchant_asks(given.card.is_some());
+        let means = self.means(merchant, &mut intent, given.card, given.cvv).await?;
+        let Means { card, paid_by, kept, mut writes } = means;
+        let mut saves = None;
         let accounts = self.route(merchant, &intent.body).await?;
         let payment = self.engine.new_payment_id();
         if intent.version > 1 && intent.body.tries.is_empty() {
             writes.push(self.no_expiry(&intent));
         }
         intent.body.tries.push(payment);
-        if intent.body.saved_method.is_none() && intent.body.mandate.is_none() {
+        let is_new = intent.body.saved_method.is_none() && intent.body.mandate.is_none();
+        if let Some(card) = card.as_ref().filter(|_| is_new && !asks) {
             let body = &mut intent.body;
             let mandate = given.new_mandate;
-            writes.extend(self.plan_saving(merchant, body, &card, mandate, payment).await?);
+            writes.extend(self.plan_saving(merchant, body, card, mandate, payment).await?);
             saves.clone_from(&intent.body.saved_method);
         }
+        let stored = match &saves {
+            Some(method) => Some(intent.body.keeps(method)),
+            None => {
+                let paid_by = paid_by.as_deref();
+                let agreed = self.agreed(merchant, &intent.body, asks, paid_by, payment);
+                let (stored, noted) = agreed.await?;
+                writes.extend(noted);
+                stored
+            }
+        };
         let elsewhere = writes.iter().any(|write| matches!(write, Write::SetTimer(_)));
-        let back = self.way_back(merchant.caller.merchant, &mut intent.body);
-        let purchase =
-            purchase(&intent.body, paid_with(card, given.three_ds)?, accounts, given.payer, back);
+        let challenge = match asks {
+            true => None,
+            false => self.way_back(merchant.caller.merchant, &mut intent.body),
+        };
+        let card = card.map(|card| paid_with(card, given.three_ds)).transpose()?;
+        let with = With { card, accounts, payer: given.payer, challenge, stored };
+        let purchase = purchase(&intent.body, with);
         let written = intent.clone();
         let alongside = Box::new(move |_: &Payment, _: CallId| {
             let mut writes = writes.clone();
@@ -395,6 +402,35 @@ impl Payments {
             self.drop_card(merchant, SealedKind::SavedCard, record).await;
         }
         Ok(self.judged(merchant, seen).await)
+    }
+
+    /// What an intent is paid with: what came with the request, or what is kept of it or for it.
+    async fn means(
+        &self,
+        merchant: &Merchant,
+        intent: &mut Stored<Intent>,
+        card: Option<CardInput>,
+        cvv: Option<Cvv>,
+    ) -> Result<Means, Fault> {
+        let kept = intent.body.method.as_mut().and_then(|method| method.card.record.take());
+        let (mut writes, mut paid_by) = (Vec::new(), None);
+        let card = match (card, intent.body.mandate.clone(), intent.body.saved_method.clone()) {
+            (Some(card), ..) => Some(card),
+            (None, Some(mandate), _) => {
+                let (method, used) = self.use_mandate(merchant, &intent.body, &mandate).await?;
+                writes.extend(used);
+                Some(self.saved_card(merchant, paid_by.insert(method), None).await?)
+            }
+            (None, None, Some(method)) => {
+                Some(self.saved_card(merchant, paid_by.insert(method), cvv).await?)
+            }
+            (None, None, None) if intent.body.token().is_some() => None,
+            (None, None, None) => Some(self.kept_card(merchant, intent, kept.as_deref()).await?),
+        };
+        if let Some(card) = &card {
+            show_card(&mut intent.body, card);
+        }
+        Ok(Means { card, paid_by, kept, writes })
     }
 
     /// How an intent stands. With `sync`, what is in doubt is looked up first.
@@ -483,6 +519,13 @@ impl Payments {
             intent.body.customer = Some(customer);
         }
         let body = &mut intent.body;
+        if change.card.is_some() || change.saved_method.is_some() || change.mandate.is_some() {
+            body.recurring = None;
+        }
+        body.recurring = change.recurring.or(body.recurring.take());
+        if body.token().is_some() {
+            (body.method, body.saved_method, body.mandate) = (None, None, None);
+        }
         if let Some(card) = &change.card {
             show_card(body, card);
             (body.saved_method, body.mandate) = (None, None);
@@ -577,8 +620,12 @@ impl Payments {
         let takes = |account: &ConnectorAccount| {
             account.takes_card(intent.amount, intent.currency, intent.country())
         };
-        let named = connectors.into_iter().map(|stored| stored.body).filter(takes);
-        let names: Vec<String> = named.map(|account| account.id).collect();
+        let eligible: Vec<_> =
+            connectors.into_iter().map(|stored| stored.body).filter(takes).collect();
+        if let Some((_, named)) = intent.token() {
+            return Ok(vec![self.place_of_token(&eligible, named).await?]);
+        }
+        let names: Vec<String> = eligible.into_iter().map(|account| account.id).collect();
         if names.is_empty() { Err(Fault::NoConnector) } else { Ok(names) }
     }
 
@@ -601,33 +648,16 @@ impl Payments {
     }
 }
 
-fn purchase(
-    intent: &Intent,
-    card: PaidWith,
-    accounts: Vec<String>,
-    payer: Option<Payer>,
-    challenge: Option<Challenge>,
-) -> Purchase {
-    Purchase {
-        kind: match intent.capture {
-            CaptureMethod::Automatic => OrderKind::Charge(intent.money()),
-            CaptureMethod::Manual | CaptureMethod::ManualMultiple => {
-                OrderKind::Authorize(intent.money())
-            }
-        },
-        card: Some(card),
-        provider_token: None,
-        accounts,
-        merchant_ref: Some(intent.id.clone()),
-        brought: Brought::default(),
-        description: intent.description.clone(),
-        payer,
-        digital: None,
-        // Whoever leaves a challenge and begins anew buys once: the first cannot be taken without them.
-        allow_duplicate: challenge.is_some(),
-        challenge,
-        doubt: intent.outcome_mode.unwrap_or_default(),
-    }
+/// What an intent is paid with.
+struct Means {
+    /// None where it is a provider's token.
+    card: Option<CardInput>,
+    /// The saved method.
+    paid_by: Option<String>,
+    /// The record of a card that was kept for this intent only.
+    kept: Option<String>,
+    /// What is written alongside the plan.
+    writes: Vec<Write>,
 }
 
 /// What only the request has of an intent that it changes or confirms.
@@ -637,47 +667,6 @@ struct Given {
     payer: Option<Payer>,
     new_mandate: Option<NewMandate>,
     three_ds: Option<Authenticated>,
-}
-
-/// Keeps what may be shown of the card that an intent is paid with.
-fn show_card(intent: &mut Intent, card: &CardInput) {
-    let (masked, holder) = (card.masked.clone(), card.holder.clone());
-    let kind = intent.method.take().and_then(|method| method.kind);
-    let card = CardKept { masked, holder, record: None, has_cvv: card.cvv.is_some() };
-    intent.method = Some(Method { kind, card });
-}
-
-/// What a change asks for: without the CVC, and with no more of a card than may be shown.
-fn asked(change: &IntentChange) -> Value {
-    json!([
-        change.amount,
-        change.currency,
-        change.capture,
-        change.authentication,
-        change.customer,
-        change.method_kind,
-        change.card.as_ref().map(|card| (&card.masked, &card.holder)),
-        change.saved_method,
-        change.mandate,
-        change.setup_future_usage,
-        change.return_url,
-        change.description,
-        change.session_expiry_s,
-        change.details,
-        change.outcome_mode,
-        change.three_ds.as_ref().map(|brought| &brought.result),
-    ])
-}
-
-fn paid_with(card: CardInput, brought: Option<Authenticated>) -> Result<PaidWith, Fault> {
-    let number = CardNumber::parse(card.number.expose()).map_err(|error| Fault::Invalid {
-        field: "payment_method_data.card.card_number",
-        message: error.to_string(),
-    })?;
-    let (expiry, cvv, holder) = (card.masked.expiry, card.cvv, card.holder);
-    let card = Card { number, expiry, cvv, holder };
-    let three_ds = brought.map(|brought| (brought.result, brought.value));
-    Ok(PaidWith { card, network_token: None, three_ds })
 }
 
 pub(crate) fn allow(seen: &Seen, flow: Flow) -> Result<(), Fault> {

@@ -131,6 +131,7 @@ impl Order {
             payer: None::<Payer>,
             digital: None,
             challenge: self.challenge(),
+            stored: None,
             doubt: doubt(world.mode),
             brought: Brought::default(),
             allow_duplicate: false,
@@ -175,7 +176,7 @@ pub(crate) async fn run(world: Arc<World>, no: u64) {
         let (payment, again) = tokio::join!(first, client.buys(1));
         payment.or(again)
     } else {
-        first.await
+        Box::pin(first).await
     };
     let Some(payment) = payment else { return };
     if client.settles(payment).await == Some(Told::Approved) {

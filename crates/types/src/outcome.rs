@@ -270,6 +270,9 @@ pub struct Answer {
     /// their like.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub advice: Option<String>,
+    /// The card network's own id of the payment, by which a later one without the payer is tied to it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub network_transaction_id: Option<Box<str>>,
     /// What the payer has to do before the operation can go on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next_action: Option<Box<NextAction>>,

@@ -172,6 +172,7 @@ pub(crate) fn make(
         payer: payer(&mut body)?,
         digital: body.boolean("isDigital")?,
         challenge: None,
+        stored: None,
         doubt: doubt(&mut body)?,
         brought: Brought { inline: None, certificates },
         allow_duplicate,

@@ -17,6 +17,7 @@ mod intent;
 mod key;
 mod metadata;
 mod method;
+mod recurring;
 mod refund;
 mod shape;
 mod three_ds;

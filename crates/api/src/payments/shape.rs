@@ -11,6 +11,7 @@ use serde_json::{Map, Value};
 use super::body::Hidden;
 use super::error::Refusal;
 use super::method::new_mandate;
+use super::recurring::RecurringDetails;
 use super::three_ds::ThreeDsData;
 use crate::openapi::types::words;
 use crate::pan::holds_card_number;
@@ -203,7 +204,8 @@ request!(
         payment_method_id: Option<String>,
         mandate_id: Option<String>,
         mandate_data: Option<Value>,
-        recurring_details: Option<Value>,
+        recurring_details: Option<RecurringDetails>,
+        off_session: Option<bool>,
         card_cvc: Option<Hidden>,
         #[schemars(with = "Option<OutcomeWord>")]
         outcome_mode: Option<DoubtMode>,
@@ -211,7 +213,7 @@ request!(
         retry_action: Option<RetryAction>,
     } kept {
         payment_method,
-        order_tax_amount, shipping_cost, routing, connector, off_session, shipping,
+        order_tax_amount, shipping_cost, routing, connector, shipping,
         statement_descriptor_name, statement_descriptor_suffix, order_details,
         customer_acceptance, payment_experience, business_country, business_label,
         allowed_payment_method_types, metadata, connector_metadata, payment_link, surcharge_details,
@@ -294,6 +296,26 @@ pub(crate) struct CardData {
 }
 
 impl CardData {
+    /// A card by number, month and year, whose holder is not there to say its CVC.
+    pub(crate) fn without_cvc(
+        (card_number, card_exp_month, card_exp_year): (Hidden, Hidden, Hidden),
+        card_holder_name: Option<Hidden>,
+    ) -> Self {
+        Self {
+            card_number,
+            card_exp_month,
+            card_exp_year,
+            card_holder_name,
+            card_cvc: None,
+            _issuer: None,
+            _network: None,
+            _kind: None,
+            _country: None,
+            _bank: None,
+            _nick: None,
+        }
+    }
+
     /// The card, if it can be one, in the contract's words where it cannot.
     pub(crate) fn read(self, now: Timestamp) -> Result<CardInput, Refusal> {
         let number = CardNumber::parse(self.card_number.expose())
@@ -381,15 +403,13 @@ impl PaymentsRequest {
             None => None,
         };
         let new_mandate = self.mandate_data.as_ref().map(new_mandate).transpose()?.flatten();
-        let recurring = self.recurring_details.as_ref();
-        let recurring = |kind: &str| {
-            let typed = recurring.filter(|data| data.get("type").is_some_and(|t| t == kind))?;
-            typed.get("data")?.as_str().map(str::to_owned)
-        };
-        let saved_method = self.payment_token.take().or_else(|| recurring("payment_method_id"));
+        let recurring = self.recurring_details.take().map(|details| details.read(now));
+        let recurring = recurring.transpose()?.unwrap_or_default();
+        let saved_method = self.payment_token.take().or(recurring.saved_method);
         let saved_method = saved_method.or(self.payment_method_id.take());
-        let mandate = self.mandate_id.take().or_else(|| recurring("mandate_id"));
+        let mandate = self.mandate_id.take().or(recurring.mandate);
         let mut details = self.kept()?;
+        details.extend(self.off_session.map(|off| ("off_session".to_owned(), off.into())));
         // The method's own billing address is the payment's, unless that has one.
         let of_method = self.payment_method_data.as_mut().and_then(|data| data.billing.take());
         self.billing = self.billing.take().or(of_method);
@@ -405,8 +425,12 @@ impl PaymentsRequest {
             }
         }
         let card = match self.payment_method_data.take().and_then(|data| data.card) {
+            Some(_) if recurring.recurring.is_some() => {
+                let message = "comes without recurring_details: these say what is paid with";
+                return Err(Refusal::value("payment_method_data", message));
+            }
             Some(card) => Some(card.read(now)?),
-            None => None,
+            None => recurring.card,
         };
         self.description.as_deref().map_or(Ok(()), |text| check_text("description", text))?;
         self.return_url.as_deref().map_or(Ok(()), |url| check_url("return_url", url))?;
@@ -433,6 +457,7 @@ impl PaymentsRequest {
             saved_method,
             cvv,
             mandate,
+            recurring: recurring.recurring,
             new_mandate,
             setup_future_usage: self.setup_future_usage,
             return_url: self.return_url.take(),

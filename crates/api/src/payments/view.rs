@@ -76,7 +76,6 @@ pub(crate) const NULLS: &[&str] = &[
     "whole_connector_response",
     "unified_code",
     "unified_message",
-    "network_transaction_id",
 ];
 
 /// A payment, with the id of its merchant account.
@@ -118,7 +117,7 @@ pub(crate) fn payment(
         "setup_future_usage": intent.setup_future_usage,
         "capture_method": intent.capture,
         "authentication_type": intent.authentication,
-        "payment_method": intent.method.as_ref().map(|_| "card"),
+        "payment_method": (intent.method.is_some() || intent.token().is_some()).then_some("card"),
         "payment_method_type": intent.method.as_ref().and_then(|method| method.kind.clone()),
         "payment_method_data": intent.method.as_ref().map(|method| {
             json!({ "card": card(&method.card.masked, method.card.holder.as_deref(), bins), "billing": null })
@@ -158,6 +157,7 @@ fn outcome(seen: &Seen, status: IntentStatus, connectors: &Connectors) -> Value 
         "connector": candidate.as_ref().and_then(|id| connectors.name(id)),
         "merchant_connector_id": candidate,
         "connector_transaction_id": answer.and_then(|answer| answer.reference.clone()),
+        "network_transaction_id": answer.and_then(|answer| answer.network_transaction_id.clone()),
         "error_code": code,
         "error_message": message,
         "error_reason": message,

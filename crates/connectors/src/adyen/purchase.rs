@@ -2,9 +2,14 @@
 
 use baton_connect::{
     CardFacts, Cx, EncodeError, Hole, HttpCall, Json, Manifest, Payer, Purchase, Source, ThreeDs,
+    Usage,
 };
 
 use super::request::{card_fields, merchant_account, money, post};
+
+/// How a stored card is paid with: on no schedule and without its payer, or with the payer there.
+const UNSCHEDULED: &str = "UnscheduledCardOnFile";
+const CARD_ON_FILE: &str = "CardOnFile";
 
 /// Where a payer would come back to. The field is required; nobody is sent there, because a payment
 /// without a payer asks for no challenge.
@@ -36,7 +41,22 @@ pub(super) fn call(
     };
     let present = bought.challenge.as_ref();
     // A stored card without its payer is a continued authority; all else is a purchase in a shop.
-    let alone = stored.is_some() && present.is_none();
+    let asked = bought.merchant_asks();
+    let alone = asked.is_some() || (stored.is_some() && present.is_none());
+    let (model, shopper) = match (stored, &bought.usage) {
+        (Some((shopper, _)), asked) => {
+            let merchant = matches!(asked, Some(Usage::MerchantInitiated(_)));
+            (Some(if merchant { UNSCHEDULED } else { CARD_ON_FILE }), Some(shopper))
+        }
+        (None, Some(Usage::Keeps { name, without_payer })) => {
+            (Some(if *without_payer { UNSCHEDULED } else { CARD_ON_FILE }), Some(name.as_str()))
+        }
+        (None, Some(Usage::MerchantInitiated(asked))) => {
+            (Some(UNSCHEDULED), Some(asked.name.as_str()))
+        }
+        (None, None) => (None, None),
+    };
+    let network = asked.and_then(|asked| asked.network_transaction_id.clone());
     let return_url = present.map_or(NOBODY_RETURNS, |challenge| &challenge.return_url);
     let body = Json::obj([
         ("merchantAccount", merchant_account(cx)?),
@@ -45,13 +65,16 @@ pub(super) fn call(
         ("paymentMethod", method),
         ("returnUrl", return_url.into()),
         ("shopperInteraction", if alone { "ContAuth" } else { "Ecommerce" }.into()),
-        ("recurringProcessingModel", stored.map(|_| "CardOnFile").into()),
-        ("shopperReference", stored.map(|(shopper, _)| shopper).into()),
+        ("recurringProcessingModel", model.into()),
+        ("shopperReference", shopper.into()),
         // Both are said each time: an account may be set to anything.
         ("captureDelayHours", sale.then_some(0_i64).into()),
         (
             "additionalData",
-            Json::obj([("manualCapture", if sale { "false" } else { "true" }.into())]),
+            Json::obj([
+                ("manualCapture", if sale { "false" } else { "true" }.into()),
+                ("networkTxReference", network.into()),
+            ]),
         ),
         ("authenticationData", authentication(bought)),
         ("mpiData", card.map(mpi).transpose()?.unwrap_or(Json::Null)),

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use baton_connect::{HttpReply, LookUp, Manifest, Operation, Parent, identifier, message};
+use baton_connect::{
+    HttpReply, LookUp, Manifest, Operation, Parent, identifier, message, network_id,
+};
 use baton_types::outcome::{Answer, Doubt, Finding, NextAction, Outcome, Refused};
 use baton_types::{DeclineCode, DeclinedBy, Money};
 use serde::Deserialize;
@@ -117,6 +119,7 @@ fn payment(manifest: &Manifest, reference: &str, asked: Money, paid: &Payment) -
         code: identifier(&paid.result_code),
         message: paid.refusal_reason.as_deref().and_then(message),
         advice: text("merchantAdviceCode").and_then(advice),
+        network_transaction_id: network_id(text("networkTxReference")),
         next_action: paid.action.as_ref().map(|action| Box::new(action.read())),
         ..Answer::default()
     };

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use baton_connect::{
     Cx, EventSubject, Incoming, KeyForm, Manifest, Signature, Signed, WebhookError, WebhookEvent,
-    bytes_of_base64, identifier, message as words,
+    bytes_of_base64, identifier, message as words, network_id,
 };
 use baton_types::outcome::{Answer, Finding, Outcome};
 use baton_types::{Currency, DeclineCode, DeclinedBy, Money};
@@ -127,6 +127,7 @@ impl Item {
         Answer {
             reference: identifier(&self.psp_reference),
             authorization_code: self.text("authCode").and_then(identifier),
+            network_transaction_id: network_id(self.text("networkTxReference")),
             code: identifier(&self.event_code),
             message: self.reason.as_deref().and_then(words),
             ..Answer::default()

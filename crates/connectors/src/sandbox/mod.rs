@@ -4,7 +4,7 @@ use baton_connect::{
     Balance, Body, Call, CardFacts, Connector, CredentialsCheck, Cx, Decoded, EncodeError, Hole,
     HttpCall, HttpReply, Incoming, Json, LookUp, Looked, Manifest, ManifestError, Method,
     Operation, Parent, Payer, Purchase, Question, Retrieved, Signed, Source, Subject, ThreeDs,
-    WebhookError,
+    Usage, WebhookError,
 };
 use baton_types::outcome::Finding;
 
@@ -37,6 +37,7 @@ impl Sandbox {
             ("payer", purchase.payer.as_ref().map_or(Json::Null, payer_json)),
             ("digital", purchase.digital.map_or(Json::Null, Json::from)),
             ("return_url", back.map_or(Json::Null, Json::from)),
+            ("stored_credential", purchase.usage.as_ref().map_or(Json::Null, usage_json)),
             ("metadata", Json::obj([("payment", purchase.payment.as_str().into())])),
         ]);
         Ok(post("/payments", &body).moves_money())
@@ -184,6 +185,17 @@ fn card_json(card: &CardFacts) -> Json {
         ("holder", card.holder.clone().into()),
         ("network_token", card.network_token.map_or(Json::Null, |scheme| scheme.as_str().into())),
         ("three_ds", card.three_ds.as_ref().map_or(Json::Null, three_ds_json)),
+    ])
+}
+
+fn usage_json(usage: &Usage) -> Json {
+    let (initiator, network_transaction_id) = match usage {
+        Usage::Keeps { .. } => ("payer", None),
+        Usage::MerchantInitiated(asked) => ("merchant", asked.network_transaction_id.clone()),
+    };
+    Json::obj([
+        ("initiator", initiator.into()),
+        ("network_transaction_id", network_transaction_id.into()),
     ])
 }
 

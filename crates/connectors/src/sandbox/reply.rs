@@ -1,7 +1,7 @@
 //! What the sandbox's answers mean. Statuses as docs/sandbox.md lists them; the rest is unknown.
 
 use baton_connect::{
-    Balance, HttpReply, LookUp, Manifest, Operation, Subject, identifier, message,
+    Balance, HttpReply, LookUp, Manifest, Operation, Subject, identifier, message, network_id,
 };
 use baton_types::outcome::{Answer, Doubt, Finding, NextAction, Outcome, Refused};
 use baton_types::{Currency, DeclineCode, DeclinedBy, Money};
@@ -18,6 +18,9 @@ pub(super) struct Payment {
     pub(super) captured: i64,
     pub(super) voided: bool,
     auth_code: Option<String>,
+    /// Absent in books of before it was told.
+    #[serde(default)]
+    network_transaction_id: Option<String>,
     decline: Option<Decline>,
     next_action: Option<Action>,
 }
@@ -213,6 +216,7 @@ impl Asked<'_> {
         let answer = Answer {
             reference: Some(identifier(&paid.id)?),
             authorization_code: paid.auth_code.as_deref().and_then(identifier),
+            network_transaction_id: network_id(paid.network_transaction_id.as_deref()),
             code: identifier(&paid.status),
             next_action: paid.next_action.as_ref().map(|action| {
                 Box::new(NextAction::Redirect { url: action.url.clone(), form: None })

@@ -1,6 +1,6 @@
 //! Stripe's objects, in the parts that are read.
 
-use baton_connect::{Balance, HttpReply, Manifest, identifier, message};
+use baton_connect::{Balance, HttpReply, Manifest, identifier, message, network_id};
 use baton_types::outcome::{Answer, NextAction, Outcome};
 use baton_types::{Currency, DeclineCode, DeclinedBy, Money};
 use serde::Deserialize;
@@ -111,6 +111,9 @@ pub(super) fn parse<T: DeserializeOwned>(body: &[u8]) -> Option<T> {
     serde_json::from_str(std::str::from_utf8(body).ok()?).ok()
 }
 
+/// Where a charge has the network's own id of it.
+const NETWORK_TRANSACTION_ID: &str = "/payment_method_details/card/network_transaction_id";
+
 impl Intent {
     pub(super) fn parse(body: &[u8]) -> Option<Self> {
         parse(body).filter(Self::is_one)
@@ -140,6 +143,9 @@ impl Intent {
             authorization_code: text(code),
             code: identifier(&self.status),
             advice: text(advice),
+            network_transaction_id: network_id(
+                self.latest_charge.pointer(NETWORK_TRANSACTION_ID).and_then(Value::as_str),
+            ),
             next_action: self.next_action.as_ref().map(|action| Box::new(action.read())),
             ..Answer::default()
         }

@@ -2,7 +2,7 @@
 
 use baton_connect::{
     Body, CardFacts, EncodeError, Hole, HttpCall, Manifest, Method, Operation, Parent, Part, Payer,
-    Purchase, Source,
+    Purchase, Source, Usage,
 };
 use baton_types::Money;
 
@@ -10,6 +10,9 @@ use super::{id, look_up};
 
 /// The version of Stripe's API whose answers are understood here.
 const API_VERSION: &str = "2024-06-20";
+
+/// Where Stripe takes the network's id of the payment in which the payer has agreed.
+const MIT_EXEMPTION: &str = "payment_method_options[card][mit_exemption][network_transaction_id]";
 
 /// A form's fields in order; a value may be a hole.
 pub(super) type Fields = Vec<(&'static str, Part)>;
@@ -126,11 +129,21 @@ pub(super) fn confirm(intent: &str, method: &str, purchase: &Purchase) -> HttpCa
         Source::Card(card) => three_ds(card).unwrap_or_default(),
         Source::ProviderToken(_) => None,
     };
-    match &purchase.challenge {
-        Some(challenge) if imported.is_none() => {
+    match (&purchase.challenge, purchase.merchant_asks()) {
+        (_, Some(asked)) => {
+            fields.push(("off_session", "true".into()));
+            // What was agreed to at Stripe, Stripe ties to it by itself.
+            let elsewhere = asked.network_transaction_id.as_ref().filter(|_| !asked.made_here);
+            fields.extend(elsewhere.map(|id| (MIT_EXEMPTION, id.as_str().into())));
+        }
+        (Some(challenge), None) if imported.is_none() => {
             fields.push(("return_url", challenge.return_url.as_str().into()));
         }
-        Some(_) | None => fields.push(("error_on_requires_action", "true".into())),
+        (Some(_) | None, None) => fields.push(("error_on_requires_action", "true".into())),
+    }
+    if let Some(Usage::Keeps { without_payer, .. }) = purchase.usage {
+        let usage = if without_payer { "off_session" } else { "on_session" };
+        fields.push(("setup_future_usage", usage.into()));
     }
     fields.extend(imported.unwrap_or_default());
     post(&format!("/v1/payment_intents/{intent}/confirm"), &fields).about(intent).moves_money()

@@ -54,6 +54,7 @@ pub(crate) fn operations() -> Vec<(Operation, Option<LookUp>)> {
         payer: None,
         digital: None,
         challenge: None,
+        usage: None,
     };
     let (reference, amount) = (REFERENCE.to_owned(), amount());
     let look_up = |subject| LookUp {

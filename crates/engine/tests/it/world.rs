@@ -323,6 +323,7 @@ pub(crate) fn purchase(kind: OrderKind, accounts: &[&str]) -> Purchase {
         payer: None,
         digital: None,
         challenge: None,
+        stored: None,
         doubt: DoubtMode::ResolveFirst,
         brought: Brought::default(),
         allow_duplicate: false,

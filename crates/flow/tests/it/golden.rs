@@ -253,6 +253,7 @@ fn everything() -> Payment {
         token: Some("tok-1".to_owned()),
         retry_after_ms: Some(1_500),
         advice: None,
+        network_transaction_id: None,
         next_action: None,
     };
     payment.attempts = vec![

@@ -10,7 +10,7 @@ use bytes::Bytes;
 
 use super::card::{Card, Token};
 use super::payment::{
-    Ask, Kind, NewPayment, Operation, Payment, Refusal, Route, Stamp, Status, Verdict,
+    Ask, Attempt, Kind, NewPayment, Operation, Payment, Refusal, Route, Stamp, Status, Verdict,
 };
 use crate::clock::{Id, Ids};
 use crate::codes::DeclineCode;
@@ -152,6 +152,19 @@ impl Books {
     pub(crate) fn by_reference(&self, reference: &str) -> Vec<Arc<Payment>> {
         let places = self.by_reference.get(reference).map_or(&[][..], Vec::as_slice);
         places.iter().rev().filter_map(|place| self.payments.get(*place).cloned()).collect()
+    }
+
+    /// Whether a payer has agreed here, in an approved payment, to be asked again by this card.
+    pub(crate) fn has_agreed(&self, card: &Card) -> bool {
+        let same = |attempt: &Attempt| {
+            (&attempt.card.first6, &attempt.card.last4) == (&card.first6, &card.last4)
+        };
+        let agreed = |payment: &&Arc<Payment>| {
+            payment.settings.reusable
+                && payment.authorized > 0
+                && payment.attempt().is_some_and(same)
+        };
+        self.payments.iter().rev().any(|payment| agreed(&payment))
     }
 
     /// What was captured and neither refunded nor voided, by currency.

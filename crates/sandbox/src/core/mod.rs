@@ -7,12 +7,14 @@
 
 mod books;
 pub(crate) mod card;
+pub(crate) mod network;
 pub(crate) mod payment;
 #[cfg(test)]
 mod properties;
 
 pub(crate) use books::{Books, Cancelled, Change, Event, EventKind, KeyState, StoredKey, Subject};
 pub(crate) use card::{Brand, Card, CardError, Token};
+pub(crate) use network::Asker;
 pub(crate) use payment::{
     Ask, Attempt, Kind, NewPayment, Operation, Payment, Refusal, Route, Settings, Status, Verdict,
 };

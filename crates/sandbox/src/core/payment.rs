@@ -138,6 +138,9 @@ pub(crate) struct Settings {
     /// The stored card that a Stripe intent will be confirmed with.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) token: Option<Id>,
+    /// The payer lets the merchant ask again without them.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub(crate) reusable: bool,
 }
 
 /// What a new payment is made of.

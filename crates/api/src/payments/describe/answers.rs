@@ -91,6 +91,7 @@ const PAYMENT: &[Field] = &[
     ("connector", maybe_text, "The provider that decided."),
     ("merchant_connector_id", maybe_text, "The connector account of it."),
     ("connector_transaction_id", maybe_text, "The provider's own reference."),
+    ("network_transaction_id", maybe_text, "The card network's id of it, where the provider told it: a payment without the payer is tied to this one by it."),
     ("error_code", maybe_text, "Why it failed, as a normalised code; `outcome_unknown` while that is not known."),
     ("error_message", maybe_text, "The same, in the provider's words where it gave any."),
     ("error_reason", maybe_text, "The same."),

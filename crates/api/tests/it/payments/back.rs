@@ -20,7 +20,7 @@ async fn challenged(shop: &Shop, more: Value) -> Value {
 }
 
 /// Presses a button of the provider's page: the path at our server that the browser is sent to.
-async fn press(shop: &Shop, asked: &Value, button: &str) -> String {
+pub(crate) async fn press(shop: &Shop, asked: &Value, button: &str) -> String {
     let url = asked["next_action"]["redirect_to_url"].as_str().unwrap();
     let (host, path) = url.strip_prefix("http://").unwrap().split_once('/').unwrap();
     let (host, path, body) =
@@ -30,7 +30,7 @@ async fn press(shop: &Shop, asked: &Value, button: &str) -> String {
     location.strip_prefix(&format!("http://{}", shop.server.addr)).expect("to us").to_owned()
 }
 
-async fn open(shop: &Shop, path: &str) -> Seen {
+pub(crate) async fn open(shop: &Shop, path: &str) -> Seen {
     client::send(shop.server.addr, "GET", path, &[], b"").await
 }
 

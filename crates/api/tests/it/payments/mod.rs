@@ -10,6 +10,7 @@ mod guards;
 mod hooks;
 mod life;
 mod once;
+mod recurring;
 mod retry;
 mod vaults;
 

@@ -20,8 +20,8 @@ use super::fields::{Fields, Invalid, fingerprint};
 use super::{Dialect, Urls, traits_of_existing};
 use crate::clock::Id;
 use crate::core::{
-    Ask, Books, Card, CardError, Kind, NewPayment, Payment, Refusal, Route, Settings, Status,
-    Verdict,
+    Ask, Asker, Books, Card, CardError, Kind, NewPayment, Payment, Refusal, Route, Settings,
+    Status, Verdict, network,
 };
 use crate::exchange::{Commit, Job, RequestKey};
 use crate::http::{Call, Reply};
@@ -154,6 +154,7 @@ impl Request<'_> {
         let new = self.new_payment().map_err(validation)?;
         let card = self.card().map_err(validation)?;
         let keep = self.fields.flag("storePaymentMethod").map_err(validation)?.unwrap_or(false);
+        let asker = self.asker(&card).map_err(validation)?;
         let traits = Traits {
             account: self.account.name.clone(),
             operation: if new.sale { OperationKind::Sale } else { OperationKind::Authorize },
@@ -166,8 +167,8 @@ impl Request<'_> {
             traits,
             Box::new(move |books, action| {
                 let token = keep.then(|| books.tokenize(card.clone()).id);
-                let verdict = action.verdict.as_ref().unwrap_or(&Verdict::Approve);
-                let paid = books.create(new).and_then(|id| books.authorize(id, card, verdict));
+                let verdict = asker.verdict(action.verdict.as_ref().unwrap_or(&Verdict::Approve));
+                let paid = books.create(new).and_then(|id| books.authorize(id, card, &verdict));
                 match paid {
                     Ok(payment) => Reply::json(200, &view::payment(&payment, token, &urls)),
                     Err(refusal) => refused(refusal),
@@ -198,6 +199,20 @@ impl Request<'_> {
                 ..Settings::default()
             },
         })
+    }
+
+    /// Who asks: the merchant, by a contract that does not need the payer.
+    fn asker(&self, card: &Card) -> Result<Asker, Invalid> {
+        let fields = self.fields;
+        let contract = fields.text("shopperInteraction", 20)? == Some("ContAuth");
+        let model = fields.text("recurringProcessingModel", 40)?;
+        if !contract || !matches!(model, Some("Subscription" | "UnscheduledCardOnFile")) {
+            return Ok(Asker::Payer);
+        }
+        let network = fields.text("additionalData.networkTxReference", 64)?;
+        let stored = fields.get("paymentMethod.storedPaymentMethodId").is_some();
+        let agreed = stored || network.is_some_and(|id| network::knows(id, card));
+        Ok(Asker::Merchant { agreed })
     }
 
     /// A stored card, a plain card, or Adyen's unencrypted test form (`test_` before each value).

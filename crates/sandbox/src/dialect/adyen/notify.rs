@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 use super::refusals::refusal;
 use super::view::brand;
 use crate::clock::{Id, rfc3339};
-use crate::core::{Event, EventKind, Kind, Operation, Payment, Route, Status, Subject};
+use crate::core::{Event, EventKind, Kind, Operation, Payment, Route, Status, Subject, network};
 
 /// One notification's fields, before they are worded and signed.
 #[derive(Debug)]
@@ -73,6 +73,7 @@ fn authorisation(payment: &Payment) -> Option<Notice<'_>> {
     more.insert("cardSummary".to_owned(), card.last4.clone().into());
     if success {
         more.insert("authCode".to_owned(), attempt.auth_code().into());
+        more.insert("networkTxReference".to_owned(), network::transaction_id(attempt).into());
     }
     Some(Notice {
         event_code: "AUTHORISATION",

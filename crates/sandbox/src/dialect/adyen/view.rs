@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 
 use super::refusals::refusal;
 use crate::clock::Id;
-use crate::core::{Brand, Payment, Status, Token};
+use crate::core::{Brand, Payment, Status, Token, network};
 use crate::dialect::Urls;
 
 /// Adyen's name of a card brand (`paymentMethodVariant`, `brand`).
@@ -53,6 +53,7 @@ pub(super) fn payment(payment: &Payment, token: Option<Id>, urls: &Urls) -> Valu
         add("paymentMethodVariant", brand);
         if payment.authorized > 0 {
             add("authCode", attempt.auth_code());
+            add("networkTxReference", &network::transaction_id(attempt));
         }
         if let Some(token) = token {
             add("tokenization.storedPaymentMethodId", token.as_str());

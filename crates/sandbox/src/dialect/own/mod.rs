@@ -10,7 +10,9 @@ use serde_json::{Map, Value, json};
 use super::fields::{Fields, Invalid, fingerprint};
 use super::{Dialect, Urls, traits_of_existing};
 use crate::clock::Id;
-use crate::core::{Ask, Books, Card, CardError, Kind, NewPayment, Refusal, Settings, Verdict};
+use crate::core::{
+    Ask, Asker, Books, Card, CardError, Kind, NewPayment, Refusal, Settings, Verdict, network,
+};
 use crate::exchange::{Commit, Job, RequestKey};
 use crate::http::{Call, Reply};
 use crate::provider::Account;
@@ -105,7 +107,7 @@ impl Request<'_> {
 
     fn payment_create(self) -> Result<Job, Reply> {
         let (new, card) = self.new_payment().map_err(validation)?;
-        let authenticated = self.authenticated().map_err(validation)?;
+        let asker = self.asker(&card).map_err(validation)?;
         let traits = Traits {
             account: self.account.name.clone(),
             operation: if new.sale { OperationKind::Sale } else { OperationKind::Authorize },
@@ -117,13 +119,8 @@ impl Request<'_> {
         self.job(
             traits,
             Box::new(move |books, action| {
-                let verdict = match action.verdict.as_ref() {
-                    None => &Verdict::Approve,
-                    // The issuer has challenged the payer already, elsewhere.
-                    Some(Verdict::Challenge { .. }) if authenticated => &Verdict::Approve,
-                    Some(verdict) => verdict,
-                };
-                let paid = books.create(new).and_then(|id| books.authorize(id, card, verdict));
+                let verdict = asker.verdict(action.verdict.as_ref().unwrap_or(&Verdict::Approve));
+                let paid = books.create(new).and_then(|id| books.authorize(id, card, &verdict));
                 match paid {
                     Ok(payment) => Reply::json(201, &payment_view(&payment, &urls)),
                     Err(refusal) => refused(refusal),
@@ -163,6 +160,24 @@ impl Request<'_> {
         Ok((new, card))
     }
 
+    /// Who asks: the merchant, where the request says so.
+    fn asker(&self, card: &Card) -> Result<Asker, Invalid> {
+        let fields = self.fields;
+        let authenticated = self.authenticated()?;
+        let network = fields.text("stored_credential.network_transaction_id", 64)?;
+        match fields.text("stored_credential.initiator", 16)? {
+            Some("merchant") => {
+                Ok(Asker::Merchant { agreed: network.is_some_and(|id| network::knows(id, card)) })
+            }
+            Some("payer") | None if authenticated => Ok(Asker::Authenticated),
+            Some("payer") | None => Ok(Asker::Payer),
+            Some(_) => {
+                let field = "stored_credential.initiator";
+                Err(Invalid { field, message: "must be payer or merchant" })
+            }
+        }
+    }
+
     /// Whether the request brings the result of a 3-D Secure authentication that succeeded.
     fn authenticated(&self) -> Result<bool, Invalid> {
         let fields = self.fields;
@@ -190,6 +205,8 @@ impl Request<'_> {
             ("payer.state", 255, "payer_state"),
             ("card.network_token", 16, "network_token"),
             ("card.three_ds.eci", 2, "three_ds_eci"),
+            ("stored_credential.initiator", 16, "initiator"),
+            ("stored_credential.network_transaction_id", 64, "network_transaction_id"),
             ("description", 255, "description"),
         ] {
             if let Some(text) = fields.text(path, longest)? {

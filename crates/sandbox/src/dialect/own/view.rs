@@ -8,6 +8,7 @@ use crate::clock::rfc3339;
 use crate::codes::DeclinedBy;
 use crate::core::{
     Attempt, Brand, Cancelled, Event, EventKind, Kind, Operation, Payment, Status, Subject, Token,
+    network,
 };
 use crate::dialect::Urls;
 
@@ -48,6 +49,7 @@ pub(crate) struct PaymentView<'a> {
     refunded: i64,
     voided: bool,
     auth_code: Option<&'a str>,
+    network_transaction_id: Option<String>,
     decline: Option<DeclineView>,
     next_action: Option<NextAction>,
     card: Option<CardView<'a>>,
@@ -87,6 +89,9 @@ pub(crate) fn payment_view<'a>(payment: &'a Payment, urls: &Urls) -> PaymentView
         refunded: payment.refunded,
         voided: payment.voided,
         auth_code: attempt.filter(|_| payment.authorized > 0).map(Attempt::auth_code),
+        network_transaction_id: attempt
+            .filter(|_| payment.authorized > 0)
+            .map(network::transaction_id),
         decline: attempt.and_then(|attempt| attempt.decline).map(|code| {
             let row = code.row();
             DeclineView { code: row.code, by: row.by, message: row.message }

@@ -6,7 +6,7 @@ use super::expand::Expand;
 use super::{PayWith, Request, error_about, missing, refused, unexpected_state, validation, view};
 use crate::clock::Id;
 use crate::codes::DeclineCode;
-use crate::core::{Ask, Books, NewPayment, Payment, Refusal, Settings, Status, Verdict};
+use crate::core::{Ask, Books, NewPayment, Payment, Refusal, Settings, Status, Verdict, network};
 use crate::dialect::fields::Invalid;
 use crate::dialect::{Dialect, Urls, traits_of_existing};
 use crate::exchange::Job;
@@ -14,11 +14,19 @@ use crate::http::Reply;
 use crate::script::{Action, OperationKind, Traits};
 
 /// Parameters that only matter when a payment is attempted.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 struct Confirmation {
     /// A required challenge is a decline: nobody is there to pass it.
     no_challenge: bool,
+    /// It is the merchant who asks.
+    off_session: bool,
+    /// Whether the card may be asked again without its payer, where the request says so.
+    reusable: Option<bool>,
+    /// The network's id of the payment in which the payer has agreed elsewhere.
+    network: Option<String>,
 }
+
+const MIT_EXEMPTION: &str = "payment_method_options.card.mit_exemption.network_transaction_id";
 
 const CONFIRM: &[&str] = &[
     "capture_method",
@@ -76,6 +84,7 @@ impl Request<'_> {
         let pay_with = self.pay_with()?;
         let confirm = self.fields.flag("confirm").map_err(validation)?.unwrap_or(false);
         let confirmation = self.confirmation().map_err(validation)?;
+        let expand = Expand::of(&self);
         if confirm && pay_with.is_none() {
             let invalid = Invalid { field: "payment_method", message: "is required" };
             return Err(validation(invalid));
@@ -99,7 +108,7 @@ impl Request<'_> {
                 attach(books, id, pay_with);
                 books.announce_created(id);
                 if confirm {
-                    return attempted(books, id, confirmation, action, &urls);
+                    return attempted(books, id, confirmation, action, (&urls, expand));
                 }
                 shown(books, id, &urls)
             }),
@@ -141,7 +150,11 @@ impl Request<'_> {
         let off_session =
             self.fields.get("off_session").is_some_and(|value| value.as_str() != Some("false"));
         let no_action = self.fields.flag("error_on_requires_action")?.unwrap_or(false);
-        Ok(Confirmation { no_challenge: off_session || no_action })
+        let network = self.fields.text(MIT_EXEMPTION, 64)?.map(str::to_owned);
+        let usage = self.fields.text("setup_future_usage", 20)?;
+        let reusable = usage.map(|usage| usage == "off_session");
+        let no_challenge = off_session || no_action;
+        Ok(Confirmation { no_challenge, off_session, reusable, network })
     }
 
     pub(super) fn intent_update(self, id: &str) -> Result<Job, Reply> {
@@ -196,6 +209,7 @@ impl Request<'_> {
         let id = self.intent_id(id)?;
         let given = self.pay_with()?;
         let confirmation = self.confirmation().map_err(validation)?;
+        let expand = Expand::of(&self);
         let return_url =
             self.fields.text("return_url", 2_000).map_err(validation)?.map(str::to_owned);
         let sale = self.is_sale().map_err(validation)?;
@@ -228,7 +242,7 @@ impl Request<'_> {
                     }
                 });
                 attach(books, id, given);
-                attempted(books, id, confirmation, action, &urls)
+                attempted(books, id, confirmation, action, (&urls, expand))
             }),
         )
     }
@@ -364,14 +378,21 @@ fn attempted(
     id: Id,
     confirmation: Confirmation,
     action: &Action,
-    urls: &Urls,
+    (urls, expand): (&Urls, Expand),
 ) -> Reply {
     let token = books.payment(id).and_then(|payment| payment.settings.token);
     let Some(card) = token.and_then(|token| books.token(token)).map(|token| token.card.clone())
     else {
         return refused(Refusal::NotConfirmable);
     };
+    if let Some(reusable) = confirmation.reusable {
+        let _ = books.update(id, |payment| payment.settings.reusable = reusable);
+    }
     let scripted = action.verdict.as_ref().unwrap_or(&Verdict::Approve);
+    let known = || confirmation.network.as_ref().is_some_and(|id| network::knows(id, &card));
+    let agreed = confirmation.off_session && (known() || books.has_agreed(&card));
+    let asks = matches!(scripted, Verdict::Challenge { .. });
+    let scripted = if asks && agreed { &Verdict::Approve } else { scripted };
     let required = DeclineCode::find("authentication_required").map(Verdict::Decline);
     let verdict = match (scripted, &required) {
         (Verdict::Challenge { .. }, Some(required)) if confirmation.no_challenge => required,
@@ -381,7 +402,11 @@ fn attempted(
         Ok(payment) if payment.status == Status::Declined => {
             Reply::json(402, &view::declined(&payment, urls))
         }
-        Ok(payment) => Reply::json(200, &view::intent(&payment, urls)),
+        Ok(payment) => {
+            let mut intent = view::intent(&payment, urls);
+            expand.apply(&payment, &mut intent);
+            Reply::json(200, &intent)
+        }
         Err(refusal) => refused(refusal),
     }
 }

@@ -9,6 +9,7 @@ use crate::clock::Id;
 use crate::codes::{DeclineCode, DeclinedBy};
 use crate::core::{
     Attempt, Brand, Card, Event, EventKind, Kind, Operation, Payment, Status, Subject, Token,
+    network,
 };
 use crate::dialect::Urls;
 
@@ -242,6 +243,7 @@ fn card_details(attempt: &Attempt, approved: bool) -> Value {
         "last4": card.last4,
         "mandate": null,
         "network": brand(card.brand),
+        "network_transaction_id": approved.then(|| network::transaction_id(attempt)),
         "three_d_secure": null,
         "wallet": null,
         "authorization_code": approved.then(|| attempt.auth_code()),
