@@ -88,10 +88,18 @@ impl Operation {
             | Self::Refund { .. }
             | Self::Tokenize { .. } => false,
         };
+        let verifies = match self {
+            Self::Authorize(purchase) | Self::Charge(purchase) => purchase.amount.is_zero(),
+            Self::Capture { .. }
+            | Self::Void { .. }
+            | Self::Refund { .. }
+            | Self::Tokenize { .. } => false,
+        };
         [
             (three_ds, Feature::ThreeDs),
             (network_token, Feature::NetworkTokens),
             (merchant_initiated, Feature::MerchantInitiated),
+            (verifies, Feature::Verification),
         ]
         .into_iter()
         .filter_map(|(needed, feature)| needed.then_some(feature))
@@ -153,6 +161,8 @@ pub enum Feature {
     /// Payments without the payer, by the network's id of the payment in which the payer has agreed to them,
     /// wherever that was made.
     MerchantInitiated,
+    /// An authorization of nothing: the card is verified, and no money moves.
+    Verification,
 }
 
 impl Feature {
@@ -163,6 +173,7 @@ impl Feature {
             Self::ThreeDs => "three_ds",
             Self::NetworkTokens => "network_tokens",
             Self::MerchantInitiated => "merchant_initiated",
+            Self::Verification => "verification",
         }
     }
 }
@@ -341,6 +352,9 @@ pub struct Parent {
     /// When the attempt was planned, for a provider that finds it again by time: it left no earlier.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub planned_at: Option<Timestamp>,
+    /// Whether it was of nothing and only verified its card.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub verification: bool,
 }
 
 /// A question about an operation whose outcome is not known. Asking moves no money.

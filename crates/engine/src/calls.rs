@@ -8,8 +8,8 @@ use baton_connect::{
     OperationKind, Parent, Payer, Purchase, Question, Returned, Source, Subject,
 };
 use baton_flow::{CallId, CallState, Evidence, EvidenceKind, OrderKind, Payment, mutated};
-use baton_types::DeclineCode;
 use baton_types::outcome::{Doubt, Finding, NotSent, Outcome};
+use baton_types::{DeclineCode, Money};
 use baton_vault::Tenant;
 use baton_wire::{Exchange, Target};
 use tokio::time::Instant;
@@ -484,6 +484,7 @@ fn parent(payment: &Payment, id: CallId) -> Option<Parent> {
         reference: attempt.reference.clone(),
         provider_reference: provider_reference(attempt),
         planned_at: Some(attempt.planned_at),
+        verification: payment.order.kind.amount().is_some_and(Money::is_zero),
     })
 }
 

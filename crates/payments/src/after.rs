@@ -93,6 +93,9 @@ impl Payments {
         let key = key.map(|key| Key::new(flow.as_str(), key, &json!(reason)));
         self.once(merchant, id, key.as_ref(), async |seen| {
             allow(&seen, flow)?;
+            if seen.intent.body.is_setup() {
+                return Err(Fault::Precondition("nothing was taken that could be reversed".into()));
+            }
             let payment = seen.payment.as_ref().ok_or(Fault::NotFound("payment"))?.id;
             let mut next = seen.intent.clone().next(self.now());
             next.body.cancellation_reason = reason;

@@ -66,7 +66,8 @@ impl MethodFilter {
             filter.as_ref().is_none_or(listed)
         };
         self.method == "card"
-            && self.minimum.is_none_or(|minimum| amount >= minimum)
+            // A card that is only verified is of no amount.
+            && (amount == 0 || self.minimum.is_none_or(|minimum| amount >= minimum))
             && self.maximum.is_none_or(|maximum| amount <= maximum)
             && allows(&self.currencies, currency.code())
             && country.is_none_or(|country| allows(&self.countries, country))

@@ -29,6 +29,7 @@ mod refund;
 mod retry;
 mod service;
 mod session;
+mod setup;
 pub mod status;
 mod vault_choice;
 mod vaulting;

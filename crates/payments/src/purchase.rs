@@ -2,7 +2,7 @@
 
 use baton_connect::{Challenge, Payer};
 use baton_engine::{Brought, PaidWith, Purchase, Stored as StoredCard};
-use baton_flow::OrderKind;
+use baton_flow::{DoubtMode, OrderKind};
 use baton_types::{Card, CardNumber};
 use serde_json::{Value, json};
 
@@ -23,6 +23,8 @@ pub(crate) fn purchase(intent: &Intent, with: With) -> Purchase {
     let With { card, accounts, payer, challenge, stored } = with;
     Purchase {
         kind: match intent.capture {
+            // Nothing is taken, so there is nothing to capture.
+            _ if intent.amount == 0 => OrderKind::Authorize(intent.money()),
             CaptureMethod::Automatic => OrderKind::Charge(intent.money()),
             CaptureMethod::Manual | CaptureMethod::ManualMultiple => {
                 OrderKind::Authorize(intent.money())
@@ -43,7 +45,11 @@ pub(crate) fn purchase(intent: &Intent, with: With) -> Purchase {
         allow_duplicate: challenge.is_some(),
         challenge,
         stored: stored.map(Box::new),
-        doubt: intent.outcome_mode.unwrap_or_default(),
+        doubt: match intent.outcome_mode {
+            // A card that is verified twice has cost nobody anything.
+            Some(DoubtMode::HoldSafe) if intent.amount == 0 => DoubtMode::ResolveFirst,
+            mode => mode.unwrap_or_default(),
+        },
     }
 }
 

@@ -322,9 +322,8 @@ impl Payments {
         given: Given,
     ) -> Result<Seen, Fault> {
         let id = intent.body.id.clone();
-        let asks = intent.body.merchant_asks(given.card.is_some());
         let means = self.means(merchant, &mut intent, given.card, given.cvv).await?;
-        let Means { card, paid_by, kept, mut writes } = means;
+        let Means { card, asks, paid_by, kept, mut writes } = means;
         let mut saves = None;
         let accounts = self.route(merchant, &intent.body).await?;
         let payment = self.engine.new_payment_id();
@@ -412,6 +411,8 @@ impl Payments {
         card: Option<CardInput>,
         cvv: Option<Cvv>,
     ) -> Result<Means, Fault> {
+        let asks = intent.body.merchant_asks(card.is_some());
+        intent.body.check_setup_is_whole(asks)?;
         let kept = intent.body.method.as_mut().and_then(|method| method.card.record.take());
         let (mut writes, mut paid_by) = (Vec::new(), None);
         let card = match (card, intent.body.mandate.clone(), intent.body.saved_method.clone()) {
@@ -430,7 +431,7 @@ impl Payments {
         if let Some(card) = &card {
             show_card(&mut intent.body, card);
         }
-        Ok(Means { card, paid_by, kept, writes })
+        Ok(Means { card, asks, paid_by, kept, writes })
     }
 
     /// How an intent stands. With `sync`, what is in doubt is looked up first.
@@ -544,6 +545,7 @@ impl Payments {
         if let (Some(method), Some(kind)) = (&mut body.method, change.method_kind) {
             method.kind = Some(kind);
         }
+        intent.body.check_setup()?;
         Ok(Given {
             card: change.card,
             cvv: change.cvv,
@@ -652,6 +654,8 @@ impl Payments {
 struct Means {
     /// None where it is a provider's token.
     card: Option<CardInput>,
+    /// Whether it is the merchant who asks.
+    asks: bool,
     /// The saved method.
     paid_by: Option<String>,
     /// The record of a card that was kept for this intent only.

@@ -104,6 +104,9 @@ fn return_url(url: &str, payment: &Payment) -> String {
     let id = payment.dialect.payment_id(payment.id);
     let added = match payment.dialect {
         Dialect::Own => format!("payment={id}"),
+        Dialect::Stripe if payment.settings.verification => {
+            format!("setup_intent=seti_{}", payment.id)
+        }
         Dialect::Stripe => format!("payment_intent={id}"),
         Dialect::Adyen => format!("redirectResult={id}"),
     };

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use super::auth::{AccountId, Asker, Who};
 use super::body::{Body, ClientKey, Hidden, MaybeBody, Params};
 use super::error::Refusal;
-use super::shape::{PaymentsRequest, check_id, check_text, currency, positive};
+use super::shape::{PaymentsRequest, check_id, check_text, currency, payable, positive};
 use super::vault::with_status;
 use super::{PaymentsRoute, view};
 use crate::App;
@@ -108,7 +108,7 @@ async fn create(
 ) -> Answer {
     let merchant = asker.merchant()?;
     let frame = Frame::of(&app, &asker).await?;
-    let amount = positive("amount", request.amount)?.ok_or_else(|| Refusal::missing("amount"))?;
+    let amount = payable(request.amount)?.ok_or_else(|| Refusal::missing("amount"))?;
     let code = request.currency.as_deref().ok_or_else(|| Refusal::missing("currency"))?;
     let currency = currency(code)?;
     let id = request.payment_id.take();

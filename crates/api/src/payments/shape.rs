@@ -445,7 +445,7 @@ impl PaymentsRequest {
             }
         }
         Ok(IntentChange {
-            amount: positive("amount", self.amount)?,
+            amount: payable(self.amount)?,
             currency: self.currency.as_deref().map(currency).transpose()?,
             capture: self.capture_method,
             authentication: self.authentication_type,
@@ -489,6 +489,11 @@ pub(crate) fn positive(field: &str, amount: Option<i64>) -> Result<Option<i64>, 
         Some(amount) if amount > 999_999_999_999 => Err(Refusal::value(field, "is too large")),
         amount => Ok(amount),
     }
+}
+
+/// What is to be paid; nothing, where a card is only saved.
+pub(crate) fn payable(amount: Option<i64>) -> Result<Option<i64>, Refusal> {
+    if amount == Some(0) { Ok(amount) } else { positive("amount", amount) }
 }
 
 /// A currency by its code.

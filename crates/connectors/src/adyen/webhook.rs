@@ -152,7 +152,9 @@ impl Item {
         let amount = self.amount.as_ref()?;
         let currency = Currency::parse(&amount.currency).ok()?;
         let money = manifest.from_provider_units(amount.value, currency)?;
-        (amount.currency == currency.code() && money.is_positive()).then_some(money)
+        // A card is verified by an authorisation of nothing.
+        let fits = money.is_positive() || (money.is_zero() && self.event_code == "AUTHORISATION");
+        (amount.currency == currency.code() && fits).then_some(money)
     }
 
     fn told(&self, subject: EventSubject, outcome: Option<Outcome>) -> Vec<WebhookEvent> {

@@ -226,7 +226,9 @@ impl Asked<'_> {
         let approved = |units: i64, answer| {
             let currency = Currency::parse(&paid.amount.currency).ok()?;
             let amount = self.manifest.from_provider_units(units, currency)?;
-            amount.is_positive().then_some(Outcome::Approved { amount: Some(amount), answer })
+            // Of nothing, where nothing was asked for: the card is verified.
+            let fits = amount.is_positive() || (amount.is_zero() && paid.amount.value == 0);
+            fits.then_some(Outcome::Approved { amount: Some(amount), answer })
         };
         match (paid.status.as_str(), sale) {
             ("captured", true) => approved(paid.captured, answer),

@@ -9,7 +9,7 @@ use baton_types::outcome::{Finding, Outcome, Refused};
 use baton_types::{Money, Timestamp};
 
 use super::objects::{Intent, List, Refund, parse};
-use super::{id, reply, request};
+use super::{id, reply, request, setup};
 
 /// How much earlier than our clock says an intent may have been made by Stripe's, and how much later an
 /// attempt makes its intent at most, in seconds.
@@ -20,6 +20,12 @@ const PAGE: &str = "limit=100";
 
 pub(super) fn question(look_up: &LookUp) -> Option<HttpCall> {
     match &look_up.subject {
+        Subject::Authorize if verifies(look_up) => {
+            setup::question(look_up.provider_reference.as_deref(), look_up.planned_at)
+        }
+        Subject::Void(parent) if parent.verification => {
+            setup::question(parent.provider_reference.as_deref(), parent.planned_at)
+        }
         Subject::Authorize | Subject::Charge => {
             let known = look_up.provider_reference.as_deref().and_then(id);
             known.map(retrieve).or_else(|| list(look_up.planned_at?, None))
@@ -43,13 +49,23 @@ fn retrieve(intent: &str) -> HttpCall {
     get(&format!("/v1/payment_intents/{intent}?expand%5B%5D=latest_charge"))
 }
 
+/// Whether what is looked for moves no money: it is a Setup Intent then.
+fn verifies(look_up: &LookUp) -> bool {
+    look_up.amount.is_some_and(Money::is_zero)
+}
+
 pub(super) fn list(planned_at: Timestamp, after: Option<&str>) -> Option<HttpCall> {
+    list_of("/v1/payment_intents", planned_at, after)
+}
+
+/// What was made at the time, of this kind.
+pub(super) fn list_of(path: &str, planned_at: Timestamp, after: Option<&str>) -> Option<HttpCall> {
     let planned_s = planned_at.millis().checked_div(1_000)?;
     let from = planned_s.checked_sub(BEFORE_S)?;
     let to = planned_s.checked_add(AFTER_S)?;
     let after = after.map(|id| format!("&starting_after={id}")).unwrap_or_default();
     let window = format!("created%5Bgte%5D={from}&created%5Blte%5D={to}");
-    Some(get(&format!("/v1/payment_intents?{window}&{PAGE}{after}")))
+    Some(get(&format!("{path}?{window}&{PAGE}{after}")))
 }
 
 fn known(parent: &Parent) -> Option<&str> {
@@ -66,6 +82,8 @@ pub(super) fn read(
         return Looked::Finding(Finding::Inconclusive);
     }
     let found = match &look_up.subject {
+        Subject::Authorize if verifies(look_up) => setup::read(manifest, look_up, sent, reply),
+        Subject::Void(parent) if parent.verification => setup::read_void(parent, sent, reply),
         Subject::Authorize | Subject::Charge => purchase(manifest, look_up, reply),
         Subject::Capture(parent) => {
             one(reply).filter(|intent| is(parent, intent)).and_then(|intent| {

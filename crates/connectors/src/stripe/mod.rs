@@ -5,6 +5,8 @@
 //! which is the one call that moves money. A doubt about it is resolved by retrieving the intent. One that
 //! was never confirmed can be cancelled: Stripe refuses a confirmation that arrives after that.
 //!
+//! A purchase of nothing, which only verifies its card, is a Setup Intent in the same three calls.
+//!
 //! Left out: network tokens, partial authorization, several captures of one intent, and what only
 //! Stripe's own client library can show.
 
@@ -19,6 +21,7 @@ mod objects;
 mod reply;
 mod request;
 mod retrieve;
+mod setup;
 mod webhook;
 
 pub(crate) struct Stripe {

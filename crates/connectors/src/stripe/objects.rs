@@ -7,6 +7,8 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+use super::setup::Setup;
+
 #[derive(Debug, Deserialize)]
 pub(super) struct Intent {
     pub(super) id: String,
@@ -57,6 +59,7 @@ pub(super) struct Failure {
     advice_code: Option<String>,
     network_advice_code: Option<String>,
     pub(super) payment_intent: Option<Box<Intent>>,
+    pub(super) setup_intent: Option<Box<Setup>>,
 }
 
 #[derive(Deserialize)]
@@ -183,7 +186,7 @@ impl Intent {
 }
 
 impl Action {
-    fn read(&self) -> NextAction {
+    pub(super) fn read(&self) -> NextAction {
         match self.redirect_to_url.as_ref().and_then(|redirect| redirect.url.clone()) {
             Some(url) if self.kind == "redirect_to_url" => NextAction::Redirect { url, form: None },
             _ => NextAction::ClientLibrary { kind: identifier(&self.kind).unwrap_or_default() },

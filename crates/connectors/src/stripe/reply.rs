@@ -7,7 +7,7 @@ use baton_types::Money;
 use baton_types::outcome::{Answer, Doubt, Outcome, Refused};
 
 use super::objects::{Error, Failure, Intent, List, Made, Refund, parse};
-use super::{id, look_up, request};
+use super::{id, look_up, request, setup};
 
 pub(super) fn decode(
     manifest: &Manifest,
@@ -19,13 +19,25 @@ pub(super) fn decode(
         return Decoded::Outcome(failure(manifest, operation, sent, reply));
     }
     let read = match operation {
+        Operation::Authorize(purchase) if purchase.amount.is_zero() => {
+            setup::step(manifest, purchase, sent, reply)
+        }
         Operation::Authorize(purchase) => purchase_step(manifest, purchase, false, sent, reply),
         Operation::Charge(purchase) => purchase_step(manifest, purchase, true, sent, reply),
         Operation::Capture { amount, reference, .. } => Intent::parse(&reply.body)
             .filter(|intent| is_at(sent, intent))
             .and_then(|intent| captured(manifest, &intent, *amount, reference))
             .map(Decoded::Outcome),
-        Operation::Void { parent, .. } if sent.method == Method::Get => found(parent, reply),
+        Operation::Void { parent, .. } if sent.method == Method::Get => {
+            if parent.verification {
+                setup::found(parent, reply)
+            } else {
+                found(parent, reply)
+            }
+        }
+        Operation::Void { parent, .. } if parent.verification => {
+            setup::voided(sent, reply).map(Decoded::Outcome)
+        }
         Operation::Void { .. } => Intent::parse(&reply.body)
             .filter(|intent| is_at(sent, intent) && intent.status == "canceled")
             .map(|intent| Decoded::Outcome(voided(&intent))),
@@ -180,7 +192,7 @@ fn failure(
         (429, _, _) => Refused::RateLimited,
         // Another request was executed under our key.
         (400, _, Some("idempotency_error")) => return unknown(Doubt::UndocumentedStatus),
-        (400, Some("payment_intent_unexpected_state"), _) => {
+        (400, Some("payment_intent_unexpected_state" | "setup_intent_unexpected_state"), _) => {
             return unexpected_state(operation, sent, &error);
         }
         (400 | 404, _, _) => Refused::Validation,
@@ -192,6 +204,12 @@ fn failure(
 
 /// 402: the parameters were right, but the request failed.
 fn declined(manifest: &Manifest, error: &Failure, sent: &HttpCall) -> Outcome {
+    if let Some(made) = error.setup_intent.as_deref() {
+        let same = sent.about.as_deref().is_none_or(|known| known == made.id);
+        let agrees = same && made.status == "requires_payment_method";
+        let outcome = error.declined(manifest, Some(&made.id)).filter(|_| agrees);
+        return outcome.unwrap_or(Outcome::Unknown { why: Doubt::Unreadable });
+    }
     let intent = error.payment_intent.as_deref();
     let about = intent.map(|intent| intent.id.as_str()).or(sent.about.as_deref());
     // What came of it is in the intent. One that stands otherwise contradicts the decline.
@@ -208,6 +226,12 @@ fn declined(manifest: &Manifest, error: &Failure, sent: &HttpCall) -> Outcome {
 /// happened to the intent.
 fn unexpected_state(operation: &Operation, sent: &HttpCall, error: &Failure) -> Outcome {
     let intent = error.payment_intent.as_deref();
+    if let (Operation::Void { parent, .. }, Some(made)) = (operation, error.setup_intent.as_deref())
+        && made.status == "canceled"
+        && parent.provider_reference.as_deref().or(sent.about.as_deref()) == Some(made.id.as_str())
+    {
+        return Outcome::Approved { amount: None, answer: made.answer() };
+    }
     match (operation, intent) {
         (Operation::Void { parent, .. }, Some(intent))
             if intent.status == "canceled"

@@ -6,7 +6,7 @@ use baton_connect::{
 };
 use baton_types::Money;
 
-use super::{id, look_up};
+use super::{id, look_up, setup};
 
 /// The version of Stripe's API whose answers are understood here.
 const API_VERSION: &str = "2024-06-20";
@@ -24,13 +24,14 @@ pub(super) fn call(method: Method, path: &str) -> HttpCall {
         .header("stripe-version", vec![API_VERSION.into()])
 }
 
-fn post(path: &str, fields: &Fields) -> HttpCall {
+pub(super) fn post(path: &str, fields: &Fields) -> HttpCall {
     call(Method::Post, path).body(Body::form(fields))
 }
 
 /// The first call of an operation.
 pub(super) fn first(manifest: &Manifest, operation: &Operation) -> Result<HttpCall, EncodeError> {
     match operation {
+        Operation::Authorize(purchase) if purchase.amount.is_zero() => setup::first(purchase),
         Operation::Authorize(purchase) => intent(manifest, purchase, "manual"),
         Operation::Charge(purchase) => intent(manifest, purchase, "automatic"),
         Operation::Capture { parent, amount, reference } => {
@@ -43,7 +44,12 @@ pub(super) fn first(manifest: &Manifest, operation: &Operation) -> Result<HttpCa
         }
         Operation::Void { parent, .. } if parent.provider_reference.is_none() => {
             let planned_at = parent.planned_at.ok_or_else(unknown_id)?;
-            look_up::list(planned_at, None).ok_or_else(unknown_id)
+            let list = if parent.verification {
+                setup::question(None, Some(planned_at))
+            } else {
+                look_up::list(planned_at, None)
+            };
+            list.ok_or_else(unknown_id)
         }
         Operation::Void { parent, .. } => Ok(cancel(known(parent)?).moves_money()),
         Operation::Refund { parent, amount, reference } => {
@@ -156,7 +162,8 @@ pub(super) fn customer(method: &str, reference: &str) -> HttpCall {
 }
 
 pub(super) fn cancel(intent: &str) -> HttpCall {
-    call(Method::Post, &format!("/v1/payment_intents/{intent}/cancel"))
+    let kind = if setup::is_id(intent) { "setup_intents" } else { "payment_intents" };
+    call(Method::Post, &format!("/v1/{kind}/{intent}/cancel"))
 }
 
 /// The result of an authentication that was made elsewhere; its value is a hole.

@@ -44,6 +44,7 @@ pub(crate) fn operations() -> Vec<(Operation, Option<LookUp>)> {
         reference: "parent".into(),
         provider_reference: Some("sp_0001".into()),
         planned_at: None,
+        verification: false,
     };
     let purchase = Purchase {
         amount: amount(),

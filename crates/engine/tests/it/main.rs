@@ -33,4 +33,5 @@ mod provider;
 mod questions;
 mod replay;
 mod stripe_adyen;
+mod verification;
 mod world;

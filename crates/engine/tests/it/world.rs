@@ -212,6 +212,12 @@ impl World {
         worlds
     }
 
+    /// Another process on the same store, with nothing of this one's memory.
+    pub(crate) async fn another_node(&self) -> Engine {
+        let store = Arc::clone(&self.store) as Arc<dyn Store>;
+        engine_on(store, &self.clock, self.provider, Setup::default()).await.0
+    }
+
     pub(crate) async fn buy(
         &self,
         kind: OrderKind,

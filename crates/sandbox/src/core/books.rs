@@ -161,7 +161,7 @@ impl Books {
         };
         let agreed = |payment: &&Arc<Payment>| {
             payment.settings.reusable
-                && payment.authorized > 0
+                && payment.is_approved()
                 && payment.attempt().is_some_and(same)
         };
         self.payments.iter().rev().any(|payment| agreed(&payment))

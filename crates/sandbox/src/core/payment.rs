@@ -141,6 +141,9 @@ pub(crate) struct Settings {
     /// The payer lets the merchant ask again without them.
     #[serde(default, skip_serializing_if = "is_false")]
     pub(crate) reusable: bool,
+    /// A Setup Intent of Stripe's: it has no amount.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub(crate) verification: bool,
 }
 
 /// What a new payment is made of.
@@ -277,6 +280,11 @@ impl Payment {
         self.refundable() > 0 || self.capturable() > 0
     }
 
+    /// Whether the issuer has said yes, released since or not.
+    pub(crate) fn is_approved(&self) -> bool {
+        matches!(self.status, Status::Authorized | Status::Captured)
+    }
+
     pub(crate) fn attempt(&self) -> Option<&Attempt> {
         self.attempts.last()
     }
@@ -310,7 +318,7 @@ impl Payment {
             Verdict::Approve => self.approve(self.amount),
             Verdict::Partial { authorized } => {
                 let part = authorized.unwrap_or(self.amount / 2);
-                self.approve(part.clamp(1, self.amount));
+                self.approve(part.clamp(self.amount.min(1), self.amount));
             }
             Verdict::Decline(code) => self.decline(*code),
             Verdict::Pending { after_ms, then } => {

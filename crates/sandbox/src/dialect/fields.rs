@@ -95,6 +95,14 @@ impl<'a> Fields<'a> {
         self.amount(path)?.map_or_else(|| invalid(path, "is required"), Ok)
     }
 
+    /// An amount that may be nothing: then a card is only verified.
+    pub(crate) fn need_amount_or_none(self, path: &'static str) -> Result<i64, Invalid> {
+        match self.int(path)? {
+            Some(0) => Ok(0),
+            Some(_) | None => self.need_amount(path),
+        }
+    }
+
     /// Three letters; upper case in the books, whatever the dialect writes.
     pub(crate) fn need_currency(self, path: &'static str) -> Result<String, Invalid> {
         let text = self.need_text(path, 3)?;

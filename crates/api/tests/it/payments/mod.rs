@@ -12,6 +12,7 @@ mod life;
 mod once;
 mod recurring;
 mod retry;
+mod setups;
 mod vaults;
 
 use serde_json::{Value, json};

@@ -8,10 +8,10 @@ use crate::server::Server;
 
 /// A card that is approved without a challenge only where its holder is known to have agreed.
 const CHALLENGED: &str = "4000000000003220";
-const KINDS: [&str; 3] = ["sandbox", "stripe", "adyen"];
+pub(crate) const KINDS: [&str; 3] = ["sandbox", "stripe", "adyen"];
 
 /// A connector of this kind; the only one that is switched on.
-async fn switch_on(shop: &Shop, connectors: &[(&str, String)], on: &str) {
+pub(crate) async fn switch_on(shop: &Shop, connectors: &[(&str, String)], on: &str) {
     for (kind, id) in connectors {
         let path = format!("/account/{}/connectors/{id}", shop.merchant);
         let body = json!({"connector_type": "payment_processor", "disabled": *kind != on});
@@ -21,7 +21,7 @@ async fn switch_on(shop: &Shop, connectors: &[(&str, String)], on: &str) {
 }
 
 /// A shop with a connector of every kind.
-async fn open_with_all() -> (Shop, Vec<(&'static str, String)>) {
+pub(crate) async fn open_with_all() -> (Shop, Vec<(&'static str, String)>) {
     with_all(Shop::open().await).await
 }
 
@@ -59,7 +59,7 @@ async fn agreed(shop: &Shop) -> Value {
     done
 }
 
-fn again(amount: i64, how: Value) -> Value {
+pub(crate) fn again(amount: i64, how: Value) -> Value {
     let base = json!({"amount": amount, "currency": "USD", "confirm": true, "customer_id": "ada"});
     with(base, how)
 }

@@ -141,6 +141,7 @@ async fn a_payment_whose_answer_was_lost_is_cancelled_by_reference_in_the_docume
         reference: "lost-1".to_owned(),
         provider_reference: None,
         planned_at: None,
+        verification: false,
     };
     let void = baton_connect::Operation::Void { parent, reference: "void-1".to_owned() };
     let mut cx = baton_connect::Cx::default();

@@ -131,6 +131,18 @@ fn every_call_is_one_that_stripe_describes() {
             "/v1/payment_intents/pi_1/cancel",
             "cancellation_reason=because",
         ),
+        ("POST /v1/setup_intents", "/v1/setup_intents", "confirm=perhaps"),
+        (
+            "POST /v1/setup_intents/{intent}/confirm",
+            "/v1/setup_intents/seti_1/confirm",
+            "payment_method_data%5Btype%5D=stone",
+        ),
+        (
+            "POST /v1/setup_intents/{intent}/cancel",
+            "/v1/setup_intents/seti_1/cancel",
+            "cancellation_reason=because",
+        ),
+        ("GET /v1/setup_intents", "/v1/setup_intents?limit=some", ""),
         ("POST /v1/refunds", "/v1/refunds", "payment_intent=pi_1&amount=some"),
         ("POST /v1/customers", "/v1/customers", "balance=some"),
         ("GET /v1/payment_intents", "/v1/payment_intents?limit=some", ""),
@@ -149,5 +161,6 @@ fn every_call_is_one_that_stripe_describes() {
     // A path's only parameter is its id, which can be anything.
     let mut refused: BTreeSet<String> = wrong.iter().map(|row| row.0.to_owned()).collect();
     refused.insert("GET /v1/payment_intents/{intent}".to_owned());
+    refused.insert("GET /v1/setup_intents/{intent}".to_owned());
     assert_eq!(seen, refused, "every operation has a request that it refuses");
 }

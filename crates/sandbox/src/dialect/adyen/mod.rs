@@ -186,7 +186,10 @@ impl Request<'_> {
         }
         Ok(NewPayment {
             dialect: Dialect::Adyen,
-            amount: fields.need_amount("amount.value")?,
+            amount: match manual {
+                true => fields.need_amount_or_none("amount.value")?,
+                false => fields.need_amount("amount.value")?,
+            },
             currency: fields.need_currency("amount.currency")?,
             reference: fields.need_text("reference", LONGEST_REFERENCE)?.to_owned(),
             key: self.key.as_ref().map(|key| key.key.clone()),

@@ -51,7 +51,7 @@ pub(super) fn payment(payment: &Payment, token: Option<Id>, urls: &Urls) -> Valu
         add("cardSummary", &attempt.card.last4);
         add("cardBin", &attempt.card.first6);
         add("paymentMethodVariant", brand);
-        if payment.authorized > 0 {
+        if payment.is_approved() {
             add("authCode", attempt.auth_code());
             add("networkTxReference", &network::transaction_id(attempt));
         }

@@ -131,15 +131,18 @@ impl Request<'_> {
 
     fn new_payment(&self) -> Result<(NewPayment, Card), Invalid> {
         let fields = self.fields;
+        let missing = Invalid { field: "capture", message: "is required" };
+        let sale = fields.flag("capture")?.ok_or(missing)?;
         let new = NewPayment {
             dialect: Dialect::Own,
             reference: fields.need_text("reference", LONGEST_REFERENCE)?.to_owned(),
             key: self.key.as_ref().map(|key| key.key.clone()),
-            amount: fields.need_amount("amount.value")?,
+            amount: match sale {
+                true => fields.need_amount("amount.value")?,
+                false => fields.need_amount_or_none("amount.value")?,
+            },
             currency: fields.need_currency("amount.currency")?,
-            sale: fields
-                .flag("capture")?
-                .ok_or(Invalid { field: "capture", message: "is required" })?,
+            sale,
             metadata: self.context()?,
             settings: Settings {
                 return_url: fields.text("return_url", 2_000)?.map(str::to_owned),

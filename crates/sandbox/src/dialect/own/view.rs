@@ -88,9 +88,9 @@ pub(crate) fn payment_view<'a>(payment: &'a Payment, urls: &Urls) -> PaymentView
         captured: payment.captured,
         refunded: payment.refunded,
         voided: payment.voided,
-        auth_code: attempt.filter(|_| payment.authorized > 0).map(Attempt::auth_code),
+        auth_code: attempt.filter(|_| payment.is_approved()).map(Attempt::auth_code),
         network_transaction_id: attempt
-            .filter(|_| payment.authorized > 0)
+            .filter(|_| payment.is_approved())
             .map(network::transaction_id),
         decline: attempt.and_then(|attempt| attempt.decline).map(|code| {
             let row = code.row();

@@ -343,6 +343,7 @@ impl Request<'_> {
                 let older = books.payments().get(..end.unwrap_or(books.payments().len()));
                 let found = older.unwrap_or(&[]).iter().rev();
                 let mut found = found
+                    .filter(|payment| !payment.settings.verification)
                     .take_while(|payment| window.from <= view::seconds(payment.created_ms))
                     .filter(|payment| view::seconds(payment.created_ms) <= window.to);
                 let data: Vec<_> =
@@ -356,7 +357,9 @@ impl Request<'_> {
     /// An intent that exists: a missing one is not found before anything else is looked at.
     fn intent_id(&self, text: &str) -> Result<Id, Reply> {
         let id = Id::parse_prefixed("pi_", text);
-        let found = id.filter(|id| self.account.books().payment(*id).is_some());
+        let books = self.account.books();
+        let is_one = |id: &Id| books.payment(*id).is_some_and(|made| !made.settings.verification);
+        let found = id.filter(is_one);
         found.ok_or_else(|| missing("payment_intent", text, "id"))
     }
 }

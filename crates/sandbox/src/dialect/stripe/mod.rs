@@ -3,13 +3,14 @@
 //! Paths, parameters, objects and errors follow Stripe's OpenAPI description; required fields are always
 //! there. A payment's merchant reference is `metadata[reference]`. Known parameters that mean nothing here
 //! (customers, shipping, transfers) are accepted and forgotten; unknown ones are refused. Leaves out:
-//! customers beyond owning a payment method, setup intents, disputes, search, balance transactions, Connect.
+//! customers beyond owning a payment method, disputes, search, balance transactions, Connect.
 
 mod declines;
 mod expand;
 mod form;
 mod intents;
 mod objects;
+mod setups;
 mod view;
 
 use std::sync::Arc;
@@ -48,6 +49,11 @@ pub(crate) fn read(account: &Arc<Account>, call: &Call, rest: &[&str]) -> Result
         ("POST", ["payment_intents", id, "confirm"]) => request.intent_confirm(id),
         ("POST", ["payment_intents", id, "capture"]) => request.intent_capture(id),
         ("POST", ["payment_intents", id, "cancel"]) => request.intent_cancel(id),
+        ("POST", ["setup_intents"]) => request.setup_create(),
+        ("GET", ["setup_intents"]) => request.setup_list(),
+        ("GET", ["setup_intents", id]) => request.setup(id),
+        ("POST", ["setup_intents", id, "confirm"]) => request.setup_confirm(id),
+        ("POST", ["setup_intents", id, "cancel"]) => request.setup_cancel(id),
         ("POST", ["payment_methods"]) => request.payment_method_create(),
         ("GET", ["payment_methods", id]) => request.payment_method(id),
         ("POST", ["customers"]) => request.customer_create(),

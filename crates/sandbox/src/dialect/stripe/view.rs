@@ -91,7 +91,7 @@ pub(super) fn intent(payment: &Payment, urls: &Urls) -> Value {
     })
 }
 
-fn next_action(payment: &Payment, urls: &Urls) -> Value {
+pub(super) fn next_action(payment: &Payment, urls: &Urls) -> Value {
     let url = urls.challenge(payment.id);
     match &payment.settings.return_url {
         Some(return_url) => json!({
@@ -146,7 +146,7 @@ fn charge_id(attempt: &Attempt) -> String {
     format!("ch_{}", attempt.id)
 }
 
-fn method_id(token: Id) -> String {
+pub(super) fn method_id(token: Id) -> String {
     format!("pm_{token}")
 }
 
@@ -156,7 +156,7 @@ pub(super) fn seconds(ms: i64) -> i64 {
 
 pub(super) fn charge(payment: &Payment, attempt: &Attempt) -> Value {
     let is_last = payment.attempt().is_some_and(|last| last.id == attempt.id);
-    let approved = is_last && payment.authorized > 0;
+    let approved = is_last && payment.is_approved();
     let amount = if approved { payment.authorized } else { payment.amount };
     let status = match attempt.decline {
         Some(_) => "failed",
@@ -363,6 +363,10 @@ pub(super) fn list(url: &str, data: Vec<Value>, has_more: bool) -> Value {
 /// What Stripe would announce: usually an event about the charge and one about the intent.
 pub(crate) fn events_of(event: &Event, urls: &Urls) -> Vec<Value> {
     let Subject::Payment { payment, operation } = &event.subject else { return Vec::new() };
+    if payment.settings.verification {
+        // Its events are Setup Intents', which nobody hears here.
+        return Vec::new();
+    }
     let operation = operation.and_then(|id| payment.operation(id));
     let failed = operation.is_some_and(|operation| operation.failure.is_some());
     let of_charge = || payment.attempt().map_or(Value::Null, |attempt| charge(payment, attempt));
@@ -392,7 +396,7 @@ pub(crate) fn events_of(event: &Event, urls: &Urls) -> Vec<Value> {
         (EventKind::Capture, _) => {
             vec![("charge.captured", of_charge()), ("payment_intent.succeeded", of_intent())]
         }
-        (EventKind::Void, _) if payment.authorized > 0 => {
+        (EventKind::Void, _) if payment.is_approved() => {
             vec![("charge.refunded", of_charge()), ("payment_intent.canceled", of_intent())]
         }
         (EventKind::Void, _) => vec![("payment_intent.canceled", of_intent())],
