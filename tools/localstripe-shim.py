@@ -5,7 +5,8 @@ starts it, serves it on a Unix socket, and takes its webhooks. It imports nothin
 
 localstripe knows fewer parameters than Stripe. What is done about that, and nothing else:
 - confirm: `payment_method` is set by an update before; `error_on_requires_action` and `return_url` are dropped;
-- capture: `metadata` is set by an update before.
+- capture: `metadata` is set by an update before;
+- a list of payment intents by `created`: all pages are read, and filtered here.
 Everything else goes through as it is, and what localstripe does not know it refuses.
 
 Beside Stripe's API: GET /_calls, /_hooks, /_interfaces; POST /_fault takes the `end` of a path and `when`, and drops
@@ -41,6 +42,33 @@ async def send(session, method, path, pairs, headers):
         return answer.status, await answer.read()
 
 
+def created_within(query):
+    """Which times of creation a query asks for, as a test; nothing where it does not say."""
+    tests = {"gt": int.__gt__, "gte": int.__ge__, "lt": int.__lt__, "lte": int.__le__}
+    bounds = [(tests[end], int(query[f"created[{end}]"])) for end in tests if f"created[{end}]" in query]
+    return (lambda one: all(test(one["created"], bound) for test, bound in bounds)) if bounds else None
+
+
+async def intents_within(session, query, wanted, headers):
+    """A page of the payment intents that were made at some time, newest first as Stripe lists them."""
+    found, after = [], ""
+    while True:
+        status, body = await send(session, "GET", f"/v1/payment_intents?limit=100{after}", [], headers)
+        if status != 200:
+            return status, body
+        page = json.loads(body)
+        found += page["data"]
+        if not page["has_more"]:
+            break
+        after = f"&starting_after={page['data'][-1]['id']}"
+    found = sorted(filter(wanted, found), key=lambda one: one["created"], reverse=True)
+    ids = [one["id"] for one in found]
+    begin = ids.index(query["starting_after"]) + 1 if "starting_after" in query else 0
+    end = begin + int(query.get("limit", 10))
+    page |= {"data": found[begin:end], "has_more": end < len(found)}
+    return 200, json.dumps(page).encode()
+
+
 async def forward(request):
     session = request.app["session"]
     pairs = parsed(await request.read())
@@ -60,9 +88,12 @@ async def forward(request):
         before = [pair for pair in pairs if pair[0].startswith("metadata[")]
         pairs = [pair for pair in pairs if not pair[0].startswith("metadata[")]
     status, body = 200, b""
-    if before:
+    wanted = created_within(request.query) if request.path == "/v1/payment_intents" else None
+    if wanted:
+        status, body = await intents_within(session, request.query, wanted, request.headers)
+    elif before:
         status, body = await send(session, "POST", request.path.rsplit("/", 1)[0], before, request.headers)
-    if status == 200:
+    if status == 200 and not wanted:
         status, body = await send(session, method, path, pairs, request.headers)
     if fault == "after":
         request.transport.abort()

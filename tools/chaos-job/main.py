@@ -62,7 +62,7 @@ class Run:
             faults.discard("leader")
         await self.database.start()
         self.clock.say("up", self.database.name)
-        self.sandbox = Sandbox(self.place)
+        self.sandbox = Sandbox(self.place, keeps_keys=self.options.replay)
         await self.sandbox.start()
         if "provider" in faults:
             await self.sandbox.disturb(self.options.seed)
@@ -79,7 +79,9 @@ class Run:
                 url = f"http://127.0.0.1:{self.proxies[1].port}"
                 accounts.append(("stripe", "Stripe", url, '{ SecretKey = "sk_test_12345" }'))
         config = self.place.folder / "nodes.toml"
-        config.write_text("".join(
+        # What is sent again under its key is done again where no keys are kept.
+        again = f"[payments]\nreplay = {str(self.options.replay).lower()}\n\n"
+        config.write_text(again + "".join(
             f'[[accounts]]\nname = "{name}"\ngateway = "{gateway}"\nbase_url = "{url}"\ntest = true\n'
             f"credentials = {credentials}\n\n" for name, gateway, url, credentials in accounts
         ))
@@ -292,6 +294,8 @@ def parse():
     parser.add_argument("--seed", type=int, help="repeats a run's choices, not its timing")
     parser.add_argument("--rate", type=float, default=8, help="payments per second (default 8)")
     parser.add_argument("--nodes", type=int, default=3)
+    parser.add_argument("--replay", action="store_true", help="the nodes send again under the same key, as they do by default, and the "
+                        "sandbox keeps keys; without localstripe, which keeps none")
     parser.add_argument("--only", metavar="A,B", help="these faults and no others")
     parser.add_argument("--without", metavar="A,B", default="", help="all but these")
     parser.add_argument("--binary", default=str(world.ROOT / "target/debug/baton"), help="the command under test")
@@ -306,6 +310,8 @@ def parse():
         options.minutes, options.gap = 1 / 3, (1.0, 2.0)
         # An absent capture or refund at Stripe is in doubt for two minutes.
         without |= {"leader", "localstripe"}
+    if options.replay:
+        without.add("localstripe")
     if not (0 < options.minutes <= 60 and 0 < options.rate <= 200 and 1 <= options.nodes <= 8):
         parser.error("minutes up to 60, rate up to 200, 1 to 8 nodes")
     options.faults = names - without

@@ -108,10 +108,11 @@ class Node(Process):
 
 
 class Sandbox(Process):
-    def __init__(self, place, name="sandbox"):
+    def __init__(self, place, name="sandbox", keeps_keys=False):
         books = str(place.folder / f"{name}.ndjson")
         command = [place.binary, "sandbox", "--json", "--listen", "127.0.0.1:0", "--books", books, "--sync", "relaxed"]
-        super().__init__(name, [*command, "--no-dedup"], place.of("sandbox"), place.folder)
+        command += [] if keeps_keys else ["--no-dedup"]
+        super().__init__(name, command, place.of("sandbox"), place.folder)
 
     async def admin(self, method, path, body=None):
         text = None if body is None else json.dumps(body)

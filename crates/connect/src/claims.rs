@@ -53,6 +53,7 @@ pub fn unshown(manifest: &Manifest, cases: &[Case]) -> Vec<String> {
         reference_max_length: _,
         operations,
         features,
+        redirects,
         idempotency: _,
         look_up,
         retrieve,
@@ -75,6 +76,12 @@ pub fn unshown(manifest: &Manifest, cases: &[Case]) -> Vec<String> {
     for feature in features.keys() {
         let shown = any(&|case| shows_feature(case, *feature));
         want(true, shown, format!("features.{}: no case sends it", feature.as_str()));
+    }
+    for method in redirects.keys() {
+        let is_paid_with =
+            |case: &Case| operation(case).and_then(Operation::redirect) == Some(*method);
+        let shown = any(&|case| is_paid_with(case) && answers(case).any(sends_away));
+        want(true, shown, format!("redirects.{}: no case sends a payer to it", method.as_str()));
     }
     for (what, codes) in [
         ("exponents", exponents.keys().collect::<Vec<_>>()),
@@ -144,6 +151,12 @@ fn shows_operation(case: &Case, kind: OperationKind, mock: bool) -> bool {
 fn shows_feature(case: &Case, feature: Feature) -> bool {
     let has = operation(case).is_some_and(|operation| operation.features().any(|f| f == feature));
     has && (is_call(&case.gives) || case.gives.get("outcome").is_some())
+}
+
+/// Whether an outcome has a page that the payer goes to.
+fn sends_away(means: &Value) -> bool {
+    let outcome = means.get("outcome").unwrap_or(means);
+    class(means) == Some("action_required") && word(outcome, "/answer/next_action/url").is_some()
 }
 
 fn cancels_by_reference(case: &Case, mock: bool) -> bool {

@@ -5,7 +5,8 @@ use baton_types::{Foreign, Money};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    HttpCall, HttpReply, Incoming, LookUp, Manifest, Operation, Returned, Signed, WebhookError,
+    HttpCall, HttpReply, Incoming, LookUp, Manifest, Operation, Redirect, Returned, Signed,
+    WebhookError,
 };
 
 /// What the runner gives a connector beside the operation: nothing secret, nothing of the payment's state.
@@ -177,6 +178,12 @@ pub enum EncodeError {
 }
 
 impl EncodeError {
+    /// Of a connector that sends payers to nobody's page: its manifest claims none, so it is not even asked.
+    #[must_use]
+    pub fn redirect(redirect: &Redirect) -> Self {
+        Self::NotSupported(redirect.method.as_str().to_owned())
+    }
+
     /// The proof that this is: nothing left.
     #[must_use]
     pub fn outcome(&self) -> Outcome {

@@ -16,6 +16,7 @@ mod connector;
 mod json;
 mod manifest;
 mod operation;
+mod redirect;
 mod webhook;
 
 pub use call::{Body, Fill, FillError, Filled, Hole, HttpCall, HttpReply, Method, Part};
@@ -26,12 +27,13 @@ pub use connector::{
 pub use json::Json;
 pub use manifest::{
     CancelClaim, Claim, CredentialField, DeclineTable, Idempotency, LookUpClaim, Manifest,
-    ManifestError, WebhookClaim,
+    ManifestError, RedirectClaim, WebhookClaim,
 };
 pub use operation::{
     CardFacts, Challenge, Feature, LookUp, MerchantInitiated, Operation, OperationKind, Parent,
     Payer, Purchase, Returned, Source, Subject, ThreeDs, TokenScheme, Usage,
 };
+pub use redirect::{Contact, Redirect, RedirectMethod};
 pub use webhook::{
     EventSubject, Freshness, Incoming, KeyForm, Signature, Signed, Verifier, WebhookError,
     WebhookEvent, bytes_of_base64, bytes_of_hex,

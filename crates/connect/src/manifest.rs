@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use baton_types::{Currency, DeclineCode, DeclinedBy, Money};
 use serde::Deserialize;
 
-use crate::{Feature, OperationKind};
+use crate::{Feature, OperationKind, RedirectMethod};
 
 /// A connector's capabilities. Loaded once, from the file beside its code.
 #[derive(Clone, Debug, Deserialize)]
@@ -53,6 +53,9 @@ pub struct Manifest {
     /// What it takes beside plain cards.
     #[serde(default)]
     pub features: BTreeMap<Feature, Claim>,
+    /// The methods it takes that a payer completes elsewhere.
+    #[serde(default)]
+    pub redirects: BTreeMap<RedirectMethod, RedirectClaim>,
     /// How it takes idempotency keys, if it does.
     #[serde(default)]
     pub idempotency: Option<Idempotency>,
@@ -80,6 +83,16 @@ pub struct Manifest {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Claim {
+    /// Where it is documented.
+    pub citation: String,
+}
+
+/// A method that a payer completes elsewhere.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RedirectClaim {
+    /// The currencies that it is paid in.
+    pub currencies: Vec<String>,
     /// Where it is documented.
     pub citation: String,
 }
@@ -185,7 +198,8 @@ impl Manifest {
             toml::from_str(text).map_err(|error| ManifestError(error.to_string()))?;
         let fail = |what: String| Err(ManifestError(format!("manifest {}: {what}", manifest.id)));
         let named = manifest.currencies.iter().chain(manifest.exponents.keys());
-        for code in named.chain(manifest.multiples.keys()) {
+        let redirected = manifest.redirects.values().flat_map(|claim| &claim.currencies);
+        for code in named.chain(manifest.multiples.keys()).chain(redirected) {
             if Currency::parse(code).is_err() {
                 return fail(format!("{code} is no currency of ISO 4217"));
             }
@@ -195,6 +209,7 @@ impl Manifest {
             .iter()
             .map(|(kind, claim)| (kind.as_str(), &claim.citation))
             .chain(manifest.features.iter().map(|(what, claim)| (what.as_str(), &claim.citation)))
+            .chain(manifest.redirects.iter().map(|(what, claim)| (what.as_str(), &claim.citation)))
             .chain(manifest.idempotency.iter().map(|claim| ("idempotency", &claim.citation)))
             .chain(manifest.look_up.iter().map(|claim| ("look_up", &claim.citation)))
             .chain(manifest.retrieve.iter().map(|claim| ("retrieve", &claim.citation)))
@@ -237,6 +252,14 @@ impl Manifest {
     #[must_use]
     pub fn has(&self, feature: Feature) -> bool {
         self.features.contains_key(&feature)
+    }
+
+    /// Whether the provider is claimed to take this method in this currency.
+    #[must_use]
+    pub fn redirects(&self, method: RedirectMethod, currency: Currency) -> bool {
+        self.redirects
+            .get(&method)
+            .is_some_and(|claim| claim.currencies.iter().any(|code| code == currency.code()))
     }
 
     /// Whether the provider is claimed to take this currency.
@@ -315,6 +338,15 @@ mod tests {
             ("[operations.charge]", "missing field `citation`"),
             ("[retrieve]\ncitation = \" \"", "retrieve is claimed without a citation"),
             ("[features.three_ds]\ncitation = \"\"", "three_ds is claimed without a citation"),
+            (
+                "[redirects.ideal]\ncurrencies = [\"EUR\"]\ncitation = \"\"",
+                "ideal is claimed without a citation",
+            ),
+            (
+                "[redirects.ideal]\ncurrencies = [\"ZZZ\"]\ncitation = \"docs\"",
+                "ZZZ is no currency",
+            ),
+            ("[redirects.barter]\ncurrencies = []\ncitation = \"docs\"", "unknown variant"),
             ("[operations.teleport]\ncitation = \"docs\"", "unknown variant"),
             ("currencies = [\"USD\", \"ZZZ\"]", "ZZZ is no currency"),
             ("currencies = [\"USD\"]", "currencies are claimed without a citation"),

@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::redirect::{Redirect, RedirectMethod};
+
 /// One operation at a provider. References are ours and unique per attempt or modification.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "operation", rename_all = "snake_case")]
@@ -67,10 +69,25 @@ impl Operation {
         match self {
             Self::Authorize(purchase) | Self::Charge(purchase) => match &purchase.source {
                 Source::Card(card) => Some(card),
-                Source::ProviderToken(_) => None,
+                Source::ProviderToken(_) | Source::Redirect(_) => None,
             },
             Self::Tokenize { card, .. } => Some(card),
             Self::Capture { .. } | Self::Void { .. } | Self::Refund { .. } => None,
+        }
+    }
+
+    /// The method that the payer completes elsewhere, if it is paid with one.
+    #[must_use]
+    pub fn redirect(&self) -> Option<RedirectMethod> {
+        match self {
+            Self::Authorize(purchase) | Self::Charge(purchase) => match &purchase.source {
+                Source::Redirect(redirect) => Some(redirect.method),
+                Source::Card(_) | Source::ProviderToken(_) => None,
+            },
+            Self::Tokenize { .. }
+            | Self::Capture { .. }
+            | Self::Void { .. }
+            | Self::Refund { .. } => None,
         }
     }
 
@@ -281,6 +298,8 @@ pub enum Source {
     Card(CardFacts),
     /// A token that this very provider made.
     ProviderToken(String),
+    /// A method that the payer completes on somebody else's page.
+    Redirect(Box<Redirect>),
 }
 
 /// What a connector may know of a card.

@@ -49,7 +49,7 @@ mod tests {
     }
 
     /// Every file of cases, with the connector that it is of.
-    const CASES: [(&str, &str); 13] = [
+    const CASES: [(&str, &str); 14] = [
         ("NULLSuccess", include_str!("null_success/cases.json")),
         ("NULLFailure", include_str!("null_failure/cases.json")),
         ("Sandbox", include_str!("sandbox/cases/purchase.json")),
@@ -57,6 +57,7 @@ mod tests {
         ("Sandbox", include_str!("sandbox/cases/look_up.json")),
         ("Sandbox", include_str!("sandbox/cases/retrieve.json")),
         ("Stripe", include_str!("stripe/cases/purchase.json")),
+        ("Stripe", include_str!("stripe/cases/redirect.json")),
         ("Stripe", include_str!("stripe/cases/modify.json")),
         ("Stripe", include_str!("stripe/cases/look_up.json")),
         ("Stripe", include_str!("stripe/cases/retrieve.json")),

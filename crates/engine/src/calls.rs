@@ -91,7 +91,11 @@ pub(crate) fn prepare(
     let operation = operation(payment, id, facts).ok_or(NotSent::NotConfigured)?;
     let fits = manifest.claims(operation.kind())
         && operation.features().all(|feature| manifest.has(feature))
-        && operation.amount().is_none_or(|amount| manifest.takes(amount.currency()))
+        && operation.amount().is_none_or(|amount| {
+            let currency = amount.currency();
+            let is_sent_on = |method| manifest.redirects(method, currency);
+            manifest.takes(currency) && operation.redirect().is_none_or(is_sent_on)
+        })
         && planned.reference.len() <= manifest.reference_max_length;
     if !fits {
         return Err(NotSent::NotSupported);
@@ -461,7 +465,9 @@ pub(crate) fn operation(
                 (OrderKind::Tokenize, Source::Card(card)) => {
                     Operation::Tokenize { card: card.clone(), reference }
                 }
-                (OrderKind::Tokenize, Source::ProviderToken(_)) => return None,
+                (OrderKind::Tokenize, Source::ProviderToken(_) | Source::Redirect(_)) => {
+                    return None;
+                }
             }
         }
         CallId::Capture(_) => Operation::Capture {

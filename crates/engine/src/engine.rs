@@ -5,7 +5,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use baton_connect::{
-    CardFacts, Challenge, Connector, Manifest, OperationKind, Payer, Source, ThreeDs, TokenScheme,
+    CardFacts, Challenge, Connector, Manifest, OperationKind, Payer, Redirect, Source, ThreeDs,
+    TokenScheme,
 };
 use baton_flow::{
     CallId, Cancel, Candidate, DoubtMode, Input, Order, OrderKind, Payment, RetryDeclines, quiet_ms,
@@ -141,6 +142,8 @@ pub struct Purchase {
     pub card: Option<PaidWith>,
     /// A token that the account's provider made.
     pub provider_token: Option<String>,
+    /// A method that the payer completes elsewhere; instead of a card or a token.
+    pub redirect: Option<Box<Redirect>>,
     /// Names of the accounts to try, in order.
     pub accounts: Vec<String>,
     /// The merchant's reference.
@@ -390,10 +393,11 @@ impl Engine {
             payer_present: purchase.challenge.is_some(),
             imported: false,
         };
-        let source = match (purchase.provider_token, card_facts) {
-            (Some(token), _) => Source::ProviderToken(token),
-            (None, Some(facts)) => Source::Card(facts),
-            (None, None) => return Err(EngineError::NotFound),
+        let source = match (purchase.provider_token, card_facts, purchase.redirect) {
+            (Some(token), ..) => Source::ProviderToken(token),
+            (None, Some(facts), _) => Source::Card(facts),
+            (None, None, Some(redirect)) => Source::Redirect(redirect),
+            (None, None, None) => return Err(EngineError::NotFound),
         };
         let secrets = PurchaseSecrets {
             guards,

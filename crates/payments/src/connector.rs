@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use baton_connect::RedirectMethod;
 use baton_engine::{AccountFault, AccountInput, Place};
 use baton_types::{Currency, Secret};
 use serde::{Deserialize, Serialize};
@@ -9,6 +10,7 @@ use serde_json::{Map, Value};
 
 use crate::document::{Document, Stored, list};
 use crate::fault::Fault;
+use crate::intent::Intent;
 use crate::service::{Merchant, Payments};
 use crate::vault_choice::VAULT_PROCESSOR;
 
@@ -55,22 +57,52 @@ pub struct MethodFilter {
     pub countries: Option<(bool, Vec<String>)>,
 }
 
-impl MethodFilter {
-    /// Whether it takes a card payment of this amount, from this country where the payer's is known.
+/// What a connector is to take.
+#[derive(Clone, Copy, Debug)]
+pub struct Wanted<'a> {
+    /// The contract's `payment_method`.
+    pub method: &'a str,
+    /// The contract's `payment_method_type`; absent for a card, which is taken of whatever type.
+    pub kind: Option<&'a str>,
+    /// In minor units.
+    pub amount: i64,
+    /// The currency.
+    pub currency: Currency,
+    /// The payer's country, where it is known.
+    pub country: Option<&'a str>,
+}
+
+impl<'a> Wanted<'a> {
+    /// What an intent wants: a card, or a method that is completed elsewhere.
     #[must_use]
-    pub fn takes_card(&self, amount: i64, currency: Currency, country: Option<&str>) -> bool {
+    pub fn of(intent: &'a Intent, redirect: Option<RedirectMethod>) -> Self {
+        Self {
+            method: redirect.map_or("card", RedirectMethod::family),
+            kind: redirect.map(RedirectMethod::as_str),
+            amount: intent.amount,
+            currency: intent.currency,
+            country: intent.country(),
+        }
+    }
+}
+
+impl MethodFilter {
+    /// Whether it takes this.
+    #[must_use]
+    pub fn takes(&self, wanted: &Wanted<'_>) -> bool {
         let allows = |filter: &Option<(bool, Vec<String>)>, word: &str| {
             let listed = |(without, list): &(bool, Vec<String>)| {
                 list.iter().any(|code| code.eq_ignore_ascii_case(word)) != *without
             };
             filter.as_ref().is_none_or(listed)
         };
-        self.method == "card"
+        self.method == wanted.method
+            && wanted.kind.is_none_or(|kind| self.kind == kind)
             // A card that is only verified is of no amount.
-            && (amount == 0 || self.minimum.is_none_or(|minimum| amount >= minimum))
-            && self.maximum.is_none_or(|maximum| amount <= maximum)
-            && allows(&self.currencies, currency.code())
-            && country.is_none_or(|country| allows(&self.countries, country))
+            && (wanted.amount == 0 || self.minimum.is_none_or(|minimum| wanted.amount >= minimum))
+            && self.maximum.is_none_or(|maximum| wanted.amount <= maximum)
+            && allows(&self.currencies, wanted.currency.code())
+            && wanted.country.is_none_or(|country| allows(&self.countries, country))
     }
 }
 
@@ -108,13 +140,19 @@ impl Document for ConnectorAccount {
 }
 
 impl ConnectorAccount {
-    /// Whether it may be asked for a card payment of this amount, from this country where it is known.
+    /// Whether it may be asked for this. One that is set up for nothing in particular takes cards.
     #[must_use]
-    pub fn takes_card(&self, amount: i64, currency: Currency, country: Option<&str>) -> bool {
-        let any = |filter: &MethodFilter| filter.takes_card(amount, currency, country);
-        self.is_processor()
-            && !self.disabled
-            && (self.methods.is_empty() || self.methods.iter().any(any))
+    pub fn takes(&self, wanted: &Wanted<'_>) -> bool {
+        let any = |filter: &MethodFilter| filter.takes(wanted);
+        let every_card = self.methods.is_empty() && wanted.kind.is_none();
+        self.is_processor() && !self.disabled && (every_card || self.methods.iter().any(any))
+    }
+
+    /// Whether it is set up for a method of this type, whatever the amount.
+    #[must_use]
+    pub fn offers(&self, method: &str, kind: &str) -> bool {
+        let is_it = |filter: &MethodFilter| filter.method == method && filter.kind == kind;
+        self.is_processor() && !self.disabled && self.methods.iter().any(is_it)
     }
 }
 

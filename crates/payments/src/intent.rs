@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use baton_connect::Payer;
+use baton_connect::{Payer, Redirect};
 use baton_flow::{DoubtMode, Payment, Verdict, amounts};
 use baton_types::{Currency, Cvv, MaskedCard, Money, PaymentId, Secret, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -110,8 +110,11 @@ pub struct Intent {
     pub outcome_mode: Option<DoubtMode>,
     /// The customer.
     pub customer: Option<String>,
-    /// How it is paid.
+    /// How it is paid, where that is a card.
     pub method: Option<Method>,
+    /// How it is paid, where the payer completes that elsewhere.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub redirect: Option<Box<Redirect>>,
     /// Whether the method is kept.
     pub setup_future_usage: Option<FutureUsage>,
     /// Where a browser goes in the end.
@@ -216,6 +219,8 @@ pub struct IntentChange {
     pub method_kind: Option<String>,
     /// The card.
     pub card: Option<CardInput>,
+    /// A method that the payer completes elsewhere.
+    pub redirect: Option<Box<Redirect>>,
     /// A saved method instead of a card.
     pub saved_method: Option<String>,
     /// The CVC that came with a saved method.
@@ -262,7 +267,7 @@ impl Seen {
         match (&intent.cancelled, &intent.method) {
             (Some(_), _) => IntentStatus::Cancelled,
             (None, _) if intent.expired_at.is_some() => IntentStatus::Expired,
-            (None, None) if intent.token().is_none() => IntentStatus::RequiresPaymentMethod,
+            (None, None) if !intent.is_without_card() => IntentStatus::RequiresPaymentMethod,
             (None, _) => IntentStatus::RequiresConfirmation,
         }
     }

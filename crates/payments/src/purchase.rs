@@ -34,6 +34,7 @@ pub(crate) fn purchase(intent: &Intent, with: With) -> Purchase {
             .token()
             .filter(|_| card.is_none())
             .map(|(token, _)| token.to_owned()),
+        redirect: intent.whole_redirect().filter(|_| card.is_none()),
         card,
         accounts,
         merchant_ref: Some(intent.id.clone()),
@@ -82,8 +83,9 @@ pub(crate) fn asked(change: &IntentChange) -> Value {
         change.three_ds.as_ref().map(|brought| &brought.result),
     ]);
     // What an older version has remembered of a request stays what it was.
-    if let (Some(recurring), Some(list)) = (&change.recurring, asked.as_array_mut()) {
-        list.push(json!(recurring));
+    if let Some(list) = asked.as_array_mut() {
+        list.extend(change.recurring.as_ref().map(|recurring| json!(recurring)));
+        list.extend(change.redirect.as_ref().map(|redirect| json!(redirect)));
     }
     asked
 }

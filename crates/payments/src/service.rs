@@ -223,6 +223,7 @@ impl Payments {
             outcome_mode: None,
             customer: None,
             method: None,
+            redirect: None,
             setup_future_usage: None,
             return_url: None,
             description: None,
@@ -309,7 +310,7 @@ impl Payments {
                 self.forget_unsaved(merchant, &mut intent.body).await?;
             }
             let given = self.apply(merchant, &mut intent, change).await?;
-            self.charge(merchant, intent, given).await
+            Box::pin(self.charge(merchant, intent, given)).await
         })
         .await
     }
@@ -425,7 +426,7 @@ impl Payments {
             (None, None, Some(method)) => {
                 Some(self.saved_card(merchant, paid_by.insert(method), cvv).await?)
             }
-            (None, None, None) if intent.body.token().is_some() => None,
+            (None, None, None) if intent.body.is_without_card() => None,
             (None, None, None) => Some(self.kept_card(merchant, intent, kept.as_deref()).await?),
         };
         if let Some(card) = &card {
@@ -520,7 +521,9 @@ impl Payments {
             intent.body.customer = Some(customer);
         }
         let body = &mut intent.body;
-        if change.card.is_some() || change.saved_method.is_some() || change.mandate.is_some() {
+        let is_saved = change.saved_method.is_some() || change.mandate.is_some();
+        body.choose_redirect(change.redirect, change.card.is_some() || is_saved);
+        if change.card.is_some() || is_saved || body.redirect.is_some() {
             body.recurring = None;
         }
         body.recurring = change.recurring.or(body.recurring.take());
@@ -616,12 +619,11 @@ impl Payments {
 
     /// The names of the engine's accounts to try, in order.
     async fn route(&self, merchant: &Merchant, intent: &Intent) -> Result<Vec<String>, Fault> {
+        intent.check_redirect()?;
         let mut connectors = self.connectors(merchant, Some(&intent.profile)).await?;
         // The oldest first: what was set up first is the primary one.
         connectors.reverse();
-        let takes = |account: &ConnectorAccount| {
-            account.takes_card(intent.amount, intent.currency, intent.country())
-        };
+        let takes = |account: &ConnectorAccount| self.takes(account, intent);
         let eligible: Vec<_> =
             connectors.into_iter().map(|stored| stored.body).filter(takes).collect();
         if let Some((_, named)) = intent.token() {
@@ -633,10 +635,8 @@ impl Payments {
 
     /// Where a payer comes back to after a challenge, if one may be asked for.
     fn way_back(&self, merchant: MerchantId, intent: &mut Intent) -> Option<Challenge> {
-        let shop = match (intent.authentication, &intent.return_url) {
-            (Authentication::ThreeDs, Some(url)) => url.clone(),
-            (Authentication::ThreeDs, None) | (Authentication::NoThreeDs, _) => return None,
-        };
+        let is_asked = intent.authentication == Authentication::ThreeDs;
+        let shop = intent.return_url.clone().filter(|_| is_asked || intent.redirect.is_some())?;
         let return_url = match &self.public_url {
             None => shop,
             Some(public) => {
@@ -652,7 +652,7 @@ impl Payments {
 
 /// What an intent is paid with.
 struct Means {
-    /// None where it is a provider's token.
+    /// None where it is a provider's token, or a method that is completed elsewhere.
     card: Option<CardInput>,
     /// Whether it is the merchant who asks.
     asks: bool,

@@ -125,6 +125,7 @@ impl Order {
             },
             card: (!self.by_token).then_some(card),
             provider_token: self.by_token.then(|| "tok_simulated".to_owned()),
+            redirect: None,
             accounts: self.accounts.iter().filter_map(name).collect(),
             merchant_ref: Some(self.merchant_ref()),
             description: None,

@@ -166,6 +166,7 @@ pub(crate) fn make(
         kind,
         card,
         provider_token,
+        redirect: None,
         accounts,
         merchant_ref: body.kept_text("myRef", TEXT_MAX)?,
         description: body.kept_text("orderDesc", TEXT_MAX)?,

@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use axum::extract::{Path, State};
 use axum::{Extension, Json};
+use baton_connect::RedirectMethod;
 use baton_payments::{
     AtVault, BinTable, CardType, Fault, Mandate, MandateState, Merchant, MethodStatus, NewMandate,
-    NewMethod, SavedMethod, Seen, Stored,
+    NewMethod, SavedMethod, Seen, Stored, Wanted,
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -16,7 +17,7 @@ use super::auth::{Asker, Who};
 use super::body::{Body, Hidden, Params};
 use super::error::Refusal;
 use super::shape::{CardData, check_id, check_kept, request};
-use super::{PaymentsRoute, view};
+use super::{PaymentsRoute, redirect, view};
 use crate::App;
 
 pub(crate) fn routes() -> Vec<PaymentsRoute> {
@@ -212,12 +213,15 @@ async fn offered(
     let profile = seen.as_ref().map(|seen| seen.intent.body.profile.clone());
     let connectors = app.payments.connectors(&merchant, profile.as_deref()).await?;
     let mut eligible: Vec<&str> = Vec::new();
+    let mut elsewhere: Vec<_> = RedirectMethod::ALL.map(|method| (method, Vec::new())).into();
     let mut kinds: Vec<&str> = Vec::new();
     for connector in connectors.iter().map(|stored| &stored.body) {
-        let takes = seen.as_ref().is_none_or(|seen| {
-            let intent = &seen.intent.body;
-            connector.takes_card(intent.amount, intent.currency, intent.country())
-        });
+        let methods =
+            app.payments.redirects_of(connector, seen.as_ref().map(|seen| &seen.intent.body));
+        let able = elsewhere.iter_mut().filter(|(method, _)| methods.contains(method));
+        able.for_each(|(_, connectors)| connectors.push(connector.connector.as_str()));
+        let takes =
+            seen.as_ref().is_none_or(|seen| connector.takes(&Wanted::of(&seen.intent.body, None)));
         if connector.disabled || !connector.is_processor() || !takes {
             continue;
         }
@@ -251,7 +255,9 @@ async fn offered(
         })
         .collect();
     let card = json!({ "payment_method": "card", "payment_method_types": types });
-    let methods: Vec<Value> = if types.is_empty() { Vec::new() } else { vec![card] };
+    let mut methods: Vec<Value> = if types.is_empty() { Vec::new() } else { vec![card] };
+    elsewhere.retain(|(_, connectors)| !connectors.is_empty());
+    methods.extend(redirect::offered(&elsewhere));
     let kind = seen.as_ref().map(|seen| {
         if seen.intent.body.setup_future_usage.is_some() { "new_mandate" } else { "normal" }
     });

@@ -18,6 +18,7 @@ mod key;
 mod metadata;
 mod method;
 mod recurring;
+mod redirect;
 mod refund;
 mod shape;
 mod three_ds;

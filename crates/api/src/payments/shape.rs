@@ -1,6 +1,6 @@
 //! What requests hold. Fields that are read have types; fields that are only kept and shown again are values.
 
-use baton_connect::Payer;
+use baton_connect::{Payer, Redirect};
 use baton_flow::DoubtMode;
 use baton_payments::{Authentication, CaptureMethod, CardInput, FutureUsage, IntentChange};
 use baton_types::{Card, CardNumber, Currency, Cvv, Expiry, Secret, Timestamp};
@@ -12,6 +12,7 @@ use super::body::Hidden;
 use super::error::Refusal;
 use super::method::new_mandate;
 use super::recurring::RecurringDetails;
+use super::redirect::{BankRedirect, PayLater};
 use super::three_ds::ThreeDsData;
 use crate::openapi::types::words;
 use crate::pan::holds_card_number;
@@ -235,7 +236,7 @@ enum RetryAction {
     Requeue,
 }
 
-/// `payment_method_data`: a card, or a method that no connector of this build takes.
+/// `payment_method_data`: a card, a method that the payer completes elsewhere, or one that no connector of this build takes.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct MethodData {
@@ -244,9 +245,9 @@ pub(crate) struct MethodData {
     #[serde(default)]
     pub(crate) wallet: Option<Value>,
     #[serde(default)]
-    pub(crate) pay_later: Option<Value>,
+    pub(crate) pay_later: Option<PayLater>,
     #[serde(default)]
-    pub(crate) bank_redirect: Option<Value>,
+    pub(crate) bank_redirect: Option<BankRedirect>,
     #[serde(default)]
     pub(crate) bank_transfer: Option<Value>,
     #[serde(default)]
@@ -256,17 +257,43 @@ pub(crate) struct MethodData {
 }
 
 impl MethodData {
-    /// The name of a method that is no card.
+    /// The name of a method that nobody takes.
     pub(crate) fn other(&self) -> Option<&'static str> {
         [
             (&self.wallet, "wallet"),
-            (&self.pay_later, "pay_later"),
-            (&self.bank_redirect, "bank_redirect"),
             (&self.bank_transfer, "bank_transfer"),
             (&self.bank_debit, "bank_debit"),
         ]
         .into_iter()
         .find_map(|(data, name)| data.as_ref().map(|_| name))
+    }
+
+    /// Whether it says what is paid with.
+    fn is_given(&self) -> bool {
+        self.card.is_some() || self.pay_later.is_some() || self.bank_redirect.is_some()
+    }
+
+    /// The card, or the method that the payer completes elsewhere; not both.
+    fn read(
+        self,
+        kind: Option<&str>,
+        now: Timestamp,
+    ) -> Result<(Option<CardInput>, Option<Box<Redirect>>), Refusal> {
+        let redirect = match (self.card, self.pay_later, self.bank_redirect) {
+            (None, None, None) => return Ok((None, None)),
+            (Some(card), None, None) => return Ok((Some(card.read(now)?), None)),
+            (None, Some(lender), None) => lender.read()?,
+            (None, None, Some(bank)) => bank.read()?,
+            _ => return Err(Refusal::value("payment_method_data", "must be one method")),
+        };
+        match kind {
+            Some(kind) if kind != redirect.method.as_str() => {
+                let message =
+                    format!("is not that of payment_method_data: {}", redirect.method.as_str());
+                Err(Refusal::value("payment_method_type", message))
+            }
+            Some(_) | None => Ok((None, Some(Box::new(redirect)))),
+        }
     }
 }
 
@@ -424,13 +451,13 @@ impl PaymentsRequest {
                 details.insert(name.to_owned(), value.clone());
             }
         }
-        let card = match self.payment_method_data.take().and_then(|data| data.card) {
-            Some(_) if recurring.recurring.is_some() => {
+        let (card, redirect) = match self.payment_method_data.take() {
+            Some(data) if recurring.recurring.is_some() && data.is_given() => {
                 let message = "comes without recurring_details: these say what is paid with";
                 return Err(Refusal::value("payment_method_data", message));
             }
-            Some(card) => Some(card.read(now)?),
-            None => recurring.card,
+            Some(data) => data.read(self.payment_method_type.as_deref(), now)?,
+            None => (None, None),
         };
         self.description.as_deref().map_or(Ok(()), |text| check_text("description", text))?;
         self.return_url.as_deref().map_or(Ok(()), |url| check_url("return_url", url))?;
@@ -453,7 +480,8 @@ impl PaymentsRequest {
             three_ds: self.three_ds_data.take().map(ThreeDsData::read).transpose()?,
             customer,
             method_kind: self.payment_method_type.take(),
-            card,
+            card: card.or(recurring.card),
+            redirect,
             saved_method,
             cvv,
             mandate,

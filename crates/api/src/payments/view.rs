@@ -12,6 +12,7 @@ use baton_types::outcome::{NextAction, Outcome};
 use baton_types::{MaskedCard, Timestamp};
 use serde_json::{Map, Value, json};
 
+use super::redirect;
 use super::shape::STARS;
 
 /// Fields that an intent keeps and shows under the same name.
@@ -117,11 +118,6 @@ pub(crate) fn payment(
         "setup_future_usage": intent.setup_future_usage,
         "capture_method": intent.capture,
         "authentication_type": intent.authentication,
-        "payment_method": (intent.method.is_some() || intent.token().is_some()).then_some("card"),
-        "payment_method_type": intent.method.as_ref().and_then(|method| method.kind.clone()),
-        "payment_method_data": intent.method.as_ref().map(|method| {
-            json!({ "card": card(&method.card.masked, method.card.holder.as_deref(), bins), "billing": null })
-        }),
         "payment_method_id": intent.saved_method,
         "payment_token": intent.saved_method,
         "payment_method_status": null,
@@ -137,8 +133,28 @@ pub(crate) fn payment(
         "next_check_at": null,
     });
     extend(&mut map, fields);
+    extend(&mut map, means(intent, bins));
     extend(&mut map, outcome(seen, status, connectors));
     Value::Object(map)
+}
+
+/// What it is paid with.
+fn means(intent: &Intent, bins: &BinTable) -> Value {
+    if let Some(redirect) = &intent.redirect {
+        return json!({
+            "payment_method": redirect.method.family(),
+            "payment_method_type": redirect.method.as_str(),
+            "payment_method_data": redirect::shown(redirect),
+        });
+    }
+    let is_card = intent.method.is_some() || intent.token().is_some();
+    json!({
+        "payment_method": is_card.then_some("card"),
+        "payment_method_type": intent.method.as_ref().and_then(|method| method.kind.clone()),
+        "payment_method_data": intent.method.as_ref().map(|method| {
+            json!({ "card": card(&method.card.masked, method.card.holder.as_deref(), bins), "billing": null })
+        }),
+    })
 }
 
 /// What the provider said.

@@ -125,6 +125,10 @@ fn claims(manifest: &Manifest) -> Vec<(String, String)> {
     for (feature, claim) in &manifest.features {
         rows.push((feature.as_str().to_owned(), claim.citation.clone()));
     }
+    for (method, claim) in &manifest.redirects {
+        let what = format!("{}, in {}", method.as_str(), claim.currencies.join(", "));
+        rows.push((what, claim.citation.clone()));
+    }
     if let Some(claim) = &manifest.idempotency {
         let what = format!(
             "idempotency keys: `{}`, at most {} characters, kept {} hours; a call in doubt {} sent again",

@@ -21,13 +21,10 @@ pub(super) fn call(
     sale: bool,
     cx: &Cx,
 ) -> Result<HttpCall, EncodeError> {
-    let card = match &bought.source {
-        Source::Card(card) => Some(card),
-        Source::ProviderToken(_) => None,
-    };
-    let stored = match &bought.source {
-        Source::ProviderToken(token) => Some(token_parts(token)?),
-        Source::Card(_) => None,
+    let (card, stored) = match &bought.source {
+        Source::Card(card) => (Some(card), None),
+        Source::ProviderToken(token) => (None, Some(token_parts(token)?)),
+        Source::Redirect(redirect) => return Err(EncodeError::redirect(redirect)),
     };
     let method = match (card, stored) {
         (Some(card), _) if card.network_token.is_some() => {
@@ -92,7 +89,7 @@ pub(super) fn call(
 fn authentication(bought: &Purchase) -> Json {
     let imported = match &bought.source {
         Source::Card(card) => card.three_ds.is_some(),
-        Source::ProviderToken(_) => false,
+        Source::ProviderToken(_) | Source::Redirect(_) => false,
     };
     if imported {
         return Json::Null;

@@ -25,6 +25,7 @@ impl Sandbox {
         let (card, token) = match &purchase.source {
             Source::Card(card) => (card_json(card), Json::Null),
             Source::ProviderToken(token) => (Json::Null, token.as_str().into()),
+            Source::Redirect(redirect) => return Err(EncodeError::redirect(redirect)),
         };
         let back = purchase.challenge.as_ref().map(|challenge| challenge.return_url.as_str());
         let body = Json::obj([

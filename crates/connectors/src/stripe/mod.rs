@@ -1,9 +1,10 @@
-//! `Stripe`: cards through Payment Intents, in three calls.
+//! `Stripe`: cards and methods that a payer completes elsewhere, through Payment Intents.
 //!
-//! The intent is made without a card, so that nothing can be charged and its id is known before anything
-//! is; then the card becomes a payment method, in the only call with a CVV; then the intent is confirmed,
+//! A card takes three calls. The intent is made without a card, so that nothing can be charged and its id is
+//! known before anything is; then the card becomes a payment method, in the only call with a CVV; then the intent is confirmed,
 //! which is the one call that moves money. A doubt about it is resolved by retrieving the intent. One that
 //! was never confirmed can be cancelled: Stripe refuses a confirmation that arrives after that.
+//! A bank or a lender takes two: the intent, and its confirmation, which answers with their page.
 //!
 //! A purchase of nothing, which only verifies its card, is a Setup Intent in the same three calls.
 //!
@@ -18,6 +19,7 @@ use baton_connect::{
 
 mod look_up;
 mod objects;
+mod redirect;
 mod reply;
 mod request;
 mod retrieve;

@@ -7,7 +7,7 @@ use baton_types::Money;
 use baton_types::outcome::{Answer, Doubt, Outcome, Refused};
 
 use super::objects::{Error, Failure, Intent, List, Made, Refund, parse};
-use super::{id, look_up, request, setup};
+use super::{id, look_up, redirect, request, setup};
 
 pub(super) fn decode(
     manifest: &Manifest,
@@ -89,6 +89,7 @@ fn after_intent(purchase: &Purchase, intent: &Intent) -> Option<Decoded> {
             let (_, method) = request::token_parts(token)?;
             request::confirm(&intent.id, method, purchase)
         }
+        Source::Redirect(chosen) => redirect::confirm(&intent.id, chosen, purchase),
     };
     Some(Decoded::Next(next))
 }

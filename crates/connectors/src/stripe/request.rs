@@ -6,7 +6,7 @@ use baton_connect::{
 };
 use baton_types::Money;
 
-use super::{id, look_up, setup};
+use super::{id, look_up, redirect, setup};
 
 /// The version of Stripe's API whose answers are understood here.
 const API_VERSION: &str = "2024-06-20";
@@ -76,22 +76,31 @@ fn intent(
         ("amount", units(manifest, purchase.amount)?.to_string().into()),
         ("currency", purchase.amount.currency().code().to_ascii_lowercase().into()),
         ("capture_method", capture_method.into()),
-        ("payment_method_types[]", "card".into()),
+        ("payment_method_types[]", kind(&purchase.source).into()),
         ("metadata[reference]", purchase.reference.as_str().into()),
         ("metadata[payment]", purchase.payment.as_str().into()),
     ];
     if let Some(description) = &purchase.description {
         fields.push(("description", description.as_str().into()));
     }
-    if let Source::ProviderToken(token) = &purchase.source {
-        let unfit = || EncodeError::Unfit("the token: it is cus_…/pm_… or pm_…".to_owned());
-        let (customer, _) = token_parts(token).ok_or_else(unfit)?;
-        fields.extend(customer.map(|customer| ("customer", customer.into())));
-    }
-    if let Source::Card(card) = &purchase.source {
-        three_ds(card)?;
+    match &purchase.source {
+        Source::ProviderToken(token) => {
+            let unfit = || EncodeError::Unfit("the token: it is cus_…/pm_… or pm_…".to_owned());
+            let (customer, _) = token_parts(token).ok_or_else(unfit)?;
+            fields.extend(customer.map(|customer| ("customer", customer.into())));
+        }
+        Source::Card(card) => drop(three_ds(card)?),
+        Source::Redirect(chosen) => redirect::check(chosen, purchase, capture_method)?,
     }
     Ok(post("/v1/payment_intents", &fields))
+}
+
+/// Stripe's name of what is paid with.
+fn kind(source: &Source) -> &'static str {
+    match source {
+        Source::Card(_) | Source::ProviderToken(_) => "card",
+        Source::Redirect(chosen) => chosen.method.as_str(),
+    }
 }
 
 /// The second call: the card becomes a payment method.
@@ -113,10 +122,9 @@ pub(super) fn payment_method(card: &CardFacts, payer: Option<&Payer>, more: Fiel
         let mut put = |name, value: Option<&str>| {
             fields.extend(value.map(|value| (name, value.into())));
         };
-        let mut lines = payer.address.iter().map(String::as_str);
-        let (first, second) = (lines.next(), lines.collect::<Vec<_>>().join(", "));
+        let (first, more) = lines(&payer.address);
         put("billing_details[address][line1]", first);
-        put("billing_details[address][line2]", Some(second.as_str()).filter(|l| !l.is_empty()));
+        put("billing_details[address][line2]", more.as_deref());
         put("billing_details[address][city]", payer.city.as_deref());
         put("billing_details[address][state]", payer.state.as_deref());
         put("billing_details[address][postal_code]", payer.post_code.as_deref());
@@ -126,6 +134,14 @@ pub(super) fn payment_method(card: &CardFacts, payer: Option<&Payer>, more: Fiel
     post("/v1/payment_methods", &fields)
 }
 
+/// The first line of an address, and the others as one.
+pub(super) fn lines(address: &[String]) -> (Option<&str>, Option<String>) {
+    let mut lines = address.iter().map(String::as_str);
+    let first = lines.next();
+    let more = lines.collect::<Vec<_>>().join(", ");
+    (first, Some(more).filter(|more| !more.is_empty()))
+}
+
 /// The last call: it charges or holds. Nobody there to be challenged, or a challenge that was passed
 /// elsewhere: then Stripe is to decline rather than to begin one.
 pub(super) fn confirm(intent: &str, method: &str, purchase: &Purchase) -> HttpCall {
@@ -133,7 +149,7 @@ pub(super) fn confirm(intent: &str, method: &str, purchase: &Purchase) -> HttpCa
         vec![("payment_method", method.into()), ("expand[]", "latest_charge".into())];
     let imported = match &purchase.source {
         Source::Card(card) => three_ds(card).unwrap_or_default(),
-        Source::ProviderToken(_) => None,
+        Source::ProviderToken(_) | Source::Redirect(_) => None,
     };
     match (&purchase.challenge, purchase.merchant_asks()) {
         (_, Some(asked)) => {
@@ -152,7 +168,12 @@ pub(super) fn confirm(intent: &str, method: &str, purchase: &Purchase) -> HttpCa
         fields.push(("setup_future_usage", usage.into()));
     }
     fields.extend(imported.unwrap_or_default());
-    post(&format!("/v1/payment_intents/{intent}/confirm"), &fields).about(intent).moves_money()
+    confirmation(intent, &fields)
+}
+
+/// The one call that moves money.
+pub(super) fn confirmation(intent: &str, fields: &Fields) -> HttpCall {
+    post(&format!("/v1/payment_intents/{intent}/confirm"), fields).about(intent).moves_money()
 }
 
 /// The second call of a token: a payment method can be used again once a customer owns it.

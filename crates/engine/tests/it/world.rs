@@ -323,6 +323,7 @@ pub(crate) fn purchase(kind: OrderKind, accounts: &[&str]) -> Purchase {
         kind,
         card: Some(paid_with(card(VISA, "737"))),
         provider_token: None,
+        redirect: None,
         accounts: accounts.iter().map(|name| (*name).to_owned()).collect(),
         merchant_ref: None,
         description: None,

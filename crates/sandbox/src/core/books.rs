@@ -157,7 +157,8 @@ impl Books {
     /// Whether a payer has agreed here, in an approved payment, to be asked again by this card.
     pub(crate) fn has_agreed(&self, card: &Card) -> bool {
         let same = |attempt: &Attempt| {
-            (&attempt.card.first6, &attempt.card.last4) == (&card.first6, &card.last4)
+            let paid = attempt.card.as_ref();
+            paid.is_some_and(|it| (&it.first6, &it.last4) == (&card.first6, &card.last4))
         };
         let agreed = |payment: &&Arc<Payment>| {
             payment.settings.reusable
@@ -255,7 +256,7 @@ impl Books {
     pub(crate) fn authorize(
         &mut self,
         id: Id,
-        card: Card,
+        card: Option<Card>,
         verdict: &Verdict,
     ) -> Result<Arc<Payment>, Refusal> {
         let stamp = self.stamp();

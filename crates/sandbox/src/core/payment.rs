@@ -47,7 +47,9 @@ pub(crate) enum Status {
 pub(crate) struct Attempt {
     pub(crate) id: Id,
     pub(crate) at_ms: i64,
-    pub(crate) card: Card,
+    /// Absent where the shopper pays on another page.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) card: Option<Card>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) decline: Option<DeclineCode>,
     /// When a pending attempt concludes by itself.
@@ -135,6 +137,9 @@ pub(crate) struct Settings {
     /// A sale that its dialect may still cancel.
     #[serde(default, skip_serializing_if = "is_false")]
     pub(crate) capture_delayed: bool,
+    /// What a Stripe intent is paid with that is no card, by Stripe's name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) elsewhere: Option<String>,
     /// The stored card that a Stripe intent will be confirmed with.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) token: Option<Id>,
@@ -297,7 +302,7 @@ impl Payment {
     pub(crate) fn authorize(
         &mut self,
         stamp: Stamp,
-        card: Card,
+        card: Option<Card>,
         verdict: &Verdict,
     ) -> Result<(), Refusal> {
         let again = self.status == Status::Declined && self.is_retryable();

@@ -74,13 +74,13 @@ fn take(books: &mut Books, step: Step, at: usize) {
     let reference = format!("r{}", at % 3);
     if let Step::Pay { dialect, amount, sale, verdict } = step {
         let made = books.create(new(dialect, &reference, amount, sale));
-        let _ = made.and_then(|id| books.authorize(id, card(), &verdict));
+        let _ = made.and_then(|id| books.authorize(id, Some(card()), &verdict));
         return;
     }
     let Some(id) = ids.get(at % ids.len().max(1)).copied() else { return };
     match step {
         Step::Pay { .. } => {}
-        Step::Again { verdict } => drop(books.authorize(id, card(), &verdict)),
+        Step::Again { verdict } => drop(books.authorize(id, Some(card()), &verdict)),
         Step::Conclude { decline } => drop(books.conclude(id, decline.then_some(no))),
         Step::Capture { amount, last, fails } => drop(books.capture(id, ask(amount, fails), last)),
         Step::Void { fails } => drop(books.void(id, ask(None, fails))),
@@ -143,7 +143,7 @@ proptest! {
     fn a_fenced_reference_is_never_charged_again(sale in any::<bool>(), fence in any::<bool>()) {
         let mut books = Books::new(Arc::new(Ids::new()));
         let id = books.create(new(Dialect::Own, "r", 10, sale)).unwrap();
-        books.authorize(id, card(), &Verdict::Approve).unwrap();
+        books.authorize(id, Some(card()), &Verdict::Approve).unwrap();
         let done = books.cancel_reference("r", &Ask::default(), fence);
         prop_assert_eq!(done.cancelled.len(), 1);
         prop_assert_eq!(books.create(new(Dialect::Own, "r", 10, sale)).is_err(), fence);
@@ -175,7 +175,7 @@ fn the_state_machine_row_by_row() {
         let fresh = || {
             let mut books = Books::new(Arc::new(Ids::new()));
             let id = books.create(new(Dialect::Own, "r", 100, sale)).unwrap();
-            books.authorize(id, card(), verdict).unwrap();
+            books.authorize(id, Some(card()), verdict).unwrap();
             (books, id)
         };
         type Done<T> = Result<T, super::Refusal>;
@@ -189,7 +189,7 @@ fn the_state_machine_row_by_row() {
         let (mut books, id) = fresh();
         assert_eq!(word(books.refund(id, Ask::default())), refund, "{sale} {verdict:?}");
         let (mut books, id) = fresh();
-        assert_eq!(word(books.authorize(id, card(), &approve)), "not_confirmable");
+        assert_eq!(word(books.authorize(id, Some(card()), &approve)), "not_confirmable");
     }
 }
 
@@ -198,12 +198,12 @@ fn a_stripe_intent_may_be_tried_again_after_a_decline_but_not_after_its_cancel()
     let no = DeclineCode::find("do_not_honor").unwrap();
     let mut books = Books::new(Arc::new(Ids::new()));
     let id = books.create(new(Dialect::Stripe, "r", 100, true)).unwrap();
-    let declined = books.authorize(id, card(), &Verdict::Decline(no)).unwrap();
+    let declined = books.authorize(id, Some(card()), &Verdict::Decline(no)).unwrap();
     assert_eq!((declined.status, declined.captured), (Status::Declined, 0));
-    let paid = books.authorize(id, card(), &Verdict::Approve).unwrap();
+    let paid = books.authorize(id, Some(card()), &Verdict::Approve).unwrap();
     assert_eq!((paid.status, paid.captured, paid.attempts.len()), (Status::Captured, 100, 2));
     assert_eq!(books.find(paid.attempts[0].id).map(|found| found.id), Some(id));
     let fenced = books.create(new(Dialect::Stripe, "r", 100, true)).unwrap();
     books.void(fenced, Ask::default()).unwrap();
-    assert!(books.authorize(fenced, card(), &Verdict::Approve).is_err());
+    assert!(books.authorize(fenced, Some(card()), &Verdict::Approve).is_err());
 }

@@ -131,7 +131,9 @@ pub(crate) fn traits_of_existing(
     Traits {
         account: account.name.clone(),
         operation,
-        card: payment.and_then(|payment| payment.attempt()).map(|attempt| attempt.card.clone()),
+        card: payment
+            .and_then(|payment| payment.attempt())
+            .and_then(|attempt| attempt.card.clone()),
         amount: amount.or(payment.map(|payment| payment.amount)),
         reference: reference.or_else(|| payment.map(|payment| payment.reference.clone())),
     }

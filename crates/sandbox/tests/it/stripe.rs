@@ -220,6 +220,39 @@ async fn a_challenge_redirects_or_is_refused_on_request() {
     }
 }
 
+/// A bank or a lender is a page of its own: nothing is taken before it is answered.
+#[tokio::test]
+async fn a_method_without_a_card_is_paid_on_another_page() {
+    let sandbox = Sandbox::memory().await;
+    for (method, pressed, status) in [
+        ("ideal", "approve", "succeeded"),
+        ("klarna", "approve", "succeeded"),
+        ("klarna", "fail", "requires_payment_method"),
+        ("affirm", "abandon", "requires_action"),
+    ] {
+        let made = intent(&sandbox, &format!("amount=500&payment_method_types[]={method}")).await;
+        let path = format!("/payment_intents/{}", made["id"].as_str().unwrap());
+        let form = format!("payment_method_data[type]={method}&return_url=http://shop.test/");
+        let asked = sandbox.stripe(&format!("{path}/confirm"), None, Some(&form)).await.json();
+        assert_eq!(asked["status"], "requires_action", "{method}");
+        assert_eq!(asked["payment_method_types"], json!([method]));
+        let page = challenge_of(&json!({"next_action": asked["next_action"]["redirect_to_url"]}));
+        sandbox.send("POST", &page, &[], &format!("outcome={pressed}")).await;
+        let expanded = format!("{path}?expand[]=latest_charge");
+        let paid = sandbox.stripe(&expanded, None, None).await.json();
+        assert_eq!(paid["status"], status, "{method} {pressed}");
+        if status == "succeeded" {
+            assert_eq!(paid["latest_charge"]["payment_method_details"]["type"], method);
+        }
+    }
+    let form = "amount=500&currency=usd&payment_method_data[type]=barter";
+    let seen = sandbox.stripe("/payment_intents", None, Some(form)).await;
+    assert_eq!(
+        (seen.status, seen.json()["error"]["code"].as_str()),
+        (400, Some("parameter_invalid"))
+    );
+}
+
 #[tokio::test]
 async fn keys_keep_their_answers_also_failures() {
     let sandbox = Sandbox::memory().await;

@@ -8,9 +8,9 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 
 use super::super::view::{NULLS, SHOWN};
 use super::form::{
-    Field, Kind, answer, anything, anything_listed, list, maybe, maybe_text, maybe_time,
-    maybe_whole, maybe_yes, nothing, object, object_or_null, of, text, texts, time, whole,
-    yes_or_no,
+    Field, Kind, answer, anything, anything_listed, list, maybe, maybe_list, maybe_text,
+    maybe_time, maybe_whole, maybe_yes, nothing, object, object_or_null, of, text, texts, time,
+    whole, yes_or_no,
 };
 use crate::openapi::types::{CurrencyCode, words};
 
@@ -112,12 +112,24 @@ answer!(
     ]
 );
 
-answer!(
-    /// What a payment is made with.
-    PaymentMethodData,
-    "What a payment is made with.",
-    &[("card", of::<PaymentCard>, "The card."), ("billing", anything, "Always null here.")]
-);
+/// What a payment is made with: one of these.
+pub(crate) struct PaymentMethodData;
+
+impl JsonSchema for PaymentMethodData {
+    fn schema_name() -> Cow<'static, str> {
+        "PaymentMethodData".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let always: &[Field] = &[("billing", anything, "Always null here.")];
+        let one: &[Field] = &[
+            ("card", of::<PaymentCard>, "The card."),
+            ("pay_later", anything, "Whom the payer pays back; empty."),
+            ("bank_redirect", anything, "`bank_name`, where a bank was named."),
+        ];
+        object("What a payment is made with: one of these.", always, one, generator)
+    }
+}
 
 answer!(
     /// A payment's card.
@@ -373,8 +385,8 @@ answer!(
     "A type of a method.",
     &[
         ("payment_method_type", text, "`credit` or `debit`."),
-        ("payment_experience", nothing, "Always null here."),
-        ("card_networks", list::<OfferedNetwork>, "The networks."),
+        ("payment_experience", anything, "How a payer pays with it, and by which connectors; null for a card."),
+        ("card_networks", maybe_list::<OfferedNetwork>, "The networks; null where it is no card."),
         ("bank_names", nothing, "Always null here."),
         ("bank_debits", nothing, "Always null here."),
         ("bank_transfers", nothing, "Always null here."),

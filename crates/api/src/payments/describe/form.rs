@@ -119,3 +119,7 @@ pub(super) fn maybe<T: JsonSchema>(generator: &mut SchemaGenerator) -> Value {
 pub(super) fn list<T: JsonSchema>(generator: &mut SchemaGenerator) -> Value {
     json!({ "type": "array", "items": of::<T>(generator) })
 }
+
+pub(super) fn maybe_list<T: JsonSchema>(generator: &mut SchemaGenerator) -> Value {
+    json!({ "anyOf": [list::<T>(generator), { "type": "null" }] })
+}

@@ -34,7 +34,7 @@ async fn a_body_that_cannot_be_right_is_refused_with_a_reason() {
         (with(payment(100), json!({"return_url": "https://a@shop.example/"})), "IR_07", "return_url"),
         (with(payment(100), json!({"return_url": "https://shop.example/\r\nX: 1"})), "IR_07", "return_url"),
         (with(payment(100), json!({"amount_to_capture": 101})),         "IR_07", "greater than amount"),
-        (with(payment(100), json!({"payment_method_data": {"bank_redirect": {}}})), "IR_07", "bank_redirect"),
+        (with(payment(100), json!({"payment_method_data": {"bank_transfer": {}}})), "IR_07", "bank_transfer"),
         (of_card("card_number", "4111111111111112"),                    "IR_06", "check digit"),
         (of_card("card_number", "41"),                                  "IR_06", "card number"),
         (of_card("card_exp_month", "13"),                               "IR_16", "Invalid Expiry Month"),

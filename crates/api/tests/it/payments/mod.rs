@@ -11,6 +11,7 @@ mod hooks;
 mod life;
 mod once;
 mod recurring;
+mod redirect;
 mod retry;
 mod setups;
 mod vaults;

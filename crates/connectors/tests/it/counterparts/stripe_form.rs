@@ -17,6 +17,7 @@ const SPECIFICATION: &str = "stripe/prism-ready-payments.json";
 fn calls() -> Vec<HttpCall> {
     let files = [
         include_str!("../../../src/stripe/cases/purchase.json"),
+        include_str!("../../../src/stripe/cases/redirect.json"),
         include_str!("../../../src/stripe/cases/modify.json"),
         include_str!("../../../src/stripe/cases/look_up.json"),
         include_str!("../../../src/stripe/cases/retrieve.json"),

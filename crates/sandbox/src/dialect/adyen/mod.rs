@@ -168,7 +168,8 @@ impl Request<'_> {
             Box::new(move |books, action| {
                 let token = keep.then(|| books.tokenize(card.clone()).id);
                 let verdict = asker.verdict(action.verdict.as_ref().unwrap_or(&Verdict::Approve));
-                let paid = books.create(new).and_then(|id| books.authorize(id, card, &verdict));
+                let paid =
+                    books.create(new).and_then(|id| books.authorize(id, Some(card), &verdict));
                 match paid {
                     Ok(payment) => Reply::json(200, &view::payment(&payment, token, &urls)),
                     Err(refusal) => refused(refusal),

@@ -60,7 +60,7 @@ pub(crate) fn notification(event: &Event, secret: &str) -> Option<Value> {
 
 fn authorisation(payment: &Payment) -> Option<Notice<'_>> {
     let attempt = payment.attempt()?;
-    let card = &attempt.card;
+    let card = attempt.card.as_ref()?;
     let (success, reason) = match payment.status {
         Status::Authorized | Status::Captured => {
             let expiry = format!("{:02}/{}", card.exp_month, card.exp_year);
@@ -128,7 +128,10 @@ fn base(payment: &Payment) -> Notice<'_> {
         value: 0,
         success: false,
         reason: String::new(),
-        variant: payment.attempt().map_or("", |attempt| brand(attempt.card.brand)),
+        variant: payment
+            .attempt()
+            .and_then(|attempt| attempt.card.as_ref())
+            .map_or("", |card| brand(card.brand)),
         more: Map::new(),
     }
 }

@@ -43,17 +43,19 @@ pub(super) fn payment(payment: &Payment, token: Option<Id>, urls: &Urls) -> Valu
     put("resultCode", result.into());
     put("merchantReference", payment.reference.clone().into());
     put("amount", json!({"currency": payment.currency, "value": value}));
-    if let Some(attempt) = attempt {
-        let brand = brand(attempt.card.brand);
+    if let Some((attempt, card)) =
+        attempt.and_then(|attempt| Some((attempt, attempt.card.as_ref()?)))
+    {
+        let brand = brand(card.brand);
         put("paymentMethod", json!({"brand": brand, "type": "scheme"}));
         let mut more = Map::new();
         let mut add = |name: &str, value: &str| drop(more.insert(name.to_owned(), value.into()));
-        add("cardSummary", &attempt.card.last4);
-        add("cardBin", &attempt.card.first6);
+        add("cardSummary", &card.last4);
+        add("cardBin", &card.first6);
         add("paymentMethodVariant", brand);
         if payment.is_approved() {
             add("authCode", attempt.auth_code());
-            add("networkTxReference", &network::transaction_id(attempt));
+            add("networkTxReference", &network::transaction_id(attempt).unwrap_or_default());
         }
         if let Some(token) = token {
             add("tokenization.storedPaymentMethodId", token.as_str());

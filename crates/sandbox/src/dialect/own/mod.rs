@@ -120,7 +120,8 @@ impl Request<'_> {
             traits,
             Box::new(move |books, action| {
                 let verdict = asker.verdict(action.verdict.as_ref().unwrap_or(&Verdict::Approve));
-                let paid = books.create(new).and_then(|id| books.authorize(id, card, &verdict));
+                let paid =
+                    books.create(new).and_then(|id| books.authorize(id, Some(card), &verdict));
                 match paid {
                     Ok(payment) => Reply::json(201, &payment_view(&payment, &urls)),
                     Err(refusal) => refused(refusal),

@@ -91,17 +91,17 @@ pub(crate) fn payment_view<'a>(payment: &'a Payment, urls: &Urls) -> PaymentView
         auth_code: attempt.filter(|_| payment.is_approved()).map(Attempt::auth_code),
         network_transaction_id: attempt
             .filter(|_| payment.is_approved())
-            .map(network::transaction_id),
+            .and_then(network::transaction_id),
         decline: attempt.and_then(|attempt| attempt.decline).map(|code| {
             let row = code.row();
             DeclineView { code: row.code, by: row.by, message: row.message }
         }),
         next_action: is_open
             .then(|| NextAction { r#type: "redirect", url: urls.challenge(payment.id) }),
-        card: attempt.map(|attempt| CardView {
-            first6: &attempt.card.first6,
-            last4: &attempt.card.last4,
-            brand: attempt.card.brand,
+        card: attempt.and_then(|attempt| attempt.card.as_ref()).map(|card| CardView {
+            first6: &card.first6,
+            last4: &card.last4,
+            brand: card.brand,
         }),
         metadata: &payment.metadata,
         captures: of_kind(Kind::Capture),

@@ -93,7 +93,7 @@ impl Request<'_> {
         let traits = Traits {
             account: self.account.name.clone(),
             operation: if confirm { attempt } else { OperationKind::Create },
-            card: pay_with.as_ref().map(|pay_with| pay_with.card().clone()),
+            card: pay_with.as_ref().and_then(PayWith::card).cloned(),
             amount: Some(new.amount),
             reference: Some(new.reference.clone()),
         };
@@ -222,7 +222,10 @@ impl Request<'_> {
         };
         let kind = if will_sell { OperationKind::Sale } else { OperationKind::Authorize };
         let mut traits = traits_of_existing(self.account, kind, Some(id), None, None);
-        traits.card = given.as_ref().map(|pay_with| pay_with.card().clone()).or(stored);
+        traits.card = match &given {
+            Some(given) => given.card().cloned(),
+            None => stored,
+        };
         let urls = self.urls();
         self.job(
             traits,
@@ -230,9 +233,11 @@ impl Request<'_> {
                 let Some(payment) = books.payment(id).cloned() else {
                     return refused(Refusal::NotFound);
                 };
-                let has_card = given.is_some()
-                    || (payment.status == Status::Created && payment.settings.token.is_some());
-                if !is_open(&payment) || !has_card {
+                let settings = &payment.settings;
+                let has_method = given.is_some()
+                    || (payment.status == Status::Created
+                        && (settings.token.is_some() || settings.elsewhere.is_some()));
+                if !is_open(&payment) || !has_method {
                     return unexpected_state(&payment, &urls, "confirm");
                 }
                 let _ = books.update(id, |payment| {
@@ -370,10 +375,13 @@ fn is_open(payment: &Payment) -> bool {
 }
 
 fn attach(books: &mut Books, id: Id, pay_with: Option<PayWith>) {
-    if let Some(pay_with) = pay_with {
-        let token = pay_with.into_token(books).id;
-        let _ = books.update(id, |payment| payment.settings.token = Some(token));
-    }
+    let Some(pay_with) = pay_with else { return };
+    let elsewhere =
+        if let PayWith::Elsewhere(name) = &pay_with { Some(name.clone()) } else { None };
+    let token = pay_with.into_token(books).map(|token| token.id);
+    let _ = books.update(id, |payment| {
+        (payment.settings.token, payment.settings.elsewhere) = (token, elsewhere);
+    });
 }
 
 fn attempted(
@@ -383,19 +391,28 @@ fn attempted(
     action: &Action,
     (urls, expand): (&Urls, Expand),
 ) -> Reply {
-    let token = books.payment(id).and_then(|payment| payment.settings.token);
-    let Some(card) = token.and_then(|token| books.token(token)).map(|token| token.card.clone())
-    else {
+    let settings = books.payment(id).map(|payment| payment.settings.clone()).unwrap_or_default();
+    let token = settings.token.and_then(|token| books.token(token));
+    let card = token.map(|token| token.card.clone());
+    if card.is_none() && settings.elsewhere.is_none() {
         return refused(Refusal::NotConfirmable);
-    };
+    }
     if let Some(reusable) = confirmation.reusable {
         let _ = books.update(id, |payment| payment.settings.reusable = reusable);
     }
-    let scripted = action.verdict.as_ref().unwrap_or(&Verdict::Approve);
-    let known = || confirmation.network.as_ref().is_some_and(|id| network::knows(id, &card));
-    let agreed = confirmation.off_session && (known() || books.has_agreed(&card));
-    let asks = matches!(scripted, Verdict::Challenge { .. });
-    let scripted = if asks && agreed { &Verdict::Approve } else { scripted };
+    let scripted = action.verdict.as_ref();
+    // A bank or a lender always has a page of its own.
+    let page = Verdict::Challenge { abandoned: false };
+    let scripted = match &card {
+        None => scripted.unwrap_or(&page),
+        Some(card) => {
+            let known = || confirmation.network.as_ref().is_some_and(|id| network::knows(id, card));
+            let agreed = confirmation.off_session && (known() || books.has_agreed(card));
+            let scripted = scripted.unwrap_or(&Verdict::Approve);
+            let asks = matches!(scripted, Verdict::Challenge { .. });
+            if asks && agreed { &Verdict::Approve } else { scripted }
+        }
+    };
     let required = DeclineCode::find("authentication_required").map(Verdict::Decline);
     let verdict = match (scripted, &required) {
         (Verdict::Challenge { .. }, Some(required)) if confirmation.no_challenge => required,

@@ -165,26 +165,35 @@ struct Request<'a> {
     key: Option<RequestKey>,
 }
 
-/// The card that a request wants to pay with.
+/// What a request wants to pay with.
 #[derive(Clone, Debug)]
 enum PayWith {
     Stored(Token),
     /// Given in the request; it becomes a payment method when the request is executed.
     Inline(Card),
+    /// No card: the shopper pays on another page. Stripe's name of the method.
+    Elsewhere(String),
 }
 
+/// The methods without a card that exist here.
+const ELSEWHERE: [&str; 7] =
+    ["affirm", "afterpay_clearpay", "eps", "giropay", "ideal", "klarna", "sofort"];
+
 impl PayWith {
-    fn card(&self) -> &Card {
+    fn card(&self) -> Option<&Card> {
         match self {
-            PayWith::Stored(token) => &token.card,
-            PayWith::Inline(card) => card,
+            PayWith::Stored(token) => Some(&token.card),
+            PayWith::Inline(card) => Some(card),
+            PayWith::Elsewhere(_) => None,
         }
     }
 
-    fn into_token(self, books: &mut Books) -> Token {
+    /// The stored card; none where there is no card.
+    fn into_token(self, books: &mut Books) -> Option<Token> {
         match self {
-            PayWith::Stored(token) => token,
-            PayWith::Inline(card) => books.tokenize(card),
+            PayWith::Stored(token) => Some(token),
+            PayWith::Inline(card) => Some(books.tokenize(card)),
+            PayWith::Elsewhere(_) => None,
         }
     }
 }
@@ -214,8 +223,11 @@ impl Request<'_> {
     /// What the request pays with; `None` if it does not say.
     fn pay_with(&self) -> Result<Option<PayWith>, Reply> {
         if self.fields.get("payment_method_data").is_some() {
-            let kind = self.fields.need_text("payment_method_data.type", 40);
-            card_only(kind.map_err(validation)?, "payment_method_data[type]")?;
+            let kind = self.fields.need_text("payment_method_data.type", 40).map_err(validation)?;
+            if ELSEWHERE.contains(&kind) {
+                return Ok(Some(PayWith::Elsewhere(kind.to_owned())));
+            }
+            card_only(kind, "payment_method_data[type]")?;
             return Ok(Some(PayWith::Inline(self.card("payment_method_data.card")?)));
         }
         let Some(id) = self.fields.text("payment_method", 64).map_err(validation)? else {
@@ -273,8 +285,13 @@ impl Request<'_> {
 fn card_only(kind: &str, param: &str) -> Result<(), Reply> {
     match kind {
         "card" => Ok(()),
-        _ => Err(error_about(400, "parameter_invalid", "Only cards exist here.", Some(param))),
+        _ => Err(no_such_method(param)),
     }
+}
+
+fn no_such_method(param: &str) -> Reply {
+    let message = "There is no such payment method here.";
+    error_about(400, "parameter_invalid", message, Some(param))
 }
 
 /// A refusal by the books that no more precise answer was found for.

@@ -2,7 +2,9 @@
 
 use serde_json::{Value, json};
 
-use super::{PayWith, Request, declines, error, missing, refused, validation, view};
+use super::{
+    PayWith, Request, declines, error, missing, no_such_method, refused, validation, view,
+};
 use crate::clock::Id;
 use crate::codes::DeclineCode;
 use crate::core::{Ask, Books, NewPayment, Payment, Refusal, Settings, Status, Verdict};
@@ -82,7 +84,10 @@ impl Request<'_> {
             self.fields.text("return_url", 2_000).map_err(validation)?.map(str::to_owned);
         let kind = OperationKind::Authorize;
         let mut traits = traits_of_existing(self.account, kind, Some(id), None, None);
-        traits.card = Some(given.card().clone());
+        traits.card = given.card().cloned();
+        if traits.card.is_none() {
+            return Err(no_such_method("payment_method_data[type]"));
+        }
         let urls = self.urls();
         self.job(
             traits,
@@ -158,10 +163,10 @@ fn confirmed(
     if payment.voided || !matches!(payment.status, Status::Created | Status::Declined) {
         return unexpected_state(&payment, urls, "confirm");
     }
-    let card = given.card().clone();
-    let token = given.into_token(books).id;
+    let card = given.card().cloned();
+    let token = given.into_token(books).map(|token| token.id);
     let _ = books.update(id, |payment| {
-        payment.settings.token = Some(token);
+        payment.settings.token = token;
         if return_url.is_some() {
             payment.settings.return_url = return_url;
         }

@@ -34,7 +34,11 @@ pub(super) fn status(payment: &Payment) -> &'static str {
         return "canceled";
     }
     match payment.status {
-        Status::Created if payment.settings.token.is_some() => "requires_confirmation",
+        Status::Created
+            if payment.settings.token.is_some() || payment.settings.elsewhere.is_some() =>
+        {
+            "requires_confirmation"
+        }
         Status::Created | Status::Declined => "requires_payment_method",
         Status::Pending => "processing",
         Status::ActionRequired => "requires_action",
@@ -76,7 +80,7 @@ pub(super) fn intent(payment: &Payment, urls: &Urls) -> Value {
         "on_behalf_of": null,
         "payment_method": settings.token.filter(|_| declined.is_none()).map(method_id),
         "payment_method_options": {},
-        "payment_method_types": ["card"],
+        "payment_method_types": [settings.elsewhere.as_deref().unwrap_or("card")],
         "processing": null,
         "receipt_email": null,
         "review": null,
@@ -124,8 +128,8 @@ fn payment_error(payment: &Payment, attempt: &Attempt) -> Option<Value> {
         if let Some(decline_code) = decline_code {
             error.insert("decline_code".to_owned(), decline_code.into());
         }
-        if let Some(token) = payment.settings.token {
-            let method = method_of(token, &attempt.card, attempt.at_ms);
+        if let Some((token, card)) = payment.settings.token.zip(attempt.card.as_ref()) {
+            let method = method_of(token, card, attempt.at_ms);
             error.insert("payment_method".to_owned(), method);
         }
     }
@@ -194,7 +198,7 @@ pub(super) fn charge(payment: &Payment, attempt: &Attempt) -> Value {
         "paid": status == "succeeded",
         "payment_intent": format!("pi_{}", payment.id),
         "payment_method": payment.settings.token.map(method_id),
-        "payment_method_details": {"type": "card", "card": card_details(attempt, approved)},
+        "payment_method_details": details(payment, attempt, approved),
         "receipt_email": null,
         "receipt_number": null,
         "receipt_url": null,
@@ -229,8 +233,16 @@ fn outcome(decline: Option<DeclineCode>) -> Value {
     })
 }
 
-fn card_details(attempt: &Attempt, approved: bool) -> Value {
-    let card = &attempt.card;
+/// What was paid with. Of a bank or a lender nothing is known but who it is.
+fn details(payment: &Payment, attempt: &Attempt, approved: bool) -> Value {
+    match (&attempt.card, &payment.settings.elsewhere) {
+        (Some(card), _) => json!({"type": "card", "card": card_details(card, attempt, approved)}),
+        (None, Some(name)) => json!({"type": name, name: {}}),
+        (None, None) => Value::Null,
+    }
+}
+
+fn card_details(card: &Card, attempt: &Attempt, approved: bool) -> Value {
     json!({
         "brand": brand(card.brand),
         "checks": no_checks(),
@@ -243,7 +255,7 @@ fn card_details(attempt: &Attempt, approved: bool) -> Value {
         "last4": card.last4,
         "mandate": null,
         "network": brand(card.brand),
-        "network_transaction_id": approved.then(|| network::transaction_id(attempt)),
+        "network_transaction_id": approved.then(|| network::transaction_id(attempt)).flatten(),
         "three_d_secure": null,
         "wallet": null,
         "authorization_code": approved.then(|| attempt.auth_code()),
