@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use baton_flow::{
-    CallId, CallState, Event, Payment, Standing, Verdict, VoidReason, amounts, snapshot,
+    Call, CallId, CallState, Event, Payment, Standing, Verdict, VoidReason, amounts, snapshot,
 };
 use baton_store::{PaymentQuery, Store as _};
 use baton_types::Timestamp;
@@ -456,14 +456,18 @@ fn is_voided_untold(payment: &Payment, no: u16, at: &[&There]) -> bool {
     cannot_be_asked && is_owed && in_doubt && was_done
 }
 
-/// When a payment's last attempt, or what undid it, was concluded.
+/// When a payment's answer was there: with the approval, or with the end of its last attempt and of what undid it. What
+/// is still done about losing holds then, nobody waits for; their hours are counted by themselves.
 fn concluded_ms(payment: &Payment) -> i64 {
-    let attempts = payment.attempts.iter();
-    let voids = payment.voids.iter().filter(|void| void.why != VoidReason::Requested);
-    let calls = attempts.chain(voids.map(|void| &void.call));
-    let ends = calls.filter_map(|call| match call.state {
+    let end = |call: &Call| match call.state {
         CallState::Final { at, .. } | CallState::Closed { at, .. } => Some(at.millis()),
         CallState::Planned | CallState::Open { .. } => None,
-    });
-    ends.max().unwrap_or(payment.created_at.millis())
+    };
+    let ended = if let Verdict::Approved(no) = payment.verdict() {
+        payment.call(CallId::Attempt(no)).and_then(end)
+    } else {
+        let voids = payment.voids.iter().filter(|void| void.why != VoidReason::Requested);
+        payment.attempts.iter().chain(voids.map(|void| &void.call)).filter_map(end).max()
+    };
+    ended.unwrap_or(payment.created_at.millis())
 }
