@@ -8,6 +8,7 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
+use crate::counterparts::{installed, skipped};
 use crate::support::{Place, binary, said};
 
 const SERVER: &str = "baton serve --dev --listen 127.0.0.1:8080 --data-dir baton-data";
@@ -52,6 +53,11 @@ fn read(name: &str) -> Guide {
 }
 
 fn run(name: &str) {
+    run_with(name, None);
+}
+
+/// Runs a guide whose commands find their programs in another folder first.
+fn run_with(name: &str, programs: Option<&Path>) {
     let guide = read(name);
     assert_eq!(guide.server.as_deref(), Some(SERVER), "{name}: how the server is started");
     let place = Place::new();
@@ -67,7 +73,8 @@ fn run(name: &str) {
     let folder = Path::new(&binary()).parent().unwrap().to_owned();
     let path = std::env::var("PATH").unwrap_or_default();
     let mut shell = place.run_through("bash", &["-c", &script]);
-    shell.env("PATH", format!("{}:{path}", folder.display()));
+    let first = programs.map(|folder| format!("{}:", folder.display())).unwrap_or_default();
+    shell.env("PATH", format!("{first}{}:{path}", folder.display()));
     shell.env("OPERATOR", server.announced["admin_api_key"].as_str().unwrap_or_default());
     let output = shell.output().unwrap();
     let told = String::from_utf8_lossy(&output.stdout).into_owned();
@@ -133,6 +140,14 @@ fn keys() {
 #[test]
 fn a_vault_elsewhere() {
     run("external-vault.md");
+}
+
+#[test]
+fn a_shop() {
+    match installed("python") {
+        Ok(folder) => run_with("payments.md", Some(&folder.join("bin"))),
+        Err(why) => skipped(&why),
+    }
 }
 
 #[test]

@@ -22,12 +22,12 @@ fn root() -> PathBuf {
 }
 
 /// Past the test harness, which hides what a test prints.
-fn skipped(why: &str) {
+pub(crate) fn skipped(why: &str) {
     writeln!(std::io::stderr(), "SKIPPED 1: {why}").unwrap();
 }
 
 /// Where `tools/counterparts` has installed something; why not, if it has not.
-fn installed(kind: &str) -> Result<PathBuf, String> {
+pub(crate) fn installed(kind: &str) -> Result<PathBuf, String> {
     let output = Command::new(root().join("tools/counterparts")).arg(kind).output();
     let output = output.map_err(|error| error.to_string())?;
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
