@@ -103,6 +103,24 @@ codes! {
         OwnerGone = "owner_gone",
         Abandoned = "abandoned",
     }
+    /// What the Payments API refuses: `code` of an error, in the contract's words
+    Contract {
+        Ir01 = "IR_01",
+        Ir04 = "IR_04",
+        Ir06 = "IR_06",
+        Ir07 = "IR_07",
+        Ir08 = "IR_08",
+        Ir09 = "IR_09",
+        Ir13 = "IR_13",
+        Ir14 = "IR_14",
+        Ir16 = "IR_16",
+        Ir24 = "IR_24",
+        Ir39 = "IR_39",
+        He00 = "HE_00",
+        He01 = "HE_01",
+        He02 = "HE_02",
+        Ce01 = "CE_01",
+    }
     /// Why a saved card cannot be paid with: `reason` of an error of the Payments API
     Vault {
         VaultUnavailable = "vault_unavailable",
@@ -147,10 +165,10 @@ codes! {
 }
 
 impl ErrorCode {
-    /// A code by its word.
+    /// A code by its word, in small or capital letters.
     #[must_use]
     pub fn parse(word: &str) -> Option<Self> {
-        Self::ALL.iter().copied().find(|code| code.as_str() == word)
+        Self::ALL.iter().copied().find(|code| code.as_str().eq_ignore_ascii_case(word))
     }
 
     /// What happened, in a sentence: the page's first.

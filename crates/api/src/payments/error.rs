@@ -15,7 +15,7 @@ use crate::codes::ErrorCode;
 pub(crate) struct Refusal {
     status: StatusCode,
     kind: &'static str,
-    code: &'static str,
+    code: ErrorCode,
     message: String,
     /// The contract has another key for the type where JSON cannot be read.
     is_json: bool,
@@ -45,61 +45,61 @@ impl Refusal {
     fn new(
         status: StatusCode,
         kind: &'static str,
-        code: &'static str,
+        code: ErrorCode,
         message: impl Into<String>,
     ) -> Self {
         let message = message.into();
         Self { status, kind, code, message, is_json: false, retry_after: None, reason: None }
     }
 
-    fn invalid(code: &'static str, message: impl Into<String>) -> Self {
+    fn invalid(code: ErrorCode, message: impl Into<String>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, "invalid_request", code, message)
     }
 
     /// JSON that cannot be read as what it should be.
     pub(crate) fn json(message: impl Into<String>) -> Self {
         let message = format!("Json deserialize error: {}", message.into());
-        Self { is_json: true, ..Self::invalid("IR_06", message) }
+        Self { is_json: true, ..Self::invalid(ErrorCode::Ir06, message) }
     }
 
     /// A value that cannot be used.
     pub(crate) fn value(field: &str, message: impl std::fmt::Display) -> Self {
-        Self::invalid("IR_07", format!("Invalid value provided: {field}: {message}"))
+        Self::invalid(ErrorCode::Ir07, format!("Invalid value provided: {field}: {message}"))
     }
 
     /// A text of the contract's own for a value that cannot be used.
     pub(crate) fn said(message: &str) -> Self {
-        Self::invalid("IR_16", message)
+        Self::invalid(ErrorCode::Ir16, message)
     }
 
     /// What a provider would refuse, in the contract's form for that.
     pub(crate) fn connector(message: &str) -> Self {
-        Self::new(StatusCode::BAD_REQUEST, "connector", "CE_01", message)
+        Self::new(StatusCode::BAD_REQUEST, "connector", ErrorCode::Ce01, message)
     }
 
     /// A field that is needed.
     pub(crate) fn missing(field: &str) -> Self {
-        Self::invalid("IR_04", format!("Missing required param: {field}"))
+        Self::invalid(ErrorCode::Ir04, format!("Missing required param: {field}"))
     }
 
     /// No key, or none that opens this.
     pub(crate) fn unauthorized() -> Self {
         let message = "API key not provided or invalid API key used";
-        Self::new(StatusCode::UNAUTHORIZED, "invalid_request", "IR_01", message)
+        Self::new(StatusCode::UNAUTHORIZED, "invalid_request", ErrorCode::Ir01, message)
     }
 
     /// Too many requests.
     pub(crate) fn too_many(retry_after: u64) -> Self {
         let message = "Too many requests";
         let kind = "invalid_request";
-        let refusal = Self::new(StatusCode::TOO_MANY_REQUESTS, kind, "HE_00", message);
+        let refusal = Self::new(StatusCode::TOO_MANY_REQUESTS, kind, ErrorCode::He00, message);
         Self { retry_after: Some(retry_after), ..refusal }
     }
 
     fn status_of(flow: &str, field: &str, value: &str, expected: &[IntentStatus]) -> Self {
         let expected: Vec<&str> = expected.iter().map(|status| status.as_str()).collect();
         Self::invalid(
-            "IR_14",
+            ErrorCode::Ir14,
             format!(
                 "This Payment could not be {flow} because it has a {field} of {value}. The expected \
                  state is {}",
@@ -116,7 +116,7 @@ impl From<Refusal> for Response {
             kind: kind.filter(|_| !refusal.is_json),
             error_type: kind.filter(|_| refusal.is_json),
             message: &refusal.message,
-            code: refusal.code,
+            code: refusal.code.as_str(),
             reason: refusal.reason.map(ErrorCode::as_str),
         };
         let mut response = (refusal.status, axum::Json(Body { error })).into_response();
@@ -140,7 +140,7 @@ impl Refusal {
             "The vault {vault}, which keeps the card, gave no answer; nothing was sent to a provider, and the \
              request can be repeated"
         );
-        let refusal = Self::new(StatusCode::SERVICE_UNAVAILABLE, "api", "HE_00", message);
+        let refusal = Self::new(StatusCode::SERVICE_UNAVAILABLE, "api", ErrorCode::He00, message);
         Self { retry_after: Some(2), reason: Some(ErrorCode::VaultUnavailable), ..refusal }
     }
 
@@ -150,14 +150,14 @@ impl Refusal {
             "The vault {vault}, which keeps the card, does not give it to us as it is set up; nothing was sent to \
              a provider"
         );
-        Self { reason: Some(ErrorCode::VaultDenied), ..Self::invalid("IR_16", message) }
+        Self { reason: Some(ErrorCode::VaultDenied), ..Self::invalid(ErrorCode::Ir16, message) }
     }
 
     fn vault_card_gone(vault: &str) -> Self {
         let message = format!(
             "The vault {vault} does not have the card any more; nothing was sent to a provider"
         );
-        Self { reason: Some(ErrorCode::VaultCardGone), ..Self::invalid("IR_16", message) }
+        Self { reason: Some(ErrorCode::VaultCardGone), ..Self::invalid(ErrorCode::Ir16, message) }
     }
 }
 
@@ -178,8 +178,9 @@ fn done(flow: &str) -> &'static str {
 
 impl From<Fault> for Refusal {
     fn from(fault: Fault) -> Self {
-        let not_found =
-            |message: String| Self::new(StatusCode::NOT_FOUND, "invalid_request", "HE_02", message);
+        let not_found = |message: String| {
+            Self::new(StatusCode::NOT_FOUND, "invalid_request", ErrorCode::He02, message)
+        };
         match fault {
             Fault::NotFound("payment") => not_found("Payment does not exist in our records".into()),
             Fault::NotFound(what) => {
@@ -188,13 +189,13 @@ impl From<Fault> for Refusal {
                 not_found(format!("{first}{} does not exist in our records", chars.as_str()))
             }
             Fault::Duplicate(what) => Self::invalid(
-                "HE_01",
+                ErrorCode::He01,
                 format!("The {what} with the specified details already exists in our records"),
             ),
             Fault::Missing(field) => Self::missing(field),
             Fault::Invalid { field, message } => Self::value(field, message),
             Fault::WrongStatus { flow: "refund", status, .. } => Self::invalid(
-                "IR_14",
+                ErrorCode::Ir14,
                 format!(
                     "This Payment could not be refund because it has a status of {}. The expected state \
                      is succeeded, partially_captured",
@@ -202,41 +203,44 @@ impl From<Fault> for Refusal {
                 ),
             ),
             Fault::WrongStatus { flow: "confirm", status, .. } => Self::invalid(
-                "IR_16",
+                ErrorCode::Ir16,
                 format!(
                     "You cannot confirm this payment because it has status {}",
                     status.as_str()
                 ),
             ),
             Fault::WrongStatus { flow: "cancel", status, .. } => Self::invalid(
-                "IR_16",
+                ErrorCode::Ir16,
                 format!("You cannot cancel this payment because it has status {}", status.as_str()),
             ),
             Fault::WrongStatus { flow, status, expected } => {
                 Self::status_of(done(flow), "status", status.as_str(), &expected)
             }
             Fault::KeyReused => EngineError::KeyReused.into(),
-            Fault::Precondition(message) => Self::invalid("IR_16", message),
+            Fault::Precondition(message) => Self::invalid(ErrorCode::Ir16, message),
             Fault::CaptureTooMuch => {
-                Self::invalid("IR_06", "amount_to_capture is greater than amount")
+                Self::invalid(ErrorCode::Ir06, "amount_to_capture is greater than amount")
             }
             Fault::RefundTooMuch => {
-                Self::invalid("IR_13", "The refund amount exceeds the amount captured")
+                Self::invalid(ErrorCode::Ir13, "The refund amount exceeds the amount captured")
             }
             Fault::ClientSecret => {
-                Self::invalid("IR_09", "The client_secret provided does not match")
+                Self::invalid(ErrorCode::Ir09, "The client_secret provided does not match")
             }
-            Fault::Expired => Self::invalid("IR_08", "The provided client_secret has expired"),
-            Fault::NoConnector => {
-                Self::invalid("IR_39", "No eligible connector was found for the current payment")
+            Fault::Expired => {
+                Self::invalid(ErrorCode::Ir08, "The provided client_secret has expired")
             }
+            Fault::NoConnector => Self::invalid(
+                ErrorCode::Ir39,
+                "No eligible connector was found for the current payment",
+            ),
             Fault::Busy => Self::new(
                 StatusCode::UNPROCESSABLE_ENTITY,
                 "api",
-                "HE_00",
+                ErrorCode::He00,
                 "The resource is being changed by another request; try again",
             ),
-            Fault::Connector(message) => Self::invalid("IR_07", message),
+            Fault::Connector(message) => Self::invalid(ErrorCode::Ir07, message),
             Fault::VaultUnavailable { vault, .. } => Self::vault_unavailable(&vault),
             Fault::VaultDenied { vault, why } => Self::vault_denied(&vault, &why),
             Fault::VaultCardGone { vault } => Self::vault_card_gone(&vault),
@@ -251,26 +255,32 @@ impl From<EngineError> for Refusal {
         match error {
             EngineError::Unavailable | EngineError::NoAnswer => {
                 let status = StatusCode::SERVICE_UNAVAILABLE;
-                Self { retry_after: Some(1), ..Self::new(status, "api", "HE_00", message) }
+                Self { retry_after: Some(1), ..Self::new(status, "api", ErrorCode::He00, message) }
             }
             EngineError::Overtaken => Fault::Busy.into(),
             EngineError::NotFound => Fault::NotFound("payment").into(),
             EngineError::StillRunning => {
-                Self::new(StatusCode::CONFLICT, "invalid_request", "HE_00", message)
+                Self::new(StatusCode::CONFLICT, "invalid_request", ErrorCode::He00, message)
             }
-            EngineError::KeyReused => {
-                Self::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid_request", "IR_24", message)
-            }
-            EngineError::Refused(Refused::InDoubt(_)) => Self::invalid("IR_16", message),
+            EngineError::KeyReused => Self::new(
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "invalid_request",
+                ErrorCode::Ir24,
+                message,
+            ),
+            EngineError::Refused(Refused::InDoubt(_)) => Self::invalid(ErrorCode::Ir16, message),
             EngineError::Refused(_)
             | EngineError::Brought(_)
             | EngineError::OtherCard
             | EngineError::NotTheWhole { .. }
             | EngineError::UnknownAccount { .. }
-            | EngineError::WrongMode { .. } => Self::invalid("IR_16", message),
-            EngineError::Internal => {
-                Self::new(StatusCode::INTERNAL_SERVER_ERROR, "api", "HE_00", "Something went wrong")
-            }
+            | EngineError::WrongMode { .. } => Self::invalid(ErrorCode::Ir16, message),
+            EngineError::Internal => Self::new(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "api",
+                ErrorCode::He00,
+                "Something went wrong",
+            ),
         }
     }
 }
