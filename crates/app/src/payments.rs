@@ -293,7 +293,9 @@ async fn settle(command: Settle) -> Result<ExitCode, String> {
     let found = find(store.as_ref(), &command.id).await?.payment;
     let audit = Audit::new(Arc::clone(&store), Arc::new(SystemClock));
     let verdict = Verdict { merchant: Some(found.merchant), payment: found.id, call, how, reason };
-    match doubts::settle(&audit, &node::operator(), &verdict, true).await {
+    match doubts::settle(&audit, &node::operator(), &verdict, true, Some(baton_payments::follow))
+        .await
+    {
         Ok(_) => {
             tell(&find(store.as_ref(), &command.id).await?, command.report.json)?;
             Ok(ExitCode::SUCCESS)

@@ -1,5 +1,5 @@
 //! Requests that change an object of their own together with a payment: an intent that is confirmed, a refund
-//! with an id of its client's.
+//! with an id of its client's. And what follows every change of a payment, such as the row by which it is listed.
 //!
 //! Guarantees: what is written alongside is in the commit of the request's first plan; when somebody else has
 //! changed the object meanwhile, nothing was planned and nothing is sent. Left out: what is written.
@@ -19,6 +19,9 @@ use crate::new_id;
 /// was planned. Asked again when another writer was first.
 pub type Alongside = Box<dyn Fn(&Payment, CallId) -> Vec<Write> + Send + Sync>;
 
+/// What else changes with a payment, whoever changes it: part of each of its commits. Pure.
+pub type Follow = fn(&Payment) -> Vec<Write>;
+
 /// A change of a payment that may have something alongside.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Change {
@@ -31,6 +34,11 @@ pub enum Change {
 }
 
 impl Engine {
+    /// From now on this is part of each commit of a payment. Asked twice, the first counts.
+    pub fn follow_by(&self, follow: Follow) {
+        let _again = self.inner.follow.set(follow);
+    }
+
     /// An id for a payment that is to be made by [`Engine::purchase_alongside`].
     #[must_use]
     pub fn new_payment_id(&self) -> PaymentId {

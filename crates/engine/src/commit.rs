@@ -12,6 +12,8 @@ use baton_types::outcome::Finding;
 use baton_types::{AccountId, EventId, Timestamp};
 use serde::Serialize;
 
+use crate::alongside::Follow;
+
 /// The schema of event bodies and outbox messages.
 const EVENT_SCHEMA: u32 = 1;
 
@@ -25,6 +27,8 @@ pub(crate) struct Change<'a> {
     pub(crate) publish: bool,
     /// The process that commits: the timers that it sets are its own, whoever planned the calls.
     pub(crate) owner: &'a Owner,
+    /// What else changes with the payment.
+    pub(crate) follow: Option<Follow>,
 }
 
 /// What is published of a commit: the first line of a message. Consumers order by payment and version. The second
@@ -43,7 +47,7 @@ struct Message<'a> {
 }
 
 impl Change<'_> {
-    /// The write set: snapshot, event, message, timers and references.
+    /// The write set: snapshot, event, message, timers and references, and what follows the payment.
     ///
     /// # Errors
     /// Something does not encode: a bug.
@@ -103,6 +107,7 @@ impl Change<'_> {
         }
         self.push_timers(&mut set);
         self.push_references(&mut set);
+        set.writes.extend(self.follow.iter().flat_map(|follow| follow(payment)));
         Ok(set)
     }
 

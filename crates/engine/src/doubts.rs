@@ -11,6 +11,7 @@ use baton_store::{CommitError, EventRow, Guard, PaymentRow, Store};
 use baton_types::{MerchantId, PaymentId, Timestamp};
 use serde_json::json;
 
+use crate::alongside::Follow;
 use crate::audit::{Action, Actor, Audit, Entry};
 use crate::commit::Change;
 use crate::error::EngineError;
@@ -224,6 +225,7 @@ pub async fn settle(
     actor: &Actor,
     verdict: &Verdict,
     publish: bool,
+    follow: Option<Follow>,
 ) -> Result<Payment, EngineError> {
     let store = audit.store();
     for _ in 0..TRIES {
@@ -252,6 +254,7 @@ pub async fn settle(
             timers: &step.timers,
             publish,
             owner: &owner,
+            follow,
         };
         let mut set = change.write_set()?;
         set.writes.extend(given_back);

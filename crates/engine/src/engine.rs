@@ -1,7 +1,7 @@
 //! The engine's front: what a request can ask for.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use baton_connect::{
@@ -259,6 +259,7 @@ impl Engine {
                 audit: parts.audit,
                 boot,
                 board: Board::default(),
+                follow: OnceLock::new(),
                 tracker: TaskTracker::new(),
                 stopping: CancellationToken::new(),
                 running: Mutex::default(),
@@ -494,8 +495,8 @@ impl Engine {
         actor: &Actor,
         verdict: &crate::doubts::Verdict,
     ) -> Result<Payment, EngineError> {
-        let publish = self.inner.config.publish_events;
-        crate::doubts::settle(&self.inner.audit, actor, verdict, publish).await
+        let (publish, follow) = (self.inner.config.publish_events, self.inner.follow());
+        crate::doubts::settle(&self.inner.audit, actor, verdict, publish, follow).await
     }
 
     async fn modify(

@@ -165,6 +165,7 @@ impl Engine {
             timers: &step.timers,
             publish: inner.config.publish_events,
             owner: &owner,
+            follow: inner.follow(),
         };
         let build = || change.write_set();
         match commit::commit(inner.store.as_ref(), &payment, change.id, build).await {

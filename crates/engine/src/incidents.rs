@@ -254,6 +254,7 @@ async fn open(
             timers: &[],
             publish: engine.config.publish_events,
             owner: &owner,
+            follow: engine.follow(),
         };
         let kept = Kept {
             id: id.clone(),

@@ -1,7 +1,7 @@
 //! What all tasks of an engine share, and which payments they work on.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use baton_flow::{Facts, Owner, Payment, snapshot};
 use baton_store::Store;
@@ -12,6 +12,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::Clock;
 use crate::accounts::Accounts;
+use crate::alongside::Follow;
 use crate::audit::Audit;
 use crate::chores::Board;
 use crate::engine::EngineConfig;
@@ -35,6 +36,8 @@ pub(crate) struct Inner {
     pub(crate) boot: BootId,
     /// What is to be done for other parts of the product.
     pub(crate) board: Board,
+    /// What else changes with a payment.
+    pub(crate) follow: OnceLock<Follow>,
     pub(crate) tracker: TaskTracker,
     pub(crate) stopping: CancellationToken,
     /// The payments that tasks of this node work on.
@@ -50,6 +53,10 @@ impl Inner {
             live,
             evidence: None,
         }
+    }
+
+    pub(crate) fn follow(&self) -> Option<Follow> {
+        self.follow.get().copied()
     }
 
     pub(crate) fn owner(&self) -> Owner {

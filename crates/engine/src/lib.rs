@@ -47,7 +47,7 @@ mod task;
 mod tokens;
 
 pub use accounts::{Account, Credentials, Hmac, Secrets};
-pub use alongside::{Alongside, Change};
+pub use alongside::{Alongside, Change, Follow};
 pub use baton_wire::{AccountHealth, BreakerState, IdentityError};
 pub use brought::{Brought, BroughtFault, Inline, InlineAccount};
 pub use card_vaults::{VaultPlace, VaultSilence};

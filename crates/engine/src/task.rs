@@ -570,6 +570,7 @@ impl Task {
             timers: &draft.timers,
             publish: engine.config.publish_events,
             owner: &owner,
+            follow: engine.follow(),
         };
         let build = || {
             let mut set = change.write_set()?;

@@ -203,7 +203,9 @@ impl Call {
         self.concluded_at().is_some()
     }
 
-    pub(crate) fn concluded_at(&self) -> Option<Timestamp> {
+    /// When it was concluded.
+    #[must_use]
+    pub fn concluded_at(&self) -> Option<Timestamp> {
         match self.state {
             CallState::Planned | CallState::Open { .. } => None,
             CallState::Final { at, .. } | CallState::Closed { at, .. } => Some(at),

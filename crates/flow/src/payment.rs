@@ -490,13 +490,20 @@ impl Payment {
     /// The account that gave, or is to give, the final answer.
     #[must_use]
     pub fn deciding_account(&self) -> Option<AccountId> {
+        let no = self.deciding_attempt()?;
+        self.candidate(no).map(|candidate| candidate.account)
+    }
+
+    /// The attempt that gave, or is to give, the final answer; none before the first.
+    #[must_use]
+    pub fn deciding_attempt(&self) -> Option<u16> {
         let last = u16::try_from(self.attempts.len()).unwrap_or(u16::MAX);
         let no = match self.verdict() {
             Verdict::InDoubt(no) | Verdict::Approved(no) => no,
             Verdict::Failed(Failure::Attempt(no, _) | Failure::Closed(no, ..)) => no,
             Verdict::Running | Verdict::Failed(Failure::NotTried) => last,
         };
-        self.candidate(no).map(|candidate| candidate.account)
+        (no > 0).then_some(no)
     }
 
     /// Whether an attempt was approved at some time, voided since or not.

@@ -8,6 +8,7 @@ use serde_json::json;
 
 use crate::document::Stored;
 use crate::fault::Fault;
+use crate::follow::of_intent;
 use crate::intent::{Cancelled, CaptureMethod, Intent, Seen};
 use crate::key::Key;
 use crate::service::{Merchant, Payments, allow};
@@ -67,7 +68,8 @@ impl Payments {
             }
             intent.body.cancelled = Some(Cancelled { at: now });
             let kept = intent.body.method.as_mut().and_then(|method| method.card.record.take());
-            let mut writes = vec![intent.write(), self.no_expiry(&intent)];
+            let mut writes =
+                vec![intent.write(), of_intent(&intent, None), self.no_expiry(&intent)];
             writes.extend(self.tell(&intent, IntentStatus::Cancelled.as_str()));
             self.commit(writes).await?;
             if let Some(record) = kept {

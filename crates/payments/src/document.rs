@@ -74,7 +74,7 @@ impl<T: Document> Stored<T> {
         })
     }
 
-    fn read(row: &DocumentRow) -> Result<Self, StoreError> {
+    pub(crate) fn read(row: &DocumentRow) -> Result<Self, StoreError> {
         let body = serde_json::from_str(&row.body)
             .map_err(|error| StoreError::Corrupt(format!("a {}: {error}", T::KIND)))?;
         Ok(Self {

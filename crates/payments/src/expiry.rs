@@ -14,6 +14,7 @@ use crate::account::Profile;
 use crate::chores::Step;
 use crate::document::Stored;
 use crate::fault::Fault;
+use crate::follow::of_intent;
 use crate::intent::Intent;
 use crate::service::{Merchant, Payments};
 use crate::status::IntentStatus;
@@ -54,8 +55,12 @@ impl Payments {
         Chore { merchant, about, name: format!("{EXPIRY}{}", intent.body.id), attempt: 0 }
     }
 
-    /// What ends an intent at its time; in the commit that makes it, or that gives it another time.
-    pub(crate) fn expiry(&self, intent: &Stored<Intent>) -> Write {
+    /// What makes a version of an intent durable that waits to be confirmed, with what ends it at its time.
+    pub(crate) fn waiting(&self, intent: &Stored<Intent>) -> Vec<Write> {
+        vec![intent.write(), of_intent(intent, None), self.expiry(intent)]
+    }
+
+    fn expiry(&self, intent: &Stored<Intent>) -> Write {
         self.engine().alarm_at(&Self::expiry_of(intent), intent.body.expires_at)
     }
 
@@ -86,7 +91,7 @@ impl Payments {
         let mut next = intent.next(now);
         next.body.expired_at = Some(now);
         let kept = next.body.method.as_mut().and_then(|method| method.card.record.take());
-        let mut writes = vec![next.write(), self.no_expiry(&next)];
+        let mut writes = vec![next.write(), of_intent(&next, None), self.no_expiry(&next)];
         writes.extend(self.tell(&next, IntentStatus::Expired.as_str()));
         self.commit(writes).await?;
         if let Some(record) = kept {

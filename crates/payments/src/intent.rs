@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use baton_connect::{Payer, Redirect};
-use baton_flow::{DoubtMode, Payment, Verdict, amounts};
+use baton_flow::{DoubtMode, Payment, amounts};
 use baton_types::{Currency, Cvv, MaskedCard, Money, PaymentId, Secret, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -37,6 +37,17 @@ pub enum Authentication {
     /// A provider that wants a challenge declines instead.
     #[default]
     NoThreeDs,
+}
+
+impl Authentication {
+    /// The contract's word.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::ThreeDs => "three_ds",
+            Self::NoThreeDs => "no_three_ds",
+        }
+    }
 }
 
 /// Whether and for what the payment method is kept.
@@ -177,6 +188,30 @@ impl Intent {
         self.details.get("billing")?.get("address")?.get("country")?.as_str()
     }
 
+    /// The contract's words for how it is paid: `payment_method` and `payment_method_type`.
+    #[must_use]
+    pub fn method_words(&self) -> (Option<&'static str>, Option<&str>) {
+        if let Some(redirect) = &self.redirect {
+            return (Some(redirect.method.family()), Some(redirect.method.as_str()));
+        }
+        let is_card = self.method.is_some() || self.token().is_some();
+        let kind = self.method.as_ref().and_then(|method| method.kind.as_deref());
+        (is_card.then_some("card"), kind)
+    }
+
+    /// How it stands with the payment that its latest confirmation has made.
+    pub(crate) fn status_with(&self, payment: Option<&Payment>) -> IntentStatus {
+        if let Some(payment) = payment {
+            return status::of_payment(payment, self.capture);
+        }
+        match (&self.cancelled, &self.method) {
+            (Some(_), _) => IntentStatus::Cancelled,
+            (None, _) if self.expired_at.is_some() => IntentStatus::Expired,
+            (None, None) if !self.is_without_card() => IntentStatus::RequiresPaymentMethod,
+            (None, _) => IntentStatus::RequiresConfirmation,
+        }
+    }
+
     /// What it is about. Never fails for a stored intent: its amount has been checked.
     #[must_use]
     pub fn money(&self) -> Money {
@@ -260,16 +295,7 @@ impl Seen {
     /// How it stands.
     #[must_use]
     pub fn status(&self) -> IntentStatus {
-        let intent = &self.intent.body;
-        if let Some(payment) = &self.payment {
-            return status::of_payment(payment, intent.capture);
-        }
-        match (&intent.cancelled, &intent.method) {
-            (Some(_), _) => IntentStatus::Cancelled,
-            (None, _) if intent.expired_at.is_some() => IntentStatus::Expired,
-            (None, None) if !intent.is_without_card() => IntentStatus::RequiresPaymentMethod,
-            (None, _) => IntentStatus::RequiresConfirmation,
-        }
+        self.intent.body.status_with(self.payment.as_deref())
     }
 
     /// What was taken, in minor units, refunds not counted.
@@ -303,15 +329,7 @@ impl Seen {
     #[must_use]
     pub fn deciding(&self) -> Option<(u16, &baton_flow::Call)> {
         let payment = self.payment.as_ref()?;
-        let no = match payment.verdict() {
-            Verdict::InDoubt(no) | Verdict::Approved(no) => no,
-            Verdict::Failed(
-                baton_flow::Failure::Attempt(no, _) | baton_flow::Failure::Closed(no, ..),
-            ) => no,
-            Verdict::Running | Verdict::Failed(baton_flow::Failure::NotTried) => {
-                u16::try_from(payment.attempts.len()).ok()?
-            }
-        };
+        let no = payment.deciding_attempt()?;
         Some((no, payment.call(baton_flow::CallId::Attempt(no))?))
     }
 }

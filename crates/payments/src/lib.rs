@@ -16,6 +16,7 @@ mod customer;
 mod document;
 mod expiry;
 mod fault;
+mod follow;
 mod hooks;
 mod intent;
 mod keeper;
@@ -42,6 +43,7 @@ pub use connector::{ConnectorAccount, MethodFilter, NewConnector, Wanted};
 pub use customer::{Customer, Deleted};
 pub use document::{Document, Stored};
 pub use fault::Fault;
+pub use follow::follow;
 pub use hooks::{
     AttemptSeen, Disabled, EndpointSeen, EventClass, EventFilter, EventKind, Frame, HookCounts,
     HookSettings, HookSink, Rotated, Shows,

@@ -9,8 +9,9 @@ use baton_types::{Money, PaymentId};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::document::{Document, Stored, list};
+use crate::document::{Document, Stored};
 use crate::fault::Fault;
+use crate::follow::of_refund;
 use crate::key;
 use crate::service::{Merchant, Payments};
 use crate::status::Flow;
@@ -83,6 +84,30 @@ pub struct RefundSeen {
     pub payment: Arc<Payment>,
 }
 
+impl RefundStatus {
+    /// Every status.
+    pub const ALL: [Self; 3] = [Self::Pending, Self::Succeeded, Self::Failed];
+
+    /// The contract's word.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Succeeded => "succeeded",
+            Self::Failed => "failed",
+        }
+    }
+
+    /// How a refund stands that is this call.
+    pub(crate) fn of(call: Option<&Call>) -> Self {
+        match call.map(|call| &call.state) {
+            None | Some(CallState::Planned | CallState::Open { .. }) => Self::Pending,
+            Some(CallState::Final { outcome: Outcome::Approved { .. }, .. }) => Self::Succeeded,
+            Some(CallState::Final { .. } | CallState::Closed { .. }) => Self::Failed,
+        }
+    }
+}
+
 impl RefundSeen {
     /// The call at the provider.
     #[must_use]
@@ -93,13 +118,7 @@ impl RefundSeen {
     /// How it stands.
     #[must_use]
     pub fn status(&self) -> RefundStatus {
-        match self.call().map(|call| &call.state) {
-            None | Some(CallState::Planned | CallState::Open { .. }) => RefundStatus::Pending,
-            Some(CallState::Final { outcome: Outcome::Approved { .. }, .. }) => {
-                RefundStatus::Succeeded
-            }
-            Some(CallState::Final { .. } | CallState::Closed { .. }) => RefundStatus::Failed,
-        }
+        RefundStatus::of(self.call())
     }
 }
 
@@ -159,7 +178,8 @@ impl Payments {
         };
         let written = made.clone();
         let alongside = Box::new(move |payment: &Payment, call: CallId| {
-            vec![written(payment.id, call).write()]
+            let refund = written(payment.id, call);
+            vec![refund.write(), of_refund(&refund, payment)]
         });
         let change = Change::Refund(amount);
         let engine = self.engine();
@@ -211,24 +231,6 @@ impl Payments {
         refund.body.details.extend(details);
         self.commit(vec![refund.write()]).await?;
         Ok(RefundSeen { refund, payment: seen.payment })
-    }
-
-    /// An intent's refunds, or all of the merchant's, newest first.
-    ///
-    /// # Errors
-    /// The store does not answer.
-    pub async fn refunds(
-        &self,
-        merchant: &Merchant,
-        intent: Option<&str>,
-        limit: u32,
-    ) -> Result<Vec<RefundSeen>, Fault> {
-        let store = self.engine().store().as_ref();
-        let mut seen = Vec::new();
-        for refund in list::<Refund>(store, merchant.caller.merchant, intent, limit).await? {
-            seen.push(self.seen_refund(merchant, refund).await?);
-        }
-        Ok(seen)
     }
 
     async fn seen_refund(

@@ -4,6 +4,8 @@
 //! only when the last payment has failed for good and no call of it is open: no provider can take money for it any more.
 //! Left out: retries that nobody asks for; other accounts are tried within one confirmation.
 
+use std::collections::HashMap;
+
 use baton_flow::Payment;
 use serde_json::Value;
 
@@ -24,13 +26,30 @@ const ALLOWS: &str = "is_manual_retry_enabled";
 impl Payments {
     /// What was seen, with whether it may be confirmed again. A store that does not answer allows nothing.
     pub(crate) async fn judged(&self, merchant: &Merchant, seen: Seen) -> Seen {
+        self.judged_among(merchant, seen, &mut HashMap::new()).await
+    }
+
+    /// The same among others: what profiles allow is remembered.
+    pub(crate) async fn judged_among(
+        &self,
+        merchant: &Merchant,
+        seen: Seen,
+        known: &mut HashMap<String, bool>,
+    ) -> Seen {
         let open = seen.payment.as_deref().is_none_or(Payment::has_open_calls);
         let failed = seen.status() == IntentStatus::Failed;
         let few = seen.intent.body.tries.len() < TRIES_MAX;
-        let retry = failed
-            && few
-            && !open
-            && self.allows_retries(merchant, &seen.intent.body.profile).await.unwrap_or(false);
+        let retry = failed && few && !open && {
+            let profile = &seen.intent.body.profile;
+            match known.get(profile) {
+                Some(allowed) => *allowed,
+                None => {
+                    let allowed = self.allows_retries(merchant, profile).await.unwrap_or(false);
+                    known.insert(profile.clone(), allowed);
+                    allowed
+                }
+            }
+        };
         Seen { retry, ..seen }
     }
 

@@ -20,6 +20,7 @@ use crate::connector::ConnectorAccount;
 use crate::document::{Document, Stored, load};
 use crate::expiry::{end_of, session_of};
 use crate::fault::Fault;
+use crate::follow::{follow, of_intent};
 use crate::hooks::Hooks;
 use crate::intent::{
     Authentication, CaptureMethod, CardInput, CardKept, Intent, IntentChange, Method, NewIntent,
@@ -71,6 +72,7 @@ impl Payments {
     pub fn new(engine: Engine, sandbox: bool) -> Self {
         let (bins, waiting) = (Arc::default(), Arc::default());
         let (card_vaults, hooks) = (Arc::default(), Arc::default());
+        engine.follow_by(follow);
         Self { engine, sandbox, public_url: None, bins, waiting, card_vaults, hooks }
     }
 
@@ -247,7 +249,7 @@ impl Payments {
             if let Some(card) = given.card {
                 self.keep_card(merchant, &mut intent, card).await?;
             }
-            let made = self.commit(vec![intent.write(), self.expiry(&intent)]).await;
+            let made = self.commit(self.waiting(&intent)).await;
             made.map(|()| Seen { intent, payment: None, retry: false })
         };
         match done {
@@ -280,7 +282,7 @@ impl Payments {
         if let Some(card) = self.apply(merchant, &mut intent, change).await?.card {
             self.keep_card(merchant, &mut intent, card).await?;
         }
-        self.commit(vec![intent.write(), self.expiry(&intent)]).await?;
+        self.commit(self.waiting(&intent)).await?;
         Ok(Seen { intent, payment: None, retry: false })
     }
 
@@ -358,9 +360,9 @@ impl Payments {
         let with = With { card, accounts, payer: given.payer, challenge, stored };
         let purchase = purchase(&intent.body, with);
         let written = intent.clone();
-        let alongside = Box::new(move |_: &Payment, _: CallId| {
+        let alongside = Box::new(move |payment: &Payment, _: CallId| {
             let mut writes = writes.clone();
-            writes.push(written.write());
+            writes.extend([written.write(), of_intent(&written, Some(payment))]);
             writes
         });
         let bought =

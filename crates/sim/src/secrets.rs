@@ -26,6 +26,8 @@ pub(crate) fn found(set: &WriteSet) -> Option<String> {
             | Write::RevokeApiKey { .. }
             | Write::RenameApiKey { .. }
             | Write::Document(_)
+            | Write::Listed(_)
+            | Write::Relisted(_)
             | Write::Audit(_) => return None,
         };
         shows(text).map(|form| format!("{what} holds the {form}"))

@@ -11,8 +11,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use baton_store::{
     AccountRow, ApiKeyRow, AuditQuery, AuditRow, CommitError, DocumentQuery, DocumentRow, EventRow,
-    GuardRow, HookStore, IdempotencyRow, MemoryStore, MerchantRow, OutboxRow, PaymentQuery,
-    PaymentRow, ReferenceKind, ReferenceRow, Store, StoreError, StoreInfo, TimerRow, WriteSet,
+    GuardRow, HookStore, IdempotencyRow, ListStore, MemoryStore, MerchantRow, OutboxRow,
+    PaymentQuery, PaymentRow, ReferenceKind, ReferenceRow, Store, StoreError, StoreInfo, TimerRow,
+    WriteSet,
 };
 use baton_types::{AccountId, BootId, EventId, MerchantId, PaymentId, Timestamp};
 use tokio::sync::Notify;
@@ -402,6 +403,10 @@ impl Store for NodeStore {
 
     fn webhooks(&self) -> &dyn HookStore {
         self.database.memory.webhooks()
+    }
+
+    fn lists(&self) -> &dyn ListStore {
+        self.database.memory.lists()
     }
 
     async fn ping(&self) -> Result<(), StoreError> {

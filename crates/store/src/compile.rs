@@ -8,6 +8,7 @@ use std::fmt;
 
 use baton_types::{Id, Kind, Timestamp};
 
+use crate::lists;
 use crate::rows::{
     AccountRow, ApiKeyRow, AuditRow, DocumentRow, EventRow, GuardRow, IdempotencyRow, MerchantRow,
     OutboxRow, PaymentRow, ReferenceKind, ReferenceRow, TimerRow, Write, WriteSet,
@@ -125,6 +126,8 @@ fn statement(write: Write) -> Result<Statement, CommitError> {
         Write::Audit(row) => (&sql::AUDIT_INSERT, audit(row)?),
         Write::Document(row) if row.version == 1 => (&sql::DOCUMENT_INSERT, document(row)?),
         Write::Document(row) => (&sql::DOCUMENT_UPDATE, document(row)?),
+        Write::Listed(row) => lists::listed(row),
+        Write::Relisted(row) => lists::relisted(row),
     };
     let statement = Statement { query, params, rank };
     if statement.has_nul() {
@@ -149,12 +152,14 @@ fn keys(write: &Write) -> Vec<&[u8]> {
         Write::Document(row) => {
             vec![row.kind.as_bytes(), row.id.as_bytes(), row.owner.as_bytes()]
         }
+        Write::Listed(row) => vec![row.kind.as_bytes(), row.id.as_bytes(), row.owner.as_bytes()],
         Write::Payment(_)
         | Write::Event(_)
         | Write::Outbox(_)
         | Write::RemoveAccount { .. }
         | Write::RenameApiKey { .. }
-        | Write::RevokeApiKey { .. } => vec![],
+        | Write::RevokeApiKey { .. }
+        | Write::Relisted(_) => vec![],
     }
 }
 

@@ -28,6 +28,11 @@ impl Columns {
         self.0.next().unwrap_or(Value::Null)
     }
 
+    /// Whether nothing is in the next column.
+    pub(crate) fn is_null(&self) -> bool {
+        matches!(self.0.as_slice().first(), None | Some(Value::Null))
+    }
+
     pub(crate) fn bigint(&mut self) -> Result<i64, StoreError> {
         self.optional_bigint()?.ok_or_else(|| corrupt("a number is missing"))
     }

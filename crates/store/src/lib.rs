@@ -11,6 +11,7 @@ mod compile;
 mod counts;
 mod decode;
 mod hooks;
+mod lists;
 pub mod memory;
 mod migrations;
 mod open;
@@ -28,6 +29,7 @@ pub use hooks::{
     HookAttemptRow, HookBacklog, HookEventRow, HookOutcome, HookQuery, HookRecord, HookState,
     HookStore, HookStreamRow,
 };
+pub use lists::{ListOrder, ListQuery, ListStore, ListedRow, Listing, Relist, Relisted};
 pub use memory::MemoryStore;
 pub use open::{OpenError, OpenOptions, open, open_vault};
 pub use postgres::syncs as postgres_syncs;

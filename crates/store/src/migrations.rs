@@ -82,7 +82,7 @@ pub(crate) static VAULT: Schema = schema!(
 );
 
 /// All migrations. Append only: a released script never changes.
-static MIGRATIONS: [Migration; 8] = [
+static MIGRATIONS: [Migration; 9] = [
     Migration {
         version: 1,
         name: "payments",
@@ -130,6 +130,12 @@ static MIGRATIONS: [Migration; 8] = [
         name: "hooks",
         script: include_str!("../migrations/V8__hooks.sql"),
         sqlite: "",
+    },
+    Migration {
+        version: 9,
+        name: "listed",
+        script: include_str!("../migrations/V9__listed.sql"),
+        sqlite: include_str!("../migrations/V9__listed.sqlite.sql"),
     },
 ];
 

@@ -9,6 +9,7 @@ use crate::compile::{Statement, Value, compile, kind_name};
 use crate::counts::Counts;
 use crate::decode::{self, Decode};
 use crate::hooks::HookStore;
+use crate::lists::ListStore;
 use crate::migrations;
 use crate::rows::{
     AccountRow, ApiKeyRow, AuditQuery, AuditRow, DocumentQuery, DocumentRow, EventRow, GuardRow,
@@ -345,6 +346,10 @@ impl<B: Backend> Store for Relational<B> {
     }
 
     fn webhooks(&self) -> &dyn HookStore {
+        self
+    }
+
+    fn lists(&self) -> &dyn ListStore {
         self
     }
 

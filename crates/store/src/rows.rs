@@ -7,6 +7,8 @@ use std::fmt;
 
 use baton_types::{AccountId, ApiKeyId, BootId, EventId, MerchantId, PaymentId, Timestamp};
 
+use crate::lists::{ListedRow, Relisted};
+
 /// Changes that become durable together or not at all.
 ///
 /// The store applies them by table, guards first, and keeps the given order within one table; a set that
@@ -124,6 +126,10 @@ pub enum Write {
     /// The audit log's next entry. Fails with [`Guard::AuditSeq`](crate::Guard::AuditSeq) if the log has an
     /// entry of this number, or one that follows the same entry.
     Audit(AuditRow),
+    /// What an object is listed by, inserted or replaced; `created_at` stays as first written.
+    Listed(ListedRow),
+    /// How a listed object stands from now on.
+    Relisted(Relisted),
 }
 
 impl Write {
@@ -145,6 +151,7 @@ impl Write {
             Self::SetTimer(_) | Self::ClearTimer { .. } => 9,
             Self::Outbox(_) => 10,
             Self::Reference(_) => 11,
+            Self::Listed(_) | Self::Relisted(_) => 12,
         }
     }
 }

@@ -11,6 +11,7 @@ use baton_types::{AccountId, BootId, EventId, MerchantId, PaymentId, Timestamp};
 
 use crate::counts::Counts;
 use crate::hooks::HookStore;
+use crate::lists::ListStore;
 use crate::rows::{
     AccountRow, ApiKeyRow, AuditQuery, AuditRow, DocumentQuery, DocumentRow, EventRow, GuardRow,
     IdempotencyRow, MerchantRow, OutboxRow, PaymentQuery, PaymentRow, ReferenceKind, ReferenceRow,
@@ -154,6 +155,9 @@ pub trait Store: Send + Sync {
 
     /// What merchants are told by webhook.
     fn webhooks(&self) -> &dyn HookStore;
+
+    /// Lists of payments and refunds.
+    fn lists(&self) -> &dyn ListStore;
 
     /// Whether the store answers.
     async fn ping(&self) -> Result<(), StoreError>;

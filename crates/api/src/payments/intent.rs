@@ -5,18 +5,16 @@ use std::sync::Arc;
 use axum::extract::{Path, State};
 use axum::{Extension, Json};
 use baton_payments::{Merchant, NewIntent, Payments, RefundSeen, Seen};
-use baton_store::DocumentQuery;
-use baton_types::Timestamp;
 use schemars::JsonSchema;
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::auth::{AccountId, Asker, Who};
 use super::body::{Body, ClientKey, Hidden, MaybeBody, Params};
 use super::error::Refusal;
 use super::shape::{PaymentsRequest, check_id, check_text, currency, payable, positive};
 use super::vault::with_status;
-use super::{PaymentsRoute, view};
+use super::{PaymentsRoute, attempts, view};
 use crate::App;
 
 pub(crate) fn routes() -> Vec<PaymentsRoute> {
@@ -25,7 +23,6 @@ pub(crate) fn routes() -> Vec<PaymentsRoute> {
     let any = Who::MerchantOrBrowser;
     vec![
         PaymentsRoute::new(post, "/payments", own, create),
-        PaymentsRoute::new(get, "/payments/list", own, list),
         PaymentsRoute::new(get, "/payments/{payment_id}", any, show),
         PaymentsRoute::new(post, "/payments/{payment_id}", any, update),
         PaymentsRoute::new(post, "/payments/{payment_id}/confirm", any, confirm),
@@ -60,7 +57,7 @@ impl Frame {
     }
 
     /// A payment in the contract's form.
-    fn payment(&self, seen: &Seen) -> Value {
+    pub(crate) fn payment(&self, seen: &Seen) -> Value {
         view::payment(seen, &self.account, &self.connectors, self.payments.bins())
     }
 
@@ -160,6 +157,10 @@ async fn confirm(
 struct Look {
     #[serde(default)]
     force_sync: bool,
+    #[serde(default)]
+    expand_attempts: bool,
+    #[serde(default)]
+    expand_captures: bool,
     client_secret: Option<String>,
 }
 
@@ -172,7 +173,17 @@ async fn show(
     let merchant = admit(&app, &asker, &id, look.client_secret.as_deref()).await?;
     let frame = Frame::of(&app, &asker).await?;
     let seen = app.payments.retrieve(&merchant, &id, look.force_sync).await?;
-    Ok(Json(with_status(&app, &merchant, &seen, frame.payment(&seen)).await))
+    let mut shown = with_status(&app, &merchant, &seen, frame.payment(&seen)).await;
+    if let Value::Object(map) = &mut shown {
+        if look.expand_attempts {
+            let tries = app.payments.tries(&merchant, &seen).await?;
+            map.insert("attempts".to_owned(), attempts::all(&seen, &tries, &frame.connectors));
+        }
+        if look.expand_captures {
+            map.insert("captures".to_owned(), attempts::captures(&seen, &frame.connectors));
+        }
+    }
+    Ok(Json(shown))
 }
 
 /// What is to be captured.
@@ -247,55 +258,4 @@ fn checked(request: CancelRequest) -> Result<Option<String>, Refusal> {
         check_text("cancellation_reason", reason)?;
     }
     Ok(request.cancellation_reason)
-}
-
-#[derive(Deserialize)]
-struct Page {
-    customer_id: Option<String>,
-    starting_after: Option<String>,
-    limit: Option<u32>,
-    #[serde(rename = "created.gte")]
-    from: Option<String>,
-    #[serde(rename = "created.lte")]
-    to: Option<String>,
-}
-
-async fn list(
-    State(app): State<Arc<App>>,
-    Extension(asker): Extension<Asker>,
-    Params(page): Params<Page>,
-) -> Answer {
-    let merchant = asker.merchant()?;
-    let limit = page.limit.unwrap_or(10);
-    if !(1..=100).contains(&limit) {
-        return Err(Refusal::value("limit", "must be 1 to 100"));
-    }
-    let after = match &page.starting_after {
-        None => None,
-        Some(id) => {
-            let last = app.payments.see(&merchant, id).await?;
-            Some((last.intent.created_at, id.clone()))
-        }
-    };
-    let query = DocumentQuery {
-        merchant: merchant.caller.merchant,
-        kind: String::new(),
-        owner: page.customer_id,
-        from: at("created.gte", page.from.as_deref())?.unwrap_or(Timestamp::from_millis(0)),
-        to: at("created.lte", page.to.as_deref())?.unwrap_or(Timestamp::from_millis(i64::MAX)),
-        after,
-        statuses: Vec::new(),
-        removed: false,
-        limit,
-    };
-    let seen = app.payments.list(&merchant, query).await?;
-    let frame = Frame::of(&app, &asker).await?;
-    let data: Vec<Value> = seen.iter().map(|seen| frame.payment(seen)).collect();
-    Ok(Json(json!({ "size": data.len(), "data": data })))
-}
-
-fn at(field: &str, text: Option<&str>) -> Result<Option<Timestamp>, Refusal> {
-    let Some(text) = text else { return Ok(None) };
-    let parsed = Timestamp::parse_rfc3339(text).map(Some);
-    parsed.map_err(|_| Refusal::value(field, "must be a time like 2027-01-31T00:00:00Z"))
 }

@@ -5,6 +5,7 @@
 //! and metrics with the Gateway API. Unknown fields are refused here, and amounts are whole minor units.
 
 mod account;
+mod attempts;
 mod auth;
 mod back;
 mod body;
@@ -15,6 +16,7 @@ mod error;
 mod hook;
 mod intent;
 mod key;
+mod lists;
 mod metadata;
 mod method;
 mod recurring;
@@ -73,6 +75,7 @@ pub fn routes() -> Vec<PaymentsRoute> {
         account::routes(),
         back::routes(),
         key::routes(),
+        lists::routes(),
         connector::routes(),
         customer::routes(),
         hook::routes(),

@@ -7,7 +7,7 @@ use axum::{Extension, Json};
 use baton_payments::NewRefund;
 use schemars::JsonSchema;
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::PaymentsRoute;
 use super::auth::{Asker, Who};
@@ -21,7 +21,6 @@ pub(crate) fn routes() -> Vec<PaymentsRoute> {
     let who = Who::Merchant;
     vec![
         PaymentsRoute::new("POST", "/refunds", who, create),
-        PaymentsRoute::new("POST", "/refunds/list", who, list),
         PaymentsRoute::new("GET", "/refunds/{refund_id}", who, show),
         PaymentsRoute::new("POST", "/refunds/{refund_id}", who, update),
     ]
@@ -112,27 +111,4 @@ async fn update(
     let (reason, details) = (request.reason.take(), request.kept()?);
     let seen = app.payments.update_refund(&merchant, &id, reason, details).await?;
     Ok(Json(frame.refund(&seen)))
-}
-
-/// Which refunds are asked for.
-#[derive(Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct ListRequest {
-    #[serde(default)]
-    payment_id: Option<String>,
-    #[serde(default)]
-    limit: Option<u32>,
-}
-
-async fn list(
-    State(app): State<Arc<App>>,
-    Extension(asker): Extension<Asker>,
-    MaybeBody(request): MaybeBody<ListRequest>,
-) -> Answer {
-    let merchant = asker.merchant()?;
-    let limit = request.limit.unwrap_or(10).clamp(1, 100);
-    let seen = app.payments.refunds(&merchant, request.payment_id.as_deref(), limit).await?;
-    let frame = Frame::of(&app, &asker).await?;
-    let data: Vec<Value> = seen.iter().map(|seen| frame.refund(seen)).collect();
-    Ok(Json(json!({ "count": data.len(), "total_count": data.len(), "data": data })))
 }

@@ -54,8 +54,6 @@ pub(crate) const NULLS: &[&str] = &[
     "connector_customer_id",
     "refunds",
     "disputes",
-    "attempts",
-    "captures",
     "connector_label",
     "business_sub_label",
     "frm_message",
@@ -131,6 +129,9 @@ pub(crate) fn payment(
         "external_3ds_authentication_attempted": false,
         "is_overcapture_enabled": null,
         "next_check_at": null,
+        // As long as nobody asks for them.
+        "attempts": null,
+        "captures": null,
     });
     extend(&mut map, fields);
     extend(&mut map, means(intent, bins));
@@ -283,7 +284,7 @@ fn customer_of(intent: &Intent) -> Value {
 pub(crate) struct Connectors(pub(crate) Vec<(String, String)>);
 
 impl Connectors {
-    fn name(&self, id: &str) -> Option<&str> {
+    pub(crate) fn name(&self, id: &str) -> Option<&str> {
         self.0.iter().find(|(known, _)| known == id).map(|(_, name)| name.as_str())
     }
 }

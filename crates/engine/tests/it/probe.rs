@@ -6,8 +6,9 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 use baton_store::{
     AccountRow, ApiKeyRow, AuditQuery, AuditRow, CommitError, DocumentQuery, DocumentRow, EventRow,
-    GuardRow, HookStore, IdempotencyRow, MerchantRow, OutboxRow, PaymentQuery, PaymentRow,
-    ReferenceKind, ReferenceRow, Store, StoreError, StoreInfo, TimerRow, Write, WriteSet,
+    GuardRow, HookStore, IdempotencyRow, ListStore, MerchantRow, OutboxRow, PaymentQuery,
+    PaymentRow, ReferenceKind, ReferenceRow, Store, StoreError, StoreInfo, TimerRow, Write,
+    WriteSet,
 };
 use baton_types::{AccountId, BootId, EventId, MerchantId, PaymentId, Timestamp};
 use tokio::sync::Semaphore;
@@ -235,6 +236,10 @@ impl Store for Probe {
 
     fn webhooks(&self) -> &dyn HookStore {
         self.inner.webhooks()
+    }
+
+    fn lists(&self) -> &dyn ListStore {
+        self.inner.lists()
     }
 
     async fn ping(&self) -> Result<(), StoreError> {

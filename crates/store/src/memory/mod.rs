@@ -15,6 +15,7 @@ use baton_types::{AccountId, BootId, EventId, MerchantId, PaymentId, Timestamp};
 use self::tables::{TABLES, Tables};
 use crate::compile::compile;
 use crate::hooks::HookStore;
+use crate::lists::ListStore;
 use crate::rows::{
     AccountRow, ApiKeyRow, AuditQuery, AuditRow, DocumentQuery, DocumentRow, EventRow, GuardRow,
     IdempotencyRow, MerchantRow, OutboxRow, PaymentQuery, PaymentRow, ReferenceKind, ReferenceRow,
@@ -363,6 +364,10 @@ impl Store for MemoryStore {
     }
 
     fn webhooks(&self) -> &dyn HookStore {
+        self
+    }
+
+    fn lists(&self) -> &dyn ListStore {
         self
     }
 

@@ -6,6 +6,7 @@ use std::ops::RangeBounds;
 use baton_types::{AccountId, ApiKeyId, EventId, MerchantId, PaymentId};
 
 use crate::hooks::HookTables;
+use crate::lists::ListedRow;
 use crate::rows::{
     AccountRow, ApiKeyRow, AuditRow, DocumentRow, EventRow, GuardRow, IdempotencyRow, MerchantRow,
     OutboxRow, PaymentRow, ReferenceKind, ReferenceRow, TimerRow, Write, WriteSet,
@@ -103,9 +104,10 @@ pub(crate) struct Tables {
     pub(crate) audit: Table<u64, AuditRow>,
     audit_hashes: Table<Vec<u8>, u64>,
     pub(crate) hooks: HookTables,
+    pub(crate) listed: Table<(MerchantId, String, String), ListedRow>,
 }
 
-pub(crate) const TABLES: usize = 16;
+pub(crate) const TABLES: usize = 17;
 
 impl Tables {
     fn all(&mut self) -> [&mut dyn Undo; TABLES] {
@@ -126,6 +128,7 @@ impl Tables {
             &mut self.hooks.streams,
             &mut self.hooks.events,
             &mut self.hooks.attempts,
+            &mut self.listed,
         ]
     }
 
@@ -215,6 +218,8 @@ impl Tables {
             }
             Write::Document(row) => return self.put_document(row),
             Write::Audit(row) => return self.add_audit(row),
+            Write::Listed(row) => self.list(row),
+            Write::Relisted(change) => self.relist(change),
         }
         Ok(())
     }

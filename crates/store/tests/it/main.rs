@@ -19,6 +19,7 @@ mod guards;
 mod hooks;
 mod leases;
 mod listing;
+mod lists;
 mod memory;
 mod opening;
 mod postgres;

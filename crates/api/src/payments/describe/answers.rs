@@ -7,6 +7,7 @@ use baton_payments::status::IntentStatus;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 
 use super::super::view::{NULLS, SHOWN};
+use super::attempts::{Attempt, Capture};
 use super::form::{
     Field, Kind, answer, anything, anything_listed, list, maybe, maybe_list, maybe_text,
     maybe_time, maybe_whole, maybe_yes, nothing, object, object_or_null, of, text, texts, time,
@@ -97,6 +98,8 @@ const PAYMENT: &[Field] = &[
     ("error_reason", maybe_text, "The same."),
     ("error_details", nothing, "Always null here."),
     ("next_action", maybe::<NextAction>, "What the payer has to do."),
+    ("attempts", maybe_list::<Attempt>, "Every attempt, with `expand_attempts`; null without."),
+    ("captures", maybe_list::<Capture>, "Every capture, with `expand_captures`; null without."),
 ];
 
 answer!(
@@ -174,6 +177,17 @@ answer!(
     PaymentPage,
     "Payments, newest first.",
     &[("size", whole, "How many there are here."), ("data", list::<Payment>, "The payments.")]
+);
+
+answer!(
+    /// A page of a filtered list.
+    PaymentList,
+    "Payments that the filters take, in the order that was asked for.",
+    &[
+        ("count", whole, "How many there are here."),
+        ("total_count", whole, "How many there are."),
+        ("data", list::<Payment>, "The payments."),
+    ]
 );
 
 answer!(

@@ -4,6 +4,7 @@
 //! A route that nothing here describes, and an answer that does not fit, fail the tests.
 
 pub(crate) mod answers;
+mod attempts;
 mod form;
 mod hooks;
 mod operations;

@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use super::answers::{
     Account, AccountDeleted, ApiKey, ApiKeyRevoked, Connector, ConnectorDeleted, ConnectorInList,
     Customer, CustomerDeleted, CustomerMethods, DefaultMethod, EphemeralKey, ListOf, Mandate,
-    MandateRevoked, NewApiKey, Offer, Payment, PaymentMetadata, PaymentMethod,
+    MandateRevoked, NewApiKey, Offer, Payment, PaymentList, PaymentMetadata, PaymentMethod,
     PaymentMethodDeleted, PaymentPage, Profile, Refund, RefundPage, SessionTokens,
 };
 use super::hooks::{EventAttempt, EventPage, SigningSecret, WebhookEndpoint};
@@ -18,9 +18,10 @@ use crate::payments::customer::CustomerRequest;
 use crate::payments::hook::{Constraints, Enable, Rotation};
 use crate::payments::intent::{CancelRequest, CaptureRequest};
 use crate::payments::key::{EphemeralRequest, KeyRequest};
+use crate::payments::lists::{PaymentFilter, RefundFilter};
 use crate::payments::metadata::MetadataRequest;
 use crate::payments::method::{MethodRequest, SessionRequest};
-use crate::payments::refund::{ListRequest, RefundChange, RefundRequest};
+use crate::payments::refund::{RefundChange, RefundRequest};
 use crate::payments::shape::PaymentsRequest;
 use crate::payments::vault::ChooseRequest;
 
@@ -69,14 +70,28 @@ fn payments(method: &str, path: &str) -> Option<Doc> {
             doc("ListPayments", "Payments, newest first", "A page of them.")
                 .query(Param::of::<String>("customer_id", "Only this customer's."))
                 .query(Param::of::<String>("starting_after", "Only those after this payment."))
+                .query(Param::of::<String>("ending_before", "Only those before this payment."))
                 .query(Param::of::<u32>("limit", "How many at most: 1 to 100, and 10 by itself."))
+                .query(Param::of::<Time>("created", "Only those made then."))
                 .query(Param::of::<Time>("created.gte", "Only those made then or later."))
-                .query(Param::of::<Time>("created.lte", "Only those made then or earlier.")),
+                .query(Param::of::<Time>("created.gt", "Only those made later."))
+                .query(Param::of::<Time>("created.lte", "Only those made then or earlier."))
+                .query(Param::of::<Time>("created.lt", "Only those made earlier.")),
+            "A page.",
+        ),
+        ("POST", "/payments/list") => gives::<PaymentList>(
+            doc("FilterPayments", "Payments by what they are", "Every filter narrows the list.")
+                .may_take::<PaymentFilter>(
+                r#"{"status": ["succeeded"], "currency": ["USD"], "limit": 50,
+                        "order": {"on": "amount", "by": "desc"}}"#,
+            ),
             "A page.",
         ),
         ("GET", "/payments/{payment_id}") => gives::<Payment>(
             doc("GetPayment", "Look at a payment", "As it stands in the books.")
                 .query(Param::of::<bool>("force_sync", "Ask the provider first, if it is open."))
+                .query(Param::of::<bool>("expand_attempts", "With `attempts`, one by one."))
+                .query(Param::of::<bool>("expand_captures", "With `captures`, one by one."))
                 .query(CLIENT_SECRET),
             stands,
         ),
@@ -188,7 +203,7 @@ fn refunds(method: &str, path: &str) -> Option<Doc> {
         ),
         ("POST", "/refunds/list") => gives::<RefundPage>(
             doc("ListRefunds", "Refunds, newest first", "A page of them.")
-                .may_take::<ListRequest>(r#"{"limit": 10}"#),
+                .may_take::<RefundFilter>(r#"{"refund_status": ["failed"], "limit": 10}"#),
             "A page.",
         ),
         ("GET", "/refunds/{refund_id}") => gives::<Refund>(

@@ -9,6 +9,7 @@ mod faults;
 mod guards;
 mod hooks;
 mod life;
+mod lists;
 mod once;
 mod recurring;
 mod redirect;
