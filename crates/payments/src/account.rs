@@ -39,13 +39,6 @@ impl MerchantAccount {
     pub fn has_hash_key(&self) -> bool {
         self.hash_key.is_some()
     }
-
-    /// Whether what a browser brings to `return_url` is signed.
-    #[must_use]
-    pub fn signs_returns(&self) -> bool {
-        let flag = self.details.get("enable_payment_response_hash");
-        flag.and_then(Value::as_bool).unwrap_or(true)
-    }
 }
 
 impl Document for MerchantAccount {
@@ -65,6 +58,9 @@ pub struct Profile {
     pub name: String,
     /// Fields that are kept to be shown again, by the contract's names.
     pub details: Map<String, Value>,
+    /// The record of the key that the contract's signatures are made with, if it has its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) hash_key: Option<String>,
 }
 
 impl Document for Profile {
@@ -95,8 +91,14 @@ impl Payments {
             return Err(Fault::Duplicate("merchant account"));
         }
         let now = self.now();
-        let profile =
-            Profile { id: self.new_name("pro_"), name: "default".to_owned(), details: Map::new() };
+        let profile = Profile {
+            id: self.new_name("pro_"),
+            name: "default".to_owned(),
+            details: Map::new(),
+            hash_key: None,
+        };
+        let organization = organization.unwrap_or_else(|| self.new_name("org_"));
+        self.ensure_organization(actor.clone(), &organization).await?;
         let key = NewKey {
             merchant,
             name: "publishable".to_owned(),
@@ -111,7 +113,7 @@ impl Payments {
         let account = MerchantAccount {
             hash_key: Some(record),
             id: id.to_owned(),
-            organization: organization.unwrap_or_else(|| self.new_name("org_")),
+            organization,
             default_profile: profile.id.clone(),
             publishable_key: publishable.expose().to_owned(),
             details,
@@ -232,9 +234,13 @@ impl Payments {
         id: Option<&str>,
     ) -> Result<Stored<Profile>, Fault> {
         let default;
-        let id = match id {
-            Some(id) => id,
-            None => {
+        let id = match (id, merchant.profile) {
+            (Some(id), _) => id,
+            (None, Some(own)) => {
+                default = own.to_string();
+                &default
+            }
+            (None, None) => {
                 default = self.account_of(merchant).await?.body.default_profile;
                 &default
             }
@@ -242,6 +248,7 @@ impl Payments {
         let store = self.engine().store().as_ref();
         let found = load::<Profile>(store, merchant.caller.merchant, id).await?;
         let found = found.filter(|found| found.removed_at.is_none());
+        let found = found.filter(|found| merchant.sees(&found.body.id));
         found.ok_or(Fault::NotFound("business profile"))
     }
 }

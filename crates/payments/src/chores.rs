@@ -32,7 +32,7 @@ pub(crate) enum Step {
 impl Chores for Payments {
     async fn run(&self, chore: Chore) {
         let caller = Caller { merchant: chore.merchant, sandbox: self.is_sandbox(), key: None };
-        let merchant = Merchant { caller };
+        let merchant = Merchant { caller, profile: None };
         let done = if let Some(intent) = chore.name.strip_prefix(EXPIRY) {
             self.expiry_step(&merchant, intent).await
         } else if let Some(customer) = chore.name.strip_prefix(CUSTOMER) {

@@ -203,6 +203,7 @@ impl Payments {
     ) -> Result<Stored<ConnectorAccount>, Fault> {
         let found = self.load::<ConnectorAccount>(merchant.caller.merchant, id).await?;
         let found = found.filter(|found| found.removed_at.is_none());
+        let found = found.filter(|found| merchant.sees(&found.body.profile));
         found.ok_or(Fault::NotFound("merchant connector account"))
     }
 
@@ -264,6 +265,8 @@ impl Payments {
     ) -> Result<Vec<Stored<ConnectorAccount>>, Fault> {
         const MOST: u32 = 500;
         let store = self.engine().store().as_ref();
+        let own = merchant.profile.map(|own| own.to_string());
+        let profile = profile.or(own.as_deref());
         Ok(list(store, merchant.caller.merchant, profile, MOST).await?)
     }
 

@@ -24,6 +24,8 @@ mod key;
 mod lists;
 mod metadata;
 mod method;
+mod organization;
+mod profile;
 mod purchase;
 mod recurring;
 mod redirect;
@@ -53,6 +55,8 @@ pub use intent::{
     NewIntent, Seen,
 };
 pub use method::{Mandate, MandateState, NewMandate, NewMethod, SavedMethod};
+pub use organization::Organization;
+pub use profile::{ProfileChange, ProfileId};
 pub use recurring::Recurring;
 pub use refund::{NewRefund, Refund, RefundSeen, RefundStatus};
 pub use service::{Merchant, Payments};

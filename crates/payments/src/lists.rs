@@ -17,13 +17,18 @@ impl Payments {
     /// All of a merchant's intents, to be restricted.
     #[must_use]
     pub fn intents_of(merchant: &Merchant) -> ListQuery {
-        ListQuery::of(merchant.caller.merchant, Intent::KIND)
+        Self::all_of(merchant, Intent::KIND)
     }
 
     /// All of a merchant's refunds, to be restricted. What they belong to is their intent.
     #[must_use]
     pub fn refunds_of(merchant: &Merchant) -> ListQuery {
-        ListQuery::of(merchant.caller.merchant, Refund::KIND)
+        Self::all_of(merchant, Refund::KIND)
+    }
+
+    fn all_of(merchant: &Merchant, kind: &str) -> ListQuery {
+        let profile = merchant.profile.map(|own| own.to_string());
+        ListQuery { profile, ..ListQuery::of(merchant.caller.merchant, kind) }
     }
 
     /// A page of intents.

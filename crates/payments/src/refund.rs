@@ -141,7 +141,8 @@ impl Payments {
             known.intent == intent && amount.is_none_or(|amount| amount == known.amount.minor())
         };
         if let Some(known) = self.load::<Refund>(merchant.caller.merchant, &id).await? {
-            let is_same = same(&known.body, new.amount, &new.intent);
+            let is_same =
+                same(&known.body, new.amount, &new.intent) && merchant.sees(&known.body.profile);
             return if is_same {
                 self.seen_refund(merchant, known).await
             } else {
@@ -211,6 +212,7 @@ impl Payments {
     /// `NotFound`.
     pub async fn find_refund(&self, merchant: &Merchant, id: &str) -> Result<RefundSeen, Fault> {
         let found = self.load::<Refund>(merchant.caller.merchant, id).await?;
+        let found = found.filter(|found| merchant.sees(&found.body.profile));
         self.seen_refund(merchant, found.ok_or(Fault::NotFound("refund"))?).await
     }
 

@@ -29,6 +29,7 @@ use crate::intent::{
 use crate::keeper::CardVaults;
 use crate::key::{self, Key, Keys};
 use crate::method::NewMandate;
+use crate::profile::ProfileId;
 use crate::purchase::{With, asked, paid_with, purchase, show_card};
 use crate::status::{Flow, IntentStatus};
 
@@ -49,6 +50,8 @@ type Waiting = HashMap<(MerchantId, String), (Timestamp, Cvv)>;
 pub struct Merchant {
     /// The merchant, its mode and its key.
     pub caller: Caller,
+    /// The profile that the request acts in: then nothing of another is there.
+    pub profile: Option<ProfileId>,
 }
 
 /// The Payments API's service. A clone is the same service.
@@ -123,7 +126,7 @@ impl Payments {
     /// A merchant as this service acts for it by itself.
     #[must_use]
     pub fn merchant_of(&self, merchant: MerchantId) -> Merchant {
-        Merchant { caller: Caller { merchant, sandbox: self.sandbox, key: None } }
+        Merchant { caller: Caller { merchant, sandbox: self.sandbox, key: None }, profile: None }
     }
 
     pub(crate) fn now(&self) -> Timestamp {
@@ -205,7 +208,7 @@ impl Payments {
         let asked = json!([new.profile, new.amount, new.currency, confirm, asked(&new.change)]);
         let fingerprint = key::hash(&[&asked.to_string()]);
         if let Some(known) = self.load::<Intent>(merchant.caller.merchant, &id).await? {
-            let same = known.body.fingerprint == fingerprint;
+            let same = known.body.fingerprint == fingerprint && merchant.sees(&known.body.profile);
             return if same { self.seen(merchant, known).await } else { Err(duplicate()) };
         }
         if !confirm {
@@ -217,6 +220,7 @@ impl Payments {
             id: id.clone(),
             fingerprint: fingerprint.clone(),
             expires_at: end_of(now, session_of(&profile.body)),
+            return_url: profile.body.text("return_url"),
             profile: profile.body.id,
             amount: new.amount,
             currency: new.currency,
@@ -227,7 +231,6 @@ impl Payments {
             method: None,
             redirect: None,
             setup_future_usage: None,
-            return_url: None,
             description: None,
             details: serde_json::Map::new(),
             tries: Vec::new(),
@@ -255,7 +258,10 @@ impl Payments {
         match done {
             // Another request has made it first, unless it was the mandate that somebody else has used.
             Err(Fault::Busy) => match self.load::<Intent>(owner, &id).await? {
-                Some(known) if known.body.fingerprint == fingerprint => {
+                Some(known)
+                    if known.body.fingerprint == fingerprint
+                        && merchant.sees(&known.body.profile) =>
+                {
                     self.seen(merchant, known).await
                 }
                 Some(_) => Err(duplicate()),
@@ -477,6 +483,7 @@ impl Payments {
     /// `NotFound`.
     pub async fn see(&self, merchant: &Merchant, id: &str) -> Result<Seen, Fault> {
         let intent = self.load::<Intent>(merchant.caller.merchant, id).await?;
+        let intent = intent.filter(|intent| merchant.sees(&intent.body.profile));
         let intent = self.up_to_date(intent.ok_or(Fault::NotFound("payment"))?).await?;
         self.seen(merchant, intent).await
     }

@@ -5,12 +5,10 @@
 //! without that our own vault keeps its cards. A card stays where it was stored when a profile changes its mind.
 
 use baton_connect::card_vault::{CardVault, CardVaultClaims};
-use baton_engine::audit::{Action, Entry};
-use baton_store::WriteSet;
 use baton_types::Secret;
 use baton_vault::SealedKind;
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::connector::{ConnectorAccount, NewConnector, masked};
 use crate::document::{Document, Stored};
@@ -207,24 +205,23 @@ impl Payments {
         self.load::<VaultChoice>(merchant.caller.merchant, profile).await
     }
 
-    /// Chooses the vault of a profile.
+    /// The next version of a profile's choice, to be written with the profile.
     ///
     /// # Errors
-    /// `NotFound`, `Invalid` for a connector that is no vault, `Busy`.
-    pub async fn choose_vault(
+    /// `Invalid` for a connector that is no vault.
+    pub(crate) async fn chosen_vault(
         &self,
         merchant: &Merchant,
         profile: &str,
         change: VaultChange,
     ) -> Result<Stored<VaultChoice>, Fault> {
-        let profile = self.profile(merchant, Some(profile)).await?.body.id;
-        let known = self.vault_choice(merchant, &profile).await?;
+        let known = self.vault_choice(merchant, profile).await?;
         let wrong = |field, message: &str| Fault::Invalid { field, message: message.to_owned() };
         let mut choice = match known {
             Some(known) => known.next(self.now()),
             None => {
                 let body = VaultChoice {
-                    id: profile,
+                    id: profile.to_owned(),
                     enabled: false,
                     connector: None,
                     details: Value::Null,
@@ -251,16 +248,6 @@ impl Payments {
                 "names the vault's connector, without which it cannot be enabled",
             ));
         }
-        let entry = Entry {
-            merchant: Some(merchant.caller.merchant),
-            actor: merchant.caller.actor(),
-            action: Action::SettingsChanged,
-            subject: choice.body.id.clone(),
-            detail: json!({ "vault": { "enabled": choice.body.enabled, "connector": choice.body.connector } }),
-            request_id: None,
-        };
-        let set = WriteSet::from(vec![choice.write()]);
-        self.engine().audit().commit_with(entry, set).await?;
         Ok(choice)
     }
 

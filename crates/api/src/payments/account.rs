@@ -1,4 +1,4 @@
-//! Merchant accounts and their profiles.
+//! Merchant accounts.
 
 use std::sync::Arc;
 
@@ -16,13 +16,11 @@ use crate::App;
 
 pub(crate) fn routes() -> Vec<PaymentsRoute> {
     let both = Who::OperatorOrMerchant;
-    let profiles = "/account/{merchant_id}/business_profile/{profile_id}";
     vec![
         PaymentsRoute::new("POST", "/accounts", Who::Operator, create),
         PaymentsRoute::new("GET", "/accounts/{merchant_id}", both, show),
         PaymentsRoute::new("POST", "/accounts/{merchant_id}", both, update),
         PaymentsRoute::new("DELETE", "/accounts/{merchant_id}", Who::Operator, remove),
-        PaymentsRoute::new("GET", profiles, both, profile),
     ]
 }
 
@@ -98,14 +96,4 @@ async fn remove(
 ) -> Answer {
     app.payments.delete_account(asker.actor(), &id).await?;
     Ok(Json(json!({ "merchant_id": id, "deleted": true })))
-}
-
-async fn profile(
-    State(app): State<Arc<App>>,
-    Extension(asker): Extension<Asker>,
-    Path((id, profile)): Path<(String, String)>,
-) -> Answer {
-    let merchant = asker.of_path(&app, &id).await?;
-    let found = app.payments.profile(&merchant, Some(&profile)).await?;
-    Ok(Json(super::vault::shown(&app, &merchant, &found, &id).await?))
 }

@@ -8,7 +8,7 @@ use axum::middleware::Next;
 use axum::response::Response;
 use baton_engine::Caller;
 use baton_engine::keys::Scope;
-use baton_payments::{Fault, Merchant};
+use baton_payments::{Fault, Merchant, ProfileId};
 use baton_types::MerchantId;
 use http::HeaderMap;
 
@@ -52,8 +52,8 @@ pub(crate) type AccountId = Arc<str>;
 /// How a request was let in.
 #[derive(Clone, Debug)]
 pub(crate) enum Asker {
-    /// The operator: for whichever merchant the path names.
-    Operator,
+    /// The operator: for whichever merchant the path names, perhaps in one of its profiles.
+    Operator(Option<ProfileId>),
     /// A merchant's server.
     Server(Merchant, AccountId),
     /// A browser: only with the secret of an intent.
@@ -69,7 +69,7 @@ impl Asker {
     /// The same, with the id of its merchant account.
     pub(crate) fn account(&self) -> Result<(Merchant, &AccountId), Refusal> {
         match self {
-            Self::Operator => Err(Refusal::unauthorized()),
+            Self::Operator(_) => Err(Refusal::unauthorized()),
             Self::Server(merchant, id) | Self::Browser(merchant, id) => Ok((*merchant, id)),
         }
     }
@@ -77,7 +77,7 @@ impl Asker {
     /// How the audit log names the asker.
     pub(crate) fn actor(&self) -> baton_engine::audit::Actor {
         match self {
-            Self::Operator => baton_engine::audit::Actor::Operator,
+            Self::Operator(_) => baton_engine::audit::Actor::Operator,
             Self::Server(merchant, _) | Self::Browser(merchant, _) => merchant.caller.actor(),
         }
     }
@@ -85,7 +85,11 @@ impl Asker {
     /// The merchant that the path names: any for the operator, its own for a merchant's key.
     pub(crate) async fn of_path(&self, app: &App, id: &str) -> Result<Merchant, Refusal> {
         let account = app.payments.account(id).await?;
-        self.of(app, account.merchant)
+        let merchant = self.of(app, account.merchant)?;
+        match self {
+            Self::Operator(Some(profile)) => within(app, merchant, *profile).await,
+            Self::Operator(None) | Self::Server(..) | Self::Browser(..) => Ok(merchant),
+        }
     }
 
     /// The same, also for a merchant account that was removed.
@@ -95,10 +99,7 @@ impl Asker {
 
     fn of(&self, app: &App, named: MerchantId) -> Result<Merchant, Refusal> {
         match self {
-            Self::Operator => {
-                let sandbox = app.payments.is_sandbox();
-                Ok(Merchant { caller: Caller { merchant: named, sandbox, key: None } })
-            }
+            Self::Operator(_) => Ok(app.payments.merchant_of(named)),
             Self::Server(merchant, _) if merchant.caller.merchant == named => Ok(*merchant),
             Self::Server(..) | Self::Browser(..) => Err(Fault::NotFound("merchant account").into()),
         }
@@ -119,7 +120,7 @@ pub(crate) async fn require(
         app.metrics.limited(Limited::Peer);
         return Refusal::too_many(many.retry_after()).into();
     }
-    let (asker, key, own_rate) = match asker(&app, who, request.headers()).await {
+    let (mut asker, key, own_rate) = match asker(&app, who, request.headers()).await {
         Ok(Some(known)) => known,
         Ok(None) => {
             app.limiter.failed(peer);
@@ -137,12 +138,38 @@ pub(crate) async fn require(
             return response;
         }
     };
+    if let Err(refusal) = act_in_profile(&app, &mut asker, request.headers()).await {
+        return refusal.into();
+    }
     request.extensions_mut().insert(asker);
     let mut response = next.run(request).await;
     if let Some(left) = left {
         tell(&mut response, left);
     }
     response
+}
+
+/// The header that names the profile that a request acts in.
+const PROFILE: &str = "x-profile-id";
+
+/// A merchant in one of its profiles.
+async fn within(app: &App, merchant: Merchant, profile: ProfileId) -> Result<Merchant, Refusal> {
+    app.payments.profile(&merchant, Some(&profile.to_string())).await?;
+    Ok(Merchant { profile: Some(profile), ..merchant })
+}
+
+/// Lets a request act in the profile that it names, if it names one: then nothing of another is there.
+async fn act_in_profile(app: &App, asker: &mut Asker, headers: &HeaderMap) -> Result<(), Refusal> {
+    let Some(named) = headers.get(PROFILE) else { return Ok(()) };
+    let named = named.to_str().ok().and_then(ProfileId::parse);
+    let named = named.ok_or(Fault::NotFound("business profile"))?;
+    match asker {
+        Asker::Operator(profile) => *profile = Some(named),
+        Asker::Server(merchant, _) | Asker::Browser(merchant, _) => {
+            *merchant = within(app, *merchant, named).await?;
+        }
+    }
+    Ok(())
 }
 
 /// For routes whose path is the proof: whoever guesses is slowed as one who guesses keys.
@@ -168,7 +195,7 @@ type Known = (Asker, Option<baton_types::ApiKeyId>, Option<u32>);
 async fn asker(app: &App, who: Who, headers: &HeaderMap) -> Result<Option<Known>, Fault> {
     let Some(text) = presented(headers) else { return Ok(None) };
     if who.operator() && is_operator(app, text) {
-        return Ok(Some((Asker::Operator, None, None)));
+        return Ok(Some((Asker::Operator(None), None, None)));
     }
     let (store, clock) = (app.engine.store().as_ref(), app.engine.clock());
     let Some(key) = app.keyring.authenticate(store, clock, text).await? else { return Ok(None) };
@@ -176,7 +203,7 @@ async fn asker(app: &App, who: Who, headers: &HeaderMap) -> Result<Option<Known>
     let mut scopes = scopes.filter(|scope| key.scopes.iter().any(|word| word == scope.as_str()));
     let Some(scope) = scopes.next() else { return Ok(None) };
     let caller = Caller { merchant: key.merchant, sandbox: key.sandbox, key: Some(key.id) };
-    let merchant = Merchant { caller };
+    let merchant = Merchant { caller, profile: None };
     // The keys of an account that was removed open nothing.
     let account = match app.payments.account_of(&merchant).await {
         Ok(account) => account.body.id.into(),

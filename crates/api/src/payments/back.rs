@@ -15,7 +15,6 @@ use baton_hooks::contract_signature;
 use baton_payments::{Fault, Seen};
 use baton_types::Secret;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
-use serde_json::Value;
 
 use super::PaymentsRoute;
 use super::auth::Who;
@@ -49,13 +48,13 @@ async fn back(
         fields.extend(pairs.take(FIELDS_MAX));
     }
     match app.payments.come_back(&merchant, &payment, &token, Returned(fields)).await {
-        Ok((seen, account)) => {
-            let by_post = account.body.details.get("redirect_to_merchant_with_http_post");
-            let by_post = by_post.and_then(Value::as_bool).unwrap_or(false);
+        Ok((seen, account, profile)) => {
+            let flag = |name, default| profile.flag(&account.body, name, default);
+            let by_post = flag("redirect_to_merchant_with_http_post", false);
             let mut told = told(&seen);
-            if account.body.signs_returns() {
+            if flag("enable_payment_response_hash", true) {
                 let merchant = app.payments.merchant_of(account.merchant);
-                match app.payments.hash_key(&merchant, &account).await {
+                match app.payments.hash_key_of(&merchant, &account, &profile).await {
                     Ok(key) => sign(&mut told, seen.intent.body.return_url.as_deref(), &key),
                     Err(fault) => {
                         tracing::warn!(?fault, "a payer goes back to the shop without a signature")

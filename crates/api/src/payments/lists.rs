@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::{Extension, Json};
 use baton_payments::status::IntentStatus;
-use baton_payments::{Payments, RefundStatus};
+use baton_payments::{Fault, Payments, RefundStatus};
 use baton_store::{ListOrder, ListQuery};
 use baton_types::Timestamp;
 use baton_types::card::Brand;
@@ -117,6 +117,16 @@ impl AmountFilter {
             }
             _ => Ok(self),
         }
+    }
+}
+
+/// The profile that is asked for: where the request acts in one, there is no other.
+fn profile(all: &ListQuery, asked: Option<String>) -> Result<Option<String>, Refusal> {
+    match (&all.profile, asked) {
+        (Some(own), Some(asked)) if *own != asked => {
+            Err(Fault::NotFound("business profile").into())
+        }
+        (own, asked) => Ok(asked.or_else(|| own.clone())),
     }
 }
 
@@ -274,7 +284,7 @@ impl PaymentFilter {
         let mut query = ListQuery {
             id: self.payment_id,
             owner: self.customer_id,
-            profile: self.profile_id,
+            profile: profile(&all, self.profile_id)?,
             reference: self.merchant_order_reference_id,
             least: amounts.start_amount,
             most: amounts.end_amount,
@@ -341,7 +351,7 @@ impl RefundFilter {
         let mut query = ListQuery {
             id: self.refund_id,
             owner: self.payment_id,
-            profile: self.profile_id,
+            profile: profile(&all, self.profile_id)?,
             least: amounts.start_amount,
             most: amounts.end_amount,
             // The contract knows a fourth status, in which no refund is here.

@@ -191,7 +191,7 @@ async fn secret_of(
     let Some(secret) = secret else {
         return match asker {
             Asker::Browser(..) => Err(Refusal::missing("client_secret")),
-            Asker::Operator | Asker::Server(..) => Ok((merchant, None)),
+            Asker::Operator(_) | Asker::Server(..) => Ok((merchant, None)),
         };
     };
     let id = secret.rsplit_once("_secret_").map_or("", |(id, _)| id);

@@ -19,6 +19,8 @@ mod key;
 mod lists;
 mod metadata;
 mod method;
+mod organization;
+mod profile;
 mod recurring;
 mod redirect;
 mod refund;
@@ -82,8 +84,9 @@ pub fn routes() -> Vec<PaymentsRoute> {
         intent::routes(),
         metadata::routes(),
         method::routes(),
+        organization::routes(),
+        profile::routes(),
         refund::routes(),
-        vault::routes(),
     ];
     groups.into_iter().flatten().collect()
 }

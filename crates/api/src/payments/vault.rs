@@ -1,63 +1,11 @@
 //! Vaults elsewhere: which one keeps a profile's cards, what a browser is told of it, how a saved card stands there.
 
-use std::sync::Arc;
-
-use axum::extract::{Path, State};
-use axum::{Extension, Json};
-use baton_payments::{Merchant, Profile, Seen, Stored, VaultChange, VaultSession};
-use schemars::JsonSchema;
-use serde::Deserialize;
+use baton_payments::{Merchant, Profile, Seen, Stored, VaultSession};
 use serde_json::{Value, json};
 
-use super::auth::{Asker, Who};
-use super::body::Body;
 use super::error::Refusal;
-use super::shape::check_kept;
-use super::{PaymentsRoute, view};
+use super::view;
 use crate::App;
-
-pub(crate) fn routes() -> Vec<PaymentsRoute> {
-    let profile = "/account/{merchant_id}/business_profile/{profile_id}";
-    vec![PaymentsRoute::new("POST", profile, Who::OperatorOrMerchant, choose)]
-}
-
-/// The part of a profile that says where its cards are kept.
-#[derive(Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct ChooseRequest {
-    /// Whether a vault elsewhere keeps the profile's cards.
-    #[serde(default)]
-    is_external_vault_enabled: Option<Enabled>,
-    /// `vault_connector_id`: the connector that leads to the vault.
-    #[serde(default)]
-    #[schemars(with = "super::describe::Kept")]
-    external_vault_connector_details: Option<Value>,
-}
-
-/// Whether, in the contract's words.
-#[derive(Clone, Copy, Deserialize, PartialEq, Eq, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-enum Enabled {
-    Enable,
-    Skip,
-}
-
-async fn choose(
-    State(app): State<Arc<App>>,
-    Extension(asker): Extension<Asker>,
-    Path((id, profile)): Path<(String, String)>,
-    Body(request): Body<ChooseRequest>,
-) -> Result<Json<Value>, Refusal> {
-    let merchant = asker.of_path(&app, &id).await?;
-    let details = request.external_vault_connector_details;
-    if let Some(details) = &details {
-        check_kept("external_vault_connector_details", details)?;
-    }
-    let enabled = request.is_external_vault_enabled.map(|word| word == Enabled::Enable);
-    app.payments.choose_vault(&merchant, &profile, VaultChange { enabled, details }).await?;
-    let found = app.payments.profile(&merchant, Some(&profile)).await?;
-    Ok(Json(shown(&app, &merchant, &found, &id).await?))
-}
 
 /// A profile with where its cards are kept.
 pub(crate) async fn shown(

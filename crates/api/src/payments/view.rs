@@ -369,30 +369,75 @@ pub(crate) fn account(stored: &Stored<MerchantAccount>) -> Value {
     Value::Object(map)
 }
 
+/// Fields that a profile keeps and shows under the same name.
+pub(crate) const PROFILE_SHOWN: &[&str] = &[
+    "return_url",
+    "webhook_details",
+    "metadata",
+    "routing_algorithm",
+    "intent_fulfillment_time",
+    "frm_routing_algorithm",
+    "payout_routing_algorithm",
+    "applepay_verified_domains",
+    "session_expiry",
+    "payment_link_config",
+    "authentication_connector_details",
+    "use_billing_as_payment_method_billing",
+    "collect_shipping_details_from_wallet_connector",
+    "collect_billing_details_from_wallet_connector",
+    "always_collect_shipping_details_from_wallet_connector",
+    "always_collect_billing_details_from_wallet_connector",
+    "is_connector_agnostic_mit_enabled",
+    "payout_link_config",
+    "tax_connector_id",
+    "max_auto_retries_enabled",
+    "always_request_extended_authorization",
+    "authentication_product_ids",
+    "card_testing_guard_config",
+    "is_debit_routing_enabled",
+    "merchant_business_country",
+    "is_iframe_redirection_enabled",
+    "merchant_category_code",
+    "merchant_country_code",
+    "dispute_polling_interval",
+    "is_manual_retry_enabled",
+    "always_enable_overcapture",
+    "billing_processor_id",
+    "is_l2_l3_enabled",
+];
+
+/// Switches of a profile that are always shown, with how they stand where nobody has set them.
+pub(crate) const PROFILE_SWITCHES: &[(&str, bool)] = &[
+    ("enable_payment_response_hash", true),
+    ("redirect_to_merchant_with_http_post", false),
+    ("is_tax_connector_enabled", false),
+    ("is_network_tokenization_enabled", false),
+    ("is_auto_retries_enabled", false),
+    ("is_click_to_pay_enabled", false),
+    ("is_clear_pan_retries_enabled", false),
+    ("force_3ds_challenge", false),
+    ("is_pre_network_tokenization_enabled", false),
+];
+
 /// A profile.
 pub(crate) fn profile(stored: &Stored<Profile>, merchant: &str) -> Value {
-    let Profile { id, name, details } = &stored.body;
+    let Profile { id, name, details, .. } = &stored.body;
     let mut map = Map::new();
-    for field in
-        ["return_url", "webhook_details", "metadata", "routing_algorithm", "session_expiry"]
-    {
-        map.insert(field.to_owned(), details.get(field).cloned().unwrap_or_default());
+    for field in PROFILE_SHOWN {
+        map.insert((*field).to_owned(), details.get(*field).cloned().unwrap_or_default());
     }
+    for (field, default) in PROFILE_SWITCHES {
+        let set = details.get(*field).and_then(Value::as_bool);
+        map.insert((*field).to_owned(), set.unwrap_or(*default).into());
+    }
+    let key = stored.body.has_hash_key().then_some(STARS);
     extend(
         &mut map,
         json!({
             "merchant_id": merchant,
             "profile_id": id,
             "profile_name": name,
-            "enable_payment_response_hash": true,
-            "redirect_to_merchant_with_http_post": false,
-            "is_tax_connector_enabled": false,
-            "is_network_tokenization_enabled": false,
-            "is_auto_retries_enabled": false,
-            "is_click_to_pay_enabled": false,
-            "is_clear_pan_retries_enabled": false,
-            "force_3ds_challenge": false,
-            "is_pre_network_tokenization_enabled": false,
+            "payment_response_hash_key": key,
         }),
     );
     Value::Object(map)

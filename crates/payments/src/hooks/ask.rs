@@ -30,9 +30,17 @@ impl Payments {
         mut filter: EventFilter,
     ) -> Result<(Vec<HookEventRow>, u64), Fault> {
         filter.merchant = merchant.caller.merchant;
+        filter.profile = filter.profile.or(merchant.profile.map(|own| own.to_string()));
         let store = self.engine().store().webhooks();
         let events = store.hook_events(&filter).await?;
         Ok((events, store.count_hook_events(&filter).await?))
+    }
+
+    async fn hook_event_of(&self, merchant: &Merchant, id: &str) -> Result<HookEventRow, Fault> {
+        let store = self.engine().store().webhooks();
+        let found = store.hook_event(merchant.caller.merchant, id).await?;
+        let found = found.filter(|event| merchant.sees(&event.profile));
+        found.ok_or(Fault::NotFound("event"))
     }
 
     /// The tries of an event, the first first.
@@ -46,7 +54,7 @@ impl Payments {
     ) -> Result<Vec<AttemptSeen>, Fault> {
         let owner = merchant.caller.merchant;
         let store = self.engine().store().webhooks();
-        let event = store.hook_event(owner, id).await?.ok_or(Fault::NotFound("event"))?;
+        let event = self.hook_event_of(merchant, id).await?;
         let tries = store.hook_attempts(owner, id).await?.into_iter();
         Ok(tries.map(|attempt| AttemptSeen { event: event.clone(), attempt }).collect())
     }
@@ -64,7 +72,7 @@ impl Payments {
     ) -> Result<AttemptSeen, Fault> {
         let owner = merchant.caller.merchant;
         let store = self.engine().store().webhooks();
-        let event = store.hook_event(owner, id).await?.ok_or(Fault::NotFound("event"))?;
+        let event = self.hook_event_of(merchant, id).await?;
         tracing::info!(%actor, event = id, "a webhook is sent again by hand");
         let known = self.known(owner).await?;
         let tried = deliver::attempt(self, known.as_deref(), &event, Cause::Manual).await?;
@@ -92,7 +100,7 @@ impl Payments {
                 at: now,
             })
             .await?;
-        let event = store.hook_event(owner, id).await?.ok_or(Fault::NotFound("event"))?;
+        let event = self.hook_event_of(merchant, id).await?;
         Ok(AttemptSeen { event, attempt: tried.row })
     }
 }

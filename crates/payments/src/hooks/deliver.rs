@@ -296,7 +296,8 @@ async fn send(
 ) -> Result<Sent, Fault> {
     let settings = payments.hook_settings()?;
     let secrets = payments.signing_secrets(&known.merchant, &event.profile).await?;
-    let hash_key = payments.hash_key(&known.merchant, &known.account).await?;
+    let hash_key =
+        payments.hash_key(&known.merchant, &known.account, told.hash_key.as_deref()).await?;
     let body = event.body.as_bytes();
     let signature = Signature::new(&event.id, at.millis().div_euclid(1_000), body, &secrets);
     let headers = [

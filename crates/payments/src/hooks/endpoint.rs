@@ -219,16 +219,23 @@ impl Payments {
         Ok((record, key))
     }
 
-    /// The key of the contract's signatures; made if the account is older than it.
+    /// The key of the contract's signatures: that of a profile, whose record is named, or the account's, which is made
+    /// if the account is older than it.
     ///
     /// # Errors
     /// The vault or the store does not answer.
-    pub async fn hash_key(
+    pub(crate) async fn hash_key(
         &self,
         merchant: &Merchant,
         account: &Stored<MerchantAccount>,
+        profile: Option<&str>,
     ) -> Result<Secret, Fault> {
         let shown = |found: &Secrets| Secret::new(found.0.expose().to_owned());
+        if let Some(record) = profile
+            && let Some(found) = self.hook_secret(merchant, record).await?
+        {
+            return Ok(shown(&found));
+        }
         if let Some(record) = &account.body.hash_key
             && let Some(found) = self.hook_secret(merchant, record).await?
         {
@@ -250,6 +257,19 @@ impl Payments {
             }
             Err(fault) => Err(fault),
         }
+    }
+
+    /// The key of the contract's signatures for what belongs to a profile.
+    ///
+    /// # Errors
+    /// The vault or the store does not answer.
+    pub async fn hash_key_of(
+        &self,
+        merchant: &Merchant,
+        account: &Stored<MerchantAccount>,
+        profile: &Profile,
+    ) -> Result<Secret, Fault> {
+        self.hash_key(merchant, account, profile.hash_key.as_deref()).await
     }
 
     /// Puts a new signing secret in the place of a profile's. The one before counts for `overlap_ms` more: meanwhile

@@ -151,6 +151,8 @@ pub(crate) struct Known {
 struct Told {
     details: Arc<Details>,
     endpoint: Option<Stored<Endpoint>>,
+    /// The record of the key of the contract's signatures, where the profile has its own.
+    hash_key: Option<String>,
 }
 
 impl Known {
@@ -233,7 +235,8 @@ impl Payments {
         let mut endpoints = HashMap::new();
         for profile in list::<Profile>(store, id, None, MOST).await? {
             let details = Arc::new(Details::of(&account.body, &profile.body));
-            endpoints.insert(profile.body.id, Told { details, endpoint: None });
+            let hash_key = profile.body.hash_key;
+            endpoints.insert(profile.body.id, Told { details, endpoint: None, hash_key });
         }
         if endpoints.values().all(|told| told.details.webhook_url.is_none()) {
             return Ok(Some(Known { merchant, account, endpoints, connectors: Vec::new() }));

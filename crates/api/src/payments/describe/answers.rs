@@ -486,33 +486,6 @@ answer!(
     &[("merchant_id", text, "Its id."), ("deleted", yes_or_no, "Always true.")]
 );
 
-answer!(
-    /// A profile.
-    Profile,
-    "A profile of a merchant account.",
-    &[
-        ("merchant_id", text, "The merchant account."),
-        ("profile_id", text, "Its id."),
-        ("profile_name", text, "Its name."),
-        ("return_url", anything, "As it was sent."),
-        ("webhook_details", anything, "As they were sent; secrets are stars."),
-        ("metadata", anything, "As it was sent."),
-        ("routing_algorithm", anything, "As it was sent."),
-        ("session_expiry", anything, "As it was sent."),
-        ("enable_payment_response_hash", yes_or_no, "Whether what a browser brings back is signed."),
-        ("redirect_to_merchant_with_http_post", yes_or_no, "Whether a browser brings it as a form."),
-        ("is_tax_connector_enabled", yes_or_no, "Always false here."),
-        ("is_network_tokenization_enabled", yes_or_no, "Always false here."),
-        ("is_auto_retries_enabled", yes_or_no, "Always false here."),
-        ("is_click_to_pay_enabled", yes_or_no, "Always false here."),
-        ("is_clear_pan_retries_enabled", yes_or_no, "Always false here."),
-        ("force_3ds_challenge", yes_or_no, "Always false here."),
-        ("is_pre_network_tokenization_enabled", yes_or_no, "Always false here."),
-        ("is_external_vault_enabled", maybe_text, "`enable` where a vault elsewhere keeps its cards, or `skip`."),
-        ("external_vault_connector_details", object_or_null, "That vault's connector, as it was sent."),
-    ]
-);
-
 const CONNECTOR_IN_LIST: &[Field] = &[
     ("connector_type", text, "`payment_processor`, or `vault_processor`."),
     ("connector_name", text, "The provider."),

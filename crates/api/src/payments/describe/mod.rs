@@ -8,6 +8,7 @@ mod attempts;
 mod form;
 mod hooks;
 mod operations;
+mod profiles;
 
 use http::StatusCode;
 use schemars::SchemaGenerator;
@@ -143,6 +144,7 @@ fn meaning(parameter: &str) -> &'static str {
         "mandate_id" => "The mandate.",
         "connector_id" => "The connector account.",
         "profile_id" => "The profile.",
+        "organization_id" => "The organisation.",
         "key_id" => "The key.",
         "event_id" => "The event.",
         "token" => "What only this payer's browser was shown.",

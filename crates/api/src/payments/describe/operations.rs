@@ -7,9 +7,10 @@ use super::answers::{
     Account, AccountDeleted, ApiKey, ApiKeyRevoked, Connector, ConnectorDeleted, ConnectorInList,
     Customer, CustomerDeleted, CustomerMethods, DefaultMethod, EphemeralKey, ListOf, Mandate,
     MandateRevoked, NewApiKey, Offer, Payment, PaymentList, PaymentMetadata, PaymentMethod,
-    PaymentMethodDeleted, PaymentPage, Profile, Refund, RefundPage, SessionTokens,
+    PaymentMethodDeleted, PaymentPage, Refund, RefundPage, SessionTokens,
 };
 use super::hooks::{EventAttempt, EventPage, SigningSecret, WebhookEndpoint};
+use super::profiles::{Organization, Profile};
 use crate::openapi::types::Time;
 use crate::openapi::{Doc, Draft, Param, Tag};
 use crate::payments::account::AccountRequest;
@@ -21,9 +22,10 @@ use crate::payments::key::{EphemeralRequest, KeyRequest};
 use crate::payments::lists::{PaymentFilter, RefundFilter};
 use crate::payments::metadata::MetadataRequest;
 use crate::payments::method::{MethodRequest, SessionRequest};
+use crate::payments::organization::OrganizationRequest;
+use crate::payments::profile::ProfileRequest;
 use crate::payments::refund::{RefundChange, RefundRequest};
 use crate::payments::shape::PaymentsRequest;
-use crate::payments::vault::ChooseRequest;
 
 const CLIENT_SECRET: Param =
     Param::of::<String>("client_secret", "The payment's secret; a browser has to have it.");
@@ -37,6 +39,7 @@ pub(super) fn doc(method: &str, path: &str) -> Option<Doc> {
         .or_else(|| customers(method, path))
         .or_else(|| methods(method, path))
         .or_else(|| accounts(method, path))
+        .or_else(|| profiles(method, path))
         .or_else(|| keys(method, path))
         .or_else(|| connectors(method, path))
         .or_else(|| webhooks(method, path))
@@ -338,21 +341,67 @@ fn accounts(method: &str, path: &str) -> Option<Doc> {
             doc("DeleteAccount", "Close an account", "Its keys open nothing any more."),
             "It is closed.",
         ),
-        ("GET", "/account/{merchant_id}/business_profile/{profile_id}") => gives::<Profile>(
-            doc("GetProfile", "Look at a profile", "As you set it."),
+        ("GET", "/accounts/list") => gives::<ListOf<Account>>(
+            doc(
+                "ListAccounts",
+                "The accounts of an organisation",
+                "Without those that were closed.",
+            )
+            .query(Param::of::<String>("organization_id", "The organisation; it is needed.")),
+            "Accounts.",
+        ),
+        _ => None,
+    }
+}
+
+fn profiles(method: &str, path: &str) -> Option<Doc> {
+    let doc = |id, summary, about| Doc::new(id, Tag::Accounts, summary, about);
+    let all = "/account/{merchant_id}/business_profile";
+    let one = "/account/{merchant_id}/business_profile/{profile_id}";
+    let example = r#"{"profile_name": "shop", "session_expiry": 3600, "is_manual_retry_enabled": true,
+        "return_url": "https://shop.example/done"}"#;
+    match (method, path) {
+        ("POST", path) if path == all => gives::<Profile>(
+            doc("CreateProfile", "Make a profile", "Nothing is needed.")
+                .may_take::<ProfileRequest>(example),
             "The profile.",
         ),
-        ("POST", "/account/{merchant_id}/business_profile/{profile_id}") => gives::<Profile>(
+        ("GET", path) if path == all => gives::<ListOf<Profile>>(
+            doc("ListProfiles", "A merchant's profiles", "Without those that were deleted."),
+            "Profiles.",
+        ),
+        ("GET", path) if path == one => {
+            gives::<Profile>(doc("GetProfile", "Look at a profile", "As you set it."), "The profile.")
+        }
+        ("POST", path) if path == one => gives::<Profile>(
             doc(
                 "UpdateProfile",
-                "Choose the vault of a profile",
-                "Which vault keeps the cards that are saved from now on. What is absent stays.",
+                "Change a profile",
+                "Also which vault keeps the cards that are saved from now on. What is absent stays.",
             )
-            .takes::<ChooseRequest>(
+            .takes::<ProfileRequest>(
                 r#"{"is_external_vault_enabled": "enable", "external_vault_connector_details":
                     {"vault_connector_id": "mca_01kh3v3w2xf6d8x9n4t5c7b1za"}}"#,
             ),
             "The profile.",
+        ),
+        ("DELETE", path) if path == one => gives::<bool>(
+            doc("DeleteProfile", "Delete a profile", "Not the default one. Nothing new is made in it."),
+            "It is gone: true.",
+        ),
+        ("POST", "/organization") => gives::<Organization>(
+            doc("CreateOrganization", "Make an organisation", "`organization_name` is needed.")
+                .takes::<OrganizationRequest>(r#"{"organization_name": "The group"}"#),
+            "The organisation.",
+        ),
+        ("GET", "/organization/{organization_id}") => gives::<Organization>(
+            doc("GetOrganization", "Look at an organisation", "Secrets are stars."),
+            "The organisation.",
+        ),
+        ("PUT", "/organization/{organization_id}") => gives::<Organization>(
+            doc("UpdateOrganization", "Change an organisation", "What is not named stays.")
+                .takes::<OrganizationRequest>(r#"{"organization_name": "The group"}"#),
+            "The organisation.",
         ),
         _ => None,
     }

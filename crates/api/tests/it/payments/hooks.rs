@@ -27,7 +27,7 @@ const HASH_KEY: &str = "the-key-of-the-shop-for-its-signatures";
 #[derive(Clone, Debug)]
 pub(super) struct Got {
     headers: HeaderMap,
-    body: String,
+    pub(super) body: String,
     answered: u16,
 }
 
@@ -36,7 +36,7 @@ impl Got {
         serde_json::from_str(&self.body).unwrap()
     }
 
-    fn header(&self, name: &str) -> &str {
+    pub(super) fn header(&self, name: &str) -> &str {
         self.headers.get(name).unwrap_or_else(|| panic!("no {name}")).to_str().unwrap()
     }
 
@@ -54,7 +54,7 @@ struct Inbox {
 
 /// A merchant's endpoint.
 pub(super) struct Receiver {
-    addr: SocketAddr,
+    pub(super) addr: SocketAddr,
     inbox: Inbox,
 }
 
@@ -67,7 +67,7 @@ async fn take(State(inbox): State<Inbox>, headers: HeaderMap, body: Bytes) -> St
 
 impl Receiver {
     #[allow(clippy::disallowed_methods, reason = "it lives as long as its test")]
-    async fn open() -> Self {
+    pub(super) async fn open() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let addr = listener.local_addr().unwrap();
         let inbox = Inbox::default();

@@ -11,6 +11,7 @@ mod hooks;
 mod life;
 mod lists;
 mod once;
+mod profiles;
 mod recurring;
 mod redirect;
 mod retry;
