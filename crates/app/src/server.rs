@@ -300,6 +300,7 @@ fn begin(payments: Payments, sink: &HookSink) -> Payments {
     sink.connect(payments.clone());
     payments.engine().start();
     payments.start_webhooks();
+    payments.start_lists();
     payments
 }
 

@@ -5,6 +5,7 @@ use serde_json::{Map, Value};
 
 use crate::document::{Document, Stored, list, load};
 use crate::fault::Fault;
+use crate::relist::AllListed;
 use crate::service::{Merchant, Payments};
 
 use baton_engine::audit::{Action, Actor, Entry};
@@ -119,8 +120,9 @@ impl Payments {
             details,
         };
         let account = Stored::new(merchant, account, now);
+        let profile = Stored::new(merchant, profile, now);
         let set =
-            WriteSet::from(vec![account.write(), Stored::new(merchant, profile, now).write()]);
+            WriteSet::from(vec![account.write(), profile.write(), AllListed::write(merchant, now)]);
         let entry = Entry {
             merchant: Some(merchant),
             actor,

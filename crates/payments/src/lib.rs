@@ -30,6 +30,7 @@ mod purchase;
 mod recurring;
 mod redirect;
 mod refund;
+mod relist;
 mod retry;
 mod service;
 mod session;

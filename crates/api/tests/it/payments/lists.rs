@@ -5,7 +5,8 @@ use std::io::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 
-use baton_store::{MemoryStore, OpenOptions, Store};
+use baton_store::{DocumentQuery, DocumentRow, MemoryStore, OpenOptions, Store, Write};
+use baton_types::{PaymentId, Timestamp};
 use serde_json::{Value, json};
 
 use super::{Shop, card, payment, with};
@@ -409,4 +410,72 @@ async fn attempts_and_captures_are_shown_one_by_one_where_asked_for() {
         assert_eq!((attempts.len(), &attempts[0]["status"]), (1, &json!(status)), "{seen}");
         assert_eq!(seen["captures"], json!([]));
     }
+}
+
+/// Everything of a store but the rows by which it lists: what a build without lists has left.
+async fn without_lists(from: &dyn Store) -> MemoryStore {
+    let to = MemoryStore::default();
+    let put = async |writes: Vec<Write>| to.commit(writes.into()).await.unwrap();
+    for merchant in from.merchants().await.unwrap() {
+        let id = merchant.id;
+        put(vec![Write::Merchant(merchant)]).await;
+        put(from.api_keys(id).await.unwrap().into_iter().map(Write::ApiKey).collect()).await;
+        put(from.accounts(id).await.unwrap().into_iter().map(Write::Account).collect()).await;
+        for kind in ["merchant_account", "profile", "connector", "customer", "intent", "refund"] {
+            let query = DocumentQuery {
+                merchant: id,
+                kind: kind.to_owned(),
+                owner: None,
+                from: Timestamp::from_millis(0),
+                to: Timestamp::from_millis(i64::MAX),
+                after: None,
+                statuses: vec![],
+                removed: true,
+                limit: 1_000,
+            };
+            let rows = from.documents(&query).await.unwrap().into_iter();
+            put(rows.map(|row| Write::Document(DocumentRow { version: 1, ..row })).collect()).await;
+            for row in from.documents(&query).await.unwrap() {
+                let body: Value = serde_json::from_str(&row.body).unwrap();
+                for made in body["tries"].as_array().into_iter().flatten() {
+                    let made = PaymentId::parse(made.as_str().unwrap()).unwrap();
+                    let row = from.payment(id, made).await.unwrap().unwrap();
+                    let last = from.event(id, made, row.version).await.unwrap().unwrap();
+                    put(vec![Write::Payment(row), Write::Event(last)]).await;
+                }
+            }
+        }
+    }
+    to
+}
+
+#[tokio::test]
+async fn what_a_build_without_lists_has_stored_is_listed_once() {
+    let store = Arc::new(MemoryStore::default());
+    let shop = Shop::named(Server::on(Arc::clone(&store) as Arc<dyn Store>).await, "shop").await;
+    allow_retries(&shop).await;
+    mix(&shop).await;
+    for id in ids(&shop.get("/payments/list?limit=100").await) {
+        shop.get(&format!("/payments/{id}")).await;
+    }
+    let (all, filter) = (json!({"limit": 100}), json!({"limit": 100, "status": ["succeeded"]}));
+    let old = Arc::new(without_lists(store.as_ref()).await);
+    let other = Server::on(Arc::clone(&old) as Arc<dyn Store>).await;
+    let other = Shop {
+        server: other,
+        key: shop.key.clone(),
+        merchant: shop.merchant.clone(),
+        publishable: shop.publishable.clone(),
+        connector: shop.connector.clone(),
+    };
+    assert_eq!(other.post("/payments/list", all.clone()).await["total_count"], 0);
+    let payments = baton_payments::Payments::new(other.server.engine.clone(), true);
+    let listed = payments.list_what_is_there().await.unwrap();
+    assert!(listed >= 20, "{listed}");
+    for path in ["/payments/list", "/refunds/list"] {
+        assert_eq!(other.post(path, all.clone()).await, shop.post(path, all.clone()).await);
+    }
+    let filtered = shop.post("/payments/list", filter.clone()).await;
+    assert_eq!(other.post("/payments/list", filter).await, filtered);
+    assert_eq!(payments.list_what_is_there().await.unwrap(), 0, "it is noted that all is listed");
 }
