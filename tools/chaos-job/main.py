@@ -37,7 +37,7 @@ FAULTS = {
 EVENTS = ("cut", "late", "drop", "refuse", "kill", "stop", "restart", "leader")
 # How long it may take until nothing is in doubt any more, and how long the nodes are left to themselves with that. Then clients
 # read, which makes a node look again at once.
-SETTLE, ALONE = 180.0, 15.0
+SETTLE, ALONE = 240.0, 15.0
 
 
 class Run:
