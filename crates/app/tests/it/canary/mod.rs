@@ -1,5 +1,6 @@
 //! A card number and a verification code go through a real server, and are then looked for in every byte
-//! that it leaves: database files, logs at their most talkative, the sandbox's books, its own answers.
+//! that it leaves: database files, logs at their most talkative, the sandbox's books, its own answers, and what it tells by
+//! webhook.
 //!
 //! The number is long and unusual: any ten of its digits in a row are a leak. The code has three digits,
 //! which occur by chance everywhere: it is looked for beside its usual names, and counted as a word of its
@@ -7,6 +8,7 @@
 //! PostgreSQL server (its tables are), and memory.
 
 mod scan;
+mod shop;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -37,7 +39,7 @@ async fn no_number_and_no_code_is_left_on_sqlite() {
     left.insert("answers".to_owned(), answers.into_bytes());
     left.insert("the database's rows".to_owned(), sqlite_rows(&place.data().join("baton.db")));
     let names: Vec<&String> = left.keys().collect();
-    for name in ["data/baton.db", "data/baton.db-wal", "books.ndjson", "serve.log"] {
+    for name in ["data/baton.db", "data/baton.db-wal", "books.ndjson", "serve.log", shop::TOLD] {
         assert!(left.get(name).is_some_and(|bytes| !bytes.is_empty()), "{name} of {names:?}");
     }
     judge(&left);
@@ -178,6 +180,7 @@ async fn exercise(place: &Place) -> String {
     let client = Client::new(&server, &key);
     let mut answers = payments(&client).await;
     answers.push_str(&mistakes(&client).await);
+    answers.push_str(&shop::exercise(&server, place).await);
 
     // Killed with the card on its way; the next start looks it up.
     let waiting = client.clone();
