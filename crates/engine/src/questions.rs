@@ -10,7 +10,8 @@ use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use baton_types::AccountId;
+use baton_types::outcome::Finding;
+use baton_types::{AccountId, Timestamp};
 use tokio::time::Instant;
 
 /// How questions are limited. Of each account.
@@ -223,6 +224,18 @@ impl Drop for Asking<'_> {
     }
 }
 
+/// What a look-up shows, given when it was asked: "not found" counts towards absence only if the question
+/// left after the request's last possible effect. A slow answer to an early question proves nothing.
+pub(crate) fn as_of(
+    finding: Finding,
+    asked_at: Timestamp,
+    answered_at: Timestamp,
+    absent_after: Option<Timestamp>,
+) -> Finding {
+    let is_early = absent_after.is_some_and(|after| asked_at <= after && answered_at > after);
+    if finding == Finding::NotFound && is_early { Finding::Inconclusive } else { finding }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -315,5 +328,23 @@ mod tests {
         let never = QuestionLimits { failures: 0, ..LIMITS };
         let (questions, account, t0) = given(never);
         assert!((0..50_u32).all(|n| ask(&questions, account, false, t0 + SECOND * n)));
+    }
+
+    #[test]
+    fn not_found_counts_by_when_it_was_asked() {
+        let at = Timestamp::from_millis;
+        let rows = [
+            // asked, answered, absent after, what counts
+            (10, 20, Some(30), Finding::NotFound),
+            (10, 40, Some(30), Finding::Inconclusive),
+            (30, 31, Some(30), Finding::Inconclusive),
+            (31, 40, Some(30), Finding::NotFound),
+            (10, 40, None, Finding::NotFound),
+        ];
+        for (asked, answered, after, want) in rows {
+            let got = as_of(Finding::NotFound, at(asked), at(answered), after.map(at));
+            assert_eq!(got, want, "asked {asked}, answered {answered}, after {after:?}");
+        }
+        assert_eq!(as_of(Finding::Voided, at(10), at(40), Some(at(30))), Finding::Voided);
     }
 }

@@ -5,8 +5,6 @@
 //! that nobody can fill any more, as that of a CVV whose task has ended, ends the matter. Whether and how
 //! often is decided in `baton-flow`; here is what an answer to a repeat is worth.
 
-use std::time::Duration;
-
 use baton_connect::{Decoded, HttpCall};
 use baton_flow::mutation::mutated;
 use baton_flow::{CallId, CallState, EvidenceKind, Input};
@@ -26,9 +24,9 @@ impl Task {
         if !matches!(planned.state, CallState::Open { outcome: Outcome::Unknown { .. } }) {
             return None;
         }
+        // Counted from the decision: whoever looks the call up meanwhile counts on that, however long it took to record it.
+        let send_by = self.again_by.remove(&id).filter(|send_by| Instant::now() < *send_by)?;
         let window_ms = self.engine.config.send_window_ms;
-        let send_by = Instant::now()
-            .checked_add(Duration::from_millis(u64::try_from(window_ms).unwrap_or(0)))?;
         let latest = self.engine.clock.now().plus_millis(window_ms);
         let is_kept = planned.replay_until.is_some_and(|until| latest < until);
         if !is_kept && !mutated("replay_after_the_key_is_gone") {

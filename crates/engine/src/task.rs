@@ -26,6 +26,7 @@ use crate::guards::{self, Guards, Other};
 use crate::incidents::{self, Told};
 use crate::inner::{Inner, Running};
 use crate::new_id;
+use crate::questions::as_of;
 use crate::resolver::paused;
 
 /// How long a step is decided again because another node was first. One that steps the payment all the
@@ -86,6 +87,8 @@ pub(crate) struct Task {
     learnt: HashMap<CallId, String>,
     /// What the next input about a call rests on.
     pub(crate) rests_on: Option<(CallId, Evidence)>,
+    /// Until when what was decided to be sent again may leave.
+    pub(crate) again_by: HashMap<CallId, Instant>,
     /// When the provider may be asked, after it was put off.
     asks_at: Option<Instant>,
     provider: Duration,
@@ -182,6 +185,7 @@ impl Task {
             mine: Vec::new(),
             learnt: HashMap::new(),
             rests_on: None,
+            again_by: HashMap::new(),
             asks_at: None,
             provider: Duration::ZERO,
             progress,
@@ -422,6 +426,7 @@ impl Task {
                     self.payment = draft.payment;
                     *latest = Some(Arc::clone(&self.payment));
                     self.prepared.extend(draft.prepared);
+                    self.again_by.extend(draft.again_by);
                     self.mine.extend(draft.planned);
                     return Ok(draft.effects);
                 }
@@ -479,6 +484,7 @@ impl Task {
             effects: VecDeque::new(),
             prepared: HashMap::new(),
             planned: Vec::new(),
+            again_by: HashMap::new(),
         };
         for (id, learnt) in &self.learnt {
             Arc::make_mut(&mut draft.payment).attach_learnt(*id, learnt.clone());
@@ -510,6 +516,8 @@ impl Task {
                             continue;
                         }
                     }
+                } else if let Effect::Replay(id) = effect {
+                    draft.again_by.insert(id, send_by(started, &facts));
                 }
                 draft.effects.push_back(effect);
             }
@@ -545,10 +553,7 @@ impl Task {
         let account =
             self.engine.accounts.of_candidate(payment, candidate, self.inline.as_ref()).await;
         let account = account.ok().flatten().ok_or(NotSent::NotConfigured)?;
-        let window = Duration::from_millis(u64::try_from(facts.send_window_ms).unwrap_or(0));
-        let late = mutated("send_after_the_deadline");
-        let window = if late { Duration::from_secs(3_600) } else { window };
-        let send_by = started.checked_add(window).unwrap_or(started);
+        let send_by = send_by(started, facts);
         let known = self.purchase.as_ref().map(|purchase| &purchase.facts);
         calls::prepare(payment, id, account, known, self.engine.wire.as_ref(), send_by)
     }
@@ -637,18 +642,6 @@ fn is_for_the_payer(payment: &Payment, attempt: u16) -> bool {
     asked && payment.order.payer_present
 }
 
-/// What a look-up shows, given when it was asked: "not found" counts towards absence only if the question
-/// left after the request's last possible effect. A slow answer to an early question proves nothing.
-fn as_of(
-    finding: Finding,
-    asked_at: Timestamp,
-    answered_at: Timestamp,
-    absent_after: Option<Timestamp>,
-) -> Finding {
-    let is_early = absent_after.is_some_and(|after| asked_at <= after && answered_at > after);
-    if finding == Finding::NotFound && is_early { Finding::Inconclusive } else { finding }
-}
-
 /// A step that is decided and not yet durable.
 struct Draft {
     payment: Arc<Payment>,
@@ -657,6 +650,16 @@ struct Draft {
     effects: VecDeque<Effect>,
     prepared: HashMap<CallId, Prepared>,
     planned: Vec<CallId>,
+    again_by: HashMap<CallId, Instant>,
+}
+
+/// Until when what is decided now may leave. Others count on it from the time of the decision on, however long the
+/// commit takes.
+fn send_by(started: Instant, facts: &Facts) -> Instant {
+    let window = Duration::from_millis(u64::try_from(facts.send_window_ms).unwrap_or(0));
+    let late = mutated("send_after_the_deadline");
+    let window = if late { Duration::from_secs(3_600) } else { window };
+    started.checked_add(window).unwrap_or(started)
 }
 
 /// Whether a request ended with every call not sent or refused: then its idempotency key is released, so
@@ -673,28 +676,5 @@ fn nothing_was_attempted(payment: &Payment, subject: CallId) -> bool {
         CallId::Capture(_) | CallId::Void(_) | CallId::Refund(_) => {
             payment.call(subject).is_some_and(harmless)
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn not_found_counts_by_when_it_was_asked() {
-        let at = Timestamp::from_millis;
-        let rows = [
-            // asked, answered, absent after, what counts
-            (10, 20, Some(30), Finding::NotFound),
-            (10, 40, Some(30), Finding::Inconclusive),
-            (30, 31, Some(30), Finding::Inconclusive),
-            (31, 40, Some(30), Finding::NotFound),
-            (10, 40, None, Finding::NotFound),
-        ];
-        for (asked, answered, after, want) in rows {
-            let got = as_of(Finding::NotFound, at(asked), at(answered), after.map(at));
-            assert_eq!(got, want, "asked {asked}, answered {answered}, after {after:?}");
-        }
-        assert_eq!(as_of(Finding::Voided, at(10), at(40), Some(at(30))), Finding::Voided);
     }
 }

@@ -352,11 +352,18 @@ impl Payment {
             CallId::Attempt(no) => Some(no),
             CallId::Void(no) => self.voids.get(index(no)?).map(|v| v.attempt),
             CallId::Capture(_) | CallId::Refund(_) if self.holds() => self.winner(),
-            // The one attempt that was approved, even if it has been voided since.
-            CallId::Capture(_) | CallId::Refund(_) => {
-                numbered(&self.attempts).find(|(_, call)| was_approved(call)).map(|(no, _)| no)
-            }
+            // The one attempt that was approved, even if the merchant has voided it since. One that we have voided ourselves
+            // while it was in doubt took nothing, and another one was tried after it.
+            CallId::Capture(_) | CallId::Refund(_) => numbered(&self.attempts)
+                .find(|(no, call)| was_approved(call) && !self.was_undone(*no))
+                .map(|(no, _)| no),
         }
+    }
+
+    /// Whether an attempt was voided without the merchant's asking.
+    fn was_undone(&self, attempt: u16) -> bool {
+        let mut voids = self.voids_of(attempt);
+        voids.any(|void| void.why != VoidReason::Requested && was_approved(&void.call))
     }
 
     /// The amount that a call asks for.

@@ -233,7 +233,7 @@ impl Client {
             let caller = self.world.caller();
             self.note(|| format!("asks {} for {}", node.name, self.order.amount));
             let asked = node.engine.purchase(caller, purchase, Some(idempotency(key.clone())));
-            let answered = patient(&node, asked).await;
+            let answered = Box::pin(patient(&node, asked)).await;
             match answered {
                 Some(Ok(answered)) => {
                     let told = verdict(&answered);

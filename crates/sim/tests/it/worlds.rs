@@ -32,6 +32,23 @@ fn fixed_seeds_break_no_rule_on_any_day() {
     }
 }
 
+/// Worlds that were broken once: a repeat that left long after it was decided, because its commit had taken that long; a capture
+/// at an account whose approval had been cancelled before the next one was tried.
+#[test]
+fn what_was_broken_once_holds() {
+    let kit = kit();
+    for (day, seed) in [
+        (Day::Terrible, 1_000_066),
+        (Day::Terrible, 1_000_461),
+        (Day::Bad, 1_000_011),
+        (Day::Mild, 1_002_097),
+    ] {
+        let setup = Setup::standard(Mode::ResolveFirst, day);
+        let totals = baton_sim::worlds(&kit, &setup, seed, 200, 1, &|_| {}).unwrap();
+        assert!(totals.violations.is_empty(), "{day:?} {seed}\n{}", shown(&kit, &setup, &totals));
+    }
+}
+
 #[test]
 fn held_safely_nothing_is_charged_twice_and_more_is_approved() {
     let kit = kit();

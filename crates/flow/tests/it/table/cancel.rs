@@ -122,6 +122,18 @@ fn a_cancel_closes_an_attempt_once_it_is_confirmed() {
     }
 }
 
+/// What is given back, or taken, goes to the account that was charged, not to the one whose approval was cancelled.
+#[test]
+fn what_follows_goes_to_the_attempt_that_stands() {
+    let in_doubt = not_found(&in_doubt(sale(Cancel::Fence)), &live(T0)).next;
+    let raced = said(&in_doubt, CALL, approved(usd(100))).next;
+    let second = said(&raced, VOID, done()).next;
+    let paid = said(&second, CallId::Attempt(2), approved(usd(100))).next;
+    assert_eq!(paid.verdict(), Verdict::Approved(2));
+    let refunded = take(&paid, Input::Refund { amount: usd(40) }, &live(T0)).next;
+    assert_eq!(refunded.attempt_of(CallId::Refund(1)), Some(2));
+}
+
 #[test]
 fn the_last_candidate_that_was_cancelled_has_failed() {
     let order = Order {
