@@ -37,13 +37,14 @@ fn fixed_seeds_break_no_rule_on_any_day() {
 #[test]
 fn what_was_broken_once_holds() {
     let kit = kit();
-    for (day, seed) in [
-        (Day::Terrible, 1_000_066),
-        (Day::Terrible, 1_000_461),
-        (Day::Bad, 1_000_011),
-        (Day::Mild, 1_002_097),
+    for (mode, day, seed) in [
+        (Mode::ResolveFirst, Day::Terrible, 1_000_066),
+        (Mode::ResolveFirst, Day::Terrible, 1_000_461),
+        (Mode::HoldSafe, Day::Terrible, 1_000_131),
+        (Mode::ResolveFirst, Day::Bad, 1_000_011),
+        (Mode::ResolveFirst, Day::Mild, 1_002_097),
     ] {
-        let setup = Setup::standard(Mode::ResolveFirst, day);
+        let setup = Setup::standard(mode, day);
         let totals = baton_sim::worlds(&kit, &setup, seed, 200, 1, &|_| {}).unwrap();
         assert!(totals.violations.is_empty(), "{day:?} {seed}\n{}", shown(&kit, &setup, &totals));
     }
