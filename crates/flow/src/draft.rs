@@ -56,9 +56,31 @@ impl<'a> Draft<'a> {
         if self.step.next.call(id).is_some_and(|call| !call.is_concluded()) {
             self.step.events.extend(cited(self.facts, id));
         }
+        let outcome = self.of_all_sent(id, outcome);
         self.conclude(id, outcome)?;
         self.follow_up();
         Ok(())
+    }
+
+    /// What an outcome says of a call that was sent again meanwhile: that the first request has not left, or was refused, says
+    /// nothing of the second.
+    fn of_all_sent(&self, id: CallId, outcome: Outcome) -> Outcome {
+        let call = self.step.next.call(id);
+        let repeated = call.filter(|call| call.replays > 0);
+        let of_one = match outcome {
+            Outcome::NotSent { .. } => true,
+            Outcome::Refused { .. } => self.facts.live,
+            Outcome::Approved { .. }
+            | Outcome::Declined { .. }
+            | Outcome::Pending { .. }
+            | Outcome::ActionRequired { .. }
+            | Outcome::Unknown { .. } => false,
+        };
+        match repeated.map(|call| &call.state) {
+            Some(CallState::Open { outcome: known }) if of_one => known.clone(),
+            Some(_) if of_one => Outcome::Unknown { why: Doubt::InProgress },
+            Some(_) | None => outcome,
+        }
     }
 
     /// Records an outcome; one that is open gets a timer and, the first time, a look-up at once.

@@ -122,6 +122,23 @@ fn a_cancel_closes_an_attempt_once_it_is_confirmed() {
     }
 }
 
+/// A request that has not left proves nothing of its repeat, which another task may have sent.
+#[test]
+fn what_was_sent_again_is_not_concluded_by_what_became_of_the_first() {
+    let mut order = sale(Cancel::Plain);
+    order.candidates.iter_mut().for_each(|at| at.replay_ms = Some(86_400_000));
+    let once = in_doubt(order);
+    let again = not_found(&once, &live(T0)).next;
+    let replays = |payment: &Payment| payment.call(CALL).map(|call| call.replays);
+    assert_eq!((replays(&once), replays(&again)), (Some(0), Some(1)));
+    for outcome in [not_sent(), refused()] {
+        assert_ne!(said(&once, CALL, outcome.clone()).next.verdict(), Verdict::InDoubt(1));
+        assert_eq!(said(&again, CALL, outcome).next.verdict(), Verdict::InDoubt(1));
+    }
+    let paid = said(&again, CALL, approved(usd(100))).next;
+    assert_eq!(paid.verdict(), Verdict::Approved(1));
+}
+
 /// What is given back, or taken, goes to the account that was charged, not to the one whose approval was cancelled.
 #[test]
 fn what_follows_goes_to_the_attempt_that_stands() {
