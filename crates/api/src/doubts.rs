@@ -257,6 +257,7 @@ fn operation(payment: &Payment, id: CallId) -> &'static str {
         CallId::Capture(_) => "capture",
         CallId::Void(_) => "void",
         CallId::Refund(_) => "refund",
+        CallId::Increment(_) => "increment",
     }
 }
 

@@ -81,6 +81,7 @@ fn payment() -> Payment {
         certificate: None,
         index_lag_ms: 0,
         cancel: None,
+        increments: false,
     };
     let order = Order {
         kind: OrderKind::Charge(Money::new(1023, Currency::parse("EUR").unwrap())),

@@ -123,9 +123,10 @@ const fn goal(kind: OperationKind) -> &'static str {
     match kind {
         OperationKind::Authorize | OperationKind::Charge | OperationKind::Tokenize => "is approved",
         // Some providers only say that they have it.
-        OperationKind::Capture | OperationKind::Void | OperationKind::Refund => {
-            "is approved or pending"
-        }
+        OperationKind::Capture
+        | OperationKind::Void
+        | OperationKind::Refund
+        | OperationKind::Increment => "is approved or pending",
     }
 }
 
@@ -141,7 +142,10 @@ fn shows_operation(case: &Case, kind: OperationKind, mock: bool) -> bool {
         OperationKind::Authorize | OperationKind::Charge | OperationKind::Tokenize => {
             class(means) == Some("approved")
         }
-        OperationKind::Capture | OperationKind::Void | OperationKind::Refund => {
+        OperationKind::Capture
+        | OperationKind::Void
+        | OperationKind::Refund
+        | OperationKind::Increment => {
             matches!(class(means), Some("approved" | "pending"))
         }
     };
@@ -166,6 +170,7 @@ fn cancels_by_reference(case: &Case, mock: bool) -> bool {
         | Operation::Charge(_)
         | Operation::Capture { .. }
         | Operation::Refund { .. }
+        | Operation::Increment { .. }
         | Operation::Tokenize { .. } => false,
     });
     let is_good = |means: &Value| mock || matches!(class(means), Some("approved" | "pending"));
@@ -181,9 +186,11 @@ fn asks(case: &Case) -> bool {
     match &case.ask {
         Ask::LookUp(look_up) => match look_up.subject {
             Subject::Authorize | Subject::Charge => true,
-            Subject::Tokenize | Subject::Capture(_) | Subject::Void(_) | Subject::Refund(_) => {
-                false
-            }
+            Subject::Tokenize
+            | Subject::Capture(_)
+            | Subject::Void(_)
+            | Subject::Refund(_)
+            | Subject::Increment(_) => false,
         },
         Ask::Operation(_) | Ask::Complete { .. } | Ask::Retrieve(_) => false,
     }

@@ -40,6 +40,15 @@ pub enum Operation {
         /// Our reference for this refund.
         reference: String,
     },
+    /// Hold more than an authorization holds, before anything of it is captured.
+    Increment {
+        /// What is raised.
+        parent: Parent,
+        /// The new total.
+        amount: Money,
+        /// Our reference for this raise.
+        reference: String,
+    },
     /// Have the provider keep the card and give its own token for it. Moves no money.
     Tokenize {
         /// The card.
@@ -59,6 +68,7 @@ impl Operation {
             Self::Capture { .. } => OperationKind::Capture,
             Self::Void { .. } => OperationKind::Void,
             Self::Refund { .. } => OperationKind::Refund,
+            Self::Increment { .. } => OperationKind::Increment,
             Self::Tokenize { .. } => OperationKind::Tokenize,
         }
     }
@@ -72,7 +82,10 @@ impl Operation {
                 Source::ProviderToken(_) | Source::Redirect(_) => None,
             },
             Self::Tokenize { card, .. } => Some(card),
-            Self::Capture { .. } | Self::Void { .. } | Self::Refund { .. } => None,
+            Self::Capture { .. }
+            | Self::Void { .. }
+            | Self::Refund { .. }
+            | Self::Increment { .. } => None,
         }
     }
 
@@ -87,7 +100,8 @@ impl Operation {
             Self::Tokenize { .. }
             | Self::Capture { .. }
             | Self::Void { .. }
-            | Self::Refund { .. } => None,
+            | Self::Refund { .. }
+            | Self::Increment { .. } => None,
         }
     }
 
@@ -103,6 +117,7 @@ impl Operation {
             Self::Capture { .. }
             | Self::Void { .. }
             | Self::Refund { .. }
+            | Self::Increment { .. }
             | Self::Tokenize { .. } => false,
         };
         let verifies = match self {
@@ -110,6 +125,7 @@ impl Operation {
             Self::Capture { .. }
             | Self::Void { .. }
             | Self::Refund { .. }
+            | Self::Increment { .. }
             | Self::Tokenize { .. } => false,
         };
         [
@@ -127,7 +143,9 @@ impl Operation {
     pub fn amount(&self) -> Option<Money> {
         match self {
             Self::Authorize(p) | Self::Charge(p) => Some(p.amount),
-            Self::Capture { amount, .. } | Self::Refund { amount, .. } => Some(*amount),
+            Self::Capture { amount, .. }
+            | Self::Refund { amount, .. }
+            | Self::Increment { amount, .. } => Some(*amount),
             Self::Void { .. } | Self::Tokenize { .. } => None,
         }
     }
@@ -149,6 +167,8 @@ pub enum OperationKind {
     Refund,
     /// See [`Operation::Tokenize`].
     Tokenize,
+    /// See [`Operation::Increment`].
+    Increment,
 }
 
 impl OperationKind {
@@ -162,6 +182,7 @@ impl OperationKind {
             Self::Void => "void",
             Self::Refund => "refund",
             Self::Tokenize => "tokenize",
+            Self::Increment => "increment",
         }
     }
 }
@@ -221,6 +242,9 @@ pub struct Purchase {
     /// What of stored cards the networks want to be told. Absent, the card is for this payment only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub usage: Option<Usage>,
+    /// Whether the merchant may want to hold more later, where the provider can do that.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub may_grow: bool,
 }
 
 impl Purchase {
@@ -416,4 +440,6 @@ pub enum Subject {
     Void(Parent),
     /// A refund of this attempt.
     Refund(Parent),
+    /// A raise of this attempt.
+    Increment(Parent),
 }

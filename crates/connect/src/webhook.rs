@@ -191,6 +191,8 @@ pub enum EventSubject {
     Void,
     /// A refund.
     Refund,
+    /// A raise of what is held.
+    Increment,
 }
 
 /// Why a webhook is not believed or not understood. Says nothing of its content.

@@ -27,6 +27,8 @@ pub type Follow = fn(&Payment) -> Vec<Write>;
 pub enum Change {
     /// Take all or part of a hold.
     Capture(Money),
+    /// Hold this total, which is more than what is held.
+    Increment(Money),
     /// Release a hold, or reverse a sale that has not settled.
     Void,
     /// Give back all or part of what was captured.
@@ -59,7 +61,7 @@ impl Engine {
         self.buy(caller, id, purchase, None, Some(alongside)).await
     }
 
-    /// Captures, voids or refunds a payment by our own id, with writes alongside.
+    /// Captures, raises, voids or refunds a payment by our own id, with writes alongside.
     ///
     /// # Errors
     /// As [`Engine::capture`]; `Overtaken` when what is written alongside has changed meanwhile.
@@ -74,6 +76,7 @@ impl Engine {
         let inline = self.for_change(&payment, &Brought::default()).await?;
         let input = match change {
             Change::Capture(amount) => Input::Capture { amount },
+            Change::Increment(amount) => Input::Increment { amount },
             Change::Void => Input::Void,
             Change::Refund(amount) => Input::Refund { amount },
         };

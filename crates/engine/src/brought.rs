@@ -13,7 +13,8 @@ use baton_types::{AccountId, PaymentId, Secret, Timestamp};
 use baton_vault::SealedKind;
 
 use crate::accounts::{Secrets, sealed_form};
-use crate::engine::{Caller, Engine, Purchase, candidate};
+use crate::candidate::candidate;
+use crate::engine::{Caller, Engine, Purchase};
 use crate::error::EngineError;
 use crate::inner::Inner;
 use crate::manage::{AccountFault, sort};

@@ -74,6 +74,7 @@ pub(crate) struct PurchaseFacts {
     pub(crate) digital: Option<bool>,
     pub(crate) challenge: Option<Challenge>,
     pub(crate) stored: Option<Box<Stored>>,
+    pub(crate) may_grow: bool,
 }
 
 /// Encodes a planned call, or says why it will not be sent: then nothing has left and nothing will.
@@ -426,6 +427,7 @@ fn question(payment: &Payment, id: CallId) -> Option<LookUp> {
         CallId::Capture(_) => Subject::Capture(parent(payment, id)?),
         CallId::Void(_) => Subject::Void(parent(payment, id)?),
         CallId::Refund(_) => Subject::Refund(parent(payment, id)?),
+        CallId::Increment(_) => Subject::Increment(parent(payment, id)?),
     };
     Some(LookUp {
         subject,
@@ -457,6 +459,7 @@ pub(crate) fn operation(
                 payer: facts.payer.clone(),
                 digital: facts.digital,
                 challenge: facts.challenge.clone(),
+                may_grow: facts.may_grow,
                 usage: facts.stored.as_ref().map(|stored| stored.usage(account)),
             };
             match (payment.attempt_kind(), &facts.source) {
@@ -471,6 +474,11 @@ pub(crate) fn operation(
             }
         }
         CallId::Capture(_) => Operation::Capture {
+            parent: parent(payment, id)?,
+            amount: payment.amount_of(id)?,
+            reference,
+        },
+        CallId::Increment(_) => Operation::Increment {
             parent: parent(payment, id)?,
             amount: payment.amount_of(id)?,
             reference,

@@ -5,14 +5,11 @@ use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use baton_connect::{
-    CardFacts, Challenge, Connector, Manifest, OperationKind, Payer, Redirect, Source, ThreeDs,
-    TokenScheme,
+    CardFacts, Challenge, Connector, Payer, Redirect, Source, ThreeDs, TokenScheme,
 };
-use baton_flow::{
-    CallId, Cancel, Candidate, DoubtMode, Input, Order, OrderKind, Payment, RetryDeclines, quiet_ms,
-};
+use baton_flow::{CallId, DoubtMode, Input, Order, OrderKind, Payment, RetryDeclines};
 use baton_store::Store;
-use baton_types::{AccountId, ApiKeyId, Card, MaskedCard, MerchantId, Money, PaymentId, Secret};
+use baton_types::{ApiKeyId, Card, MaskedCard, MerchantId, Money, PaymentId, Secret};
 use baton_vault::VaultAccess;
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -158,6 +155,8 @@ pub struct Purchase {
     pub challenge: Option<Challenge>,
     /// What of stored cards goes with it, if anything.
     pub stored: Option<Box<Stored>>,
+    /// Whether more may have to be held later, where the provider can do that.
+    pub may_grow: bool,
     /// What to do about a doubt.
     pub doubt: DoubtMode,
     /// What came with the request instead of being stored.
@@ -409,6 +408,7 @@ impl Engine {
                 digital: purchase.digital,
                 challenge: purchase.challenge,
                 stored: purchase.stored,
+                may_grow: purchase.may_grow,
             },
             card: purchase.card.map(|paid| CardSecrets {
                 card: paid.card,
@@ -641,43 +641,6 @@ impl Engine {
     }
 }
 
-/// A candidate by its account's id, name and gateway, with what the gateway claims.
-pub(crate) fn candidate(
-    (account, label, gateway): (AccountId, &str, &str),
-    manifest: Option<&Manifest>,
-    config: &EngineConfig,
-) -> Candidate {
-    let look_up = manifest.and_then(|manifest| manifest.look_up.as_ref());
-    let idempotency = manifest.and_then(|manifest| manifest.idempotency.as_ref());
-    Candidate {
-        account,
-        label: label.to_owned(),
-        gateway: gateway.to_owned(),
-        quiet_ms: look_up.map(|claim| {
-            let [in_flight_ms, index_lag_ms] =
-                [claim.in_flight_bound_ms, claim.index_lag_ms].map(i64::from);
-            quiet_ms(in_flight_ms, index_lag_ms, config.clock_difference_ms)
-        }),
-        replay_ms: idempotency
-            .filter(|claim| claim.replay && config.replay)
-            .map(|claim| i64::from(claim.retention_hours).saturating_mul(3_600_000))
-            // Whoever sends it again may have a clock that is behind.
-            .map(|ms| ms.saturating_sub(config.clock_difference_ms)),
-        inline: false,
-        certificate: None,
-        index_lag_ms: look_up.map_or(0, |claim| i64::from(claim.index_lag_ms)),
-        cancel: manifest.and_then(cancel),
-    }
-}
-
-/// How a provider that is only asked to hold gives a hold back by our reference.
-fn cancel(manifest: &Manifest) -> Option<Cancel> {
-    let holds = [OperationKind::Authorize, OperationKind::Capture, OperationKind::Void];
-    let claim = manifest.cancel_by_reference.as_ref()?;
-    let fence = if claim.fences { Cancel::Fence } else { Cancel::Plain };
-    holds.into_iter().all(|kind| manifest.claims(kind)).then_some(fence)
-}
-
 /// What the task has come to by the time that its caller has waited.
 async fn answer(
     mut seen: watch::Receiver<Progress>,
@@ -693,7 +656,7 @@ async fn answer(
 fn is_in_progress(payment: &Payment, call: CallId) -> bool {
     match call {
         CallId::Attempt(_) => payment.verdict() == baton_flow::Verdict::Running,
-        CallId::Capture(_) | CallId::Void(_) | CallId::Refund(_) => {
+        CallId::Capture(_) | CallId::Void(_) | CallId::Refund(_) | CallId::Increment(_) => {
             payment.call(call).is_some_and(|call| call.state == baton_flow::CallState::Planned)
         }
     }

@@ -17,8 +17,9 @@ use baton_types::{Foreign, PaymentId};
 use tokio::time::Instant;
 
 use crate::accounts::Account;
+use crate::candidate::candidate;
 use crate::commit::{self, Change};
-use crate::engine::{Caller, Engine, Target, candidate};
+use crate::engine::{Caller, Engine, Target};
 use crate::error::EngineError;
 use crate::find::may_see;
 use crate::new_id;

@@ -139,5 +139,6 @@ fn is_about(subject: EventSubject, call: CallId) -> bool {
         CallId::Capture(_) => subject == EventSubject::Capture,
         CallId::Void(_) => subject == EventSubject::Void,
         CallId::Refund(_) => subject == EventSubject::Refund,
+        CallId::Increment(_) => subject == EventSubject::Increment,
     }
 }

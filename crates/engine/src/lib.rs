@@ -16,6 +16,7 @@ mod alongside;
 pub mod audit;
 mod brought;
 mod calls;
+mod candidate;
 mod card_vaults;
 mod certificates;
 mod chores;

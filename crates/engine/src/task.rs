@@ -263,6 +263,7 @@ impl Task {
             | Input::Unasked { .. }
             | Input::Settle { .. }
             | Input::Capture { .. }
+            | Input::Increment { .. }
             | Input::Void
             | Input::Refund { .. } => return,
         };
@@ -671,10 +672,9 @@ fn nothing_was_attempted(payment: &Payment, subject: CallId) -> bool {
             CallState::Final { outcome: Outcome::NotSent { .. } | Outcome::Refused { .. }, .. }
         )
     };
-    match subject {
-        CallId::Attempt(_) => payment.attempts.iter().all(harmless),
-        CallId::Capture(_) | CallId::Void(_) | CallId::Refund(_) => {
-            payment.call(subject).is_some_and(harmless)
-        }
+    if let CallId::Attempt(_) = subject {
+        payment.attempts.iter().all(harmless)
+    } else {
+        payment.call(subject).is_some_and(harmless)
     }
 }

@@ -1,5 +1,6 @@
 //! What a payment has authorized, captured and refunded, with doubt counted against the asker.
 //!
+//! - authorized = what was approved, or the last approved raise of it
 //! - capturable = authorized − captured − captures in doubt
 //! - refundable = *confirmed* captures − refunded − refunds in doubt
 
@@ -51,6 +52,7 @@ pub fn of(payment: &Payment) -> Option<Sums> {
     let (_, approved) = payment.approved()?;
     let approved = approved?;
     let zero = Money::zero(approved.currency());
+    let approved = payment.raised(approved);
     let (captured, captures_in_doubt) = match payment.attempt_kind() {
         OrderKind::Charge(_) => (approved, zero),
         OrderKind::Authorize(_) | OrderKind::Tokenize => sum(&payment.captures, zero)?,

@@ -27,6 +27,8 @@ pub enum CallId {
     Void(u16),
     /// A refund.
     Refund(u16),
+    /// A raise of what is held.
+    Increment(u16),
 }
 
 impl std::fmt::Display for CallId {
@@ -36,6 +38,7 @@ impl std::fmt::Display for CallId {
             Self::Capture(no) => write!(f, "c{no}"),
             Self::Void(no) => write!(f, "v{no}"),
             Self::Refund(no) => write!(f, "r{no}"),
+            Self::Increment(no) => write!(f, "i{no}"),
         }
     }
 }
@@ -67,6 +70,7 @@ impl std::str::FromStr for CallId {
             'c' => Ok(Self::Capture(no)),
             'v' => Ok(Self::Void(no)),
             'r' => Ok(Self::Refund(no)),
+            'i' => Ok(Self::Increment(no)),
             _ => Err(wrong()),
         }
     }
@@ -286,9 +290,13 @@ mod tests {
 
     #[test]
     fn a_call_id_reads_back_and_nothing_else_does() {
-        for id in
-            [CallId::Attempt(1), CallId::Capture(9), CallId::Void(10), CallId::Refund(u16::MAX)]
-        {
+        for id in [
+            CallId::Attempt(1),
+            CallId::Capture(9),
+            CallId::Void(10),
+            CallId::Increment(11),
+            CallId::Refund(u16::MAX),
+        ] {
             assert_eq!(id.to_string().parse(), Ok(id));
         }
         for text in ["", "a", "a0", "x1", "a-1", "a65536", "1", "é1"] {

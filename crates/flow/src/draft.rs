@@ -117,7 +117,9 @@ impl<'a> Draft<'a> {
     fn ask(&mut self, id: CallId) {
         match id {
             CallId::Attempt(_) => {}
-            CallId::Capture(_) | CallId::Void(_) | CallId::Refund(_) => self.replay(id),
+            CallId::Capture(_) | CallId::Void(_) | CallId::Refund(_) | CallId::Increment(_) => {
+                self.replay(id)
+            }
         }
         self.step.effects.push(Effect::LookUp(id));
     }
@@ -176,7 +178,7 @@ impl<'a> Draft<'a> {
             Finding::Voided => match id {
                 CallId::Attempt(_) => self.close(id, Closure::Voided),
                 // Only an attempt can be voided: of another call this says nothing.
-                CallId::Capture(_) | CallId::Void(_) | CallId::Refund(_) => {
+                CallId::Capture(_) | CallId::Void(_) | CallId::Refund(_) | CallId::Increment(_) => {
                     self.keep_open(id, finding);
                 }
             },
@@ -367,6 +369,7 @@ impl<'a> Draft<'a> {
         if !mutated("capture_while_a_void_is_in_doubt") {
             none_open(payment, attempt, |id| matches!(id, CallId::Void(_)))?;
         }
+        none_open(payment, attempt, |id| matches!(id, CallId::Increment(_)))?;
         let sums = amounts::of(payment).ok_or(Refusal::NothingApproved)?;
         within(amount, sums.capturable())?;
         if payment.captures.len() >= MODIFICATIONS_MAX {
@@ -530,7 +533,7 @@ fn believable(outcome: Outcome, call: &Call, asked: Option<Money>) -> Outcome {
 }
 
 /// The attempt to act on, or why there is none.
-fn approved(payment: &Payment) -> Result<(u16, Option<Money>), Refusal> {
+pub(crate) fn approved(payment: &Payment) -> Result<(u16, Option<Money>), Refusal> {
     match payment.verdict() {
         Verdict::Running => {
             Err(Refusal::InDoubt(CallId::Attempt(count(payment.attempts.len().saturating_sub(1)))))
@@ -553,7 +556,11 @@ pub(crate) fn candidate(payment: &Payment, attempt: u16) -> Result<Candidate, Re
 }
 
 /// That no call of an attempt is on its way or in doubt, of those that are asked about.
-fn none_open(payment: &Payment, attempt: u16, which: fn(CallId) -> bool) -> Result<(), Refusal> {
+pub(crate) fn none_open(
+    payment: &Payment,
+    attempt: u16,
+    which: fn(CallId) -> bool,
+) -> Result<(), Refusal> {
     match payment.calls().find(|(id, call)| {
         which(*id) && payment.attempt_of(*id) == Some(attempt) && !call.is_concluded()
     }) {

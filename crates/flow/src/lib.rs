@@ -15,6 +15,7 @@ mod evidence;
 pub mod failover;
 mod hold;
 mod import;
+mod increment;
 pub mod mutation;
 mod payment;
 mod settle;
@@ -28,6 +29,7 @@ pub use call::{Call, CallId, CallState, Check, Closure, Owner};
 pub use evidence::{Evidence, EvidenceKind};
 pub use hold::{Cancel, HOLD_MS, Obligation};
 pub use import::{ImportFault, import};
+pub use increment::Increment;
 pub use mutation::mutated;
 pub use payment::{
     Amounted, Candidate, DoubtMode, Failure, Order, OrderKind, Payment, RetryDeclines, Standing,

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::call::{Call, CallId, CallState, Closure};
 use crate::failover::Next;
 use crate::hold::{Cancel, Obligation};
+use crate::increment::Increment;
 use crate::mutation::mutated;
 
 /// One payment and its whole history.
@@ -42,6 +43,9 @@ pub struct Payment {
     /// Refunds.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub refunds: Vec<Amounted>,
+    /// Raises of what is held.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub increments: Vec<Increment>,
     /// Attempts that were promised to be voided before the next one left, oldest first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub obligations: Vec<Obligation>,
@@ -153,6 +157,9 @@ pub struct Candidate {
     /// How the provider cancels a payment by our reference; `None` where it does not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cancel: Option<Cancel>,
+    /// Whether the provider can be asked to hold more than it holds.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub increments: bool,
 }
 
 /// How long after `send_by` a look-up that finds nothing proves nothing, in milliseconds: the provider may still
@@ -290,6 +297,7 @@ impl Payment {
             captures: Vec::new(),
             voids: Vec::new(),
             refunds: Vec::new(),
+            increments: Vec::new(),
             obligations: Vec::new(),
         }
     }
@@ -302,6 +310,7 @@ impl Payment {
             CallId::Capture(no) => self.captures.get(index(no)?).map(|c| &c.call),
             CallId::Void(no) => self.voids.get(index(no)?).map(|v| &v.call),
             CallId::Refund(no) => self.refunds.get(index(no)?).map(|r| &r.call),
+            CallId::Increment(no) => self.increments.get(index(no)?).map(|i| &i.call),
         }
     }
 
@@ -311,6 +320,7 @@ impl Payment {
             CallId::Capture(no) => self.captures.get_mut(index(no)?).map(|c| &mut c.call),
             CallId::Void(no) => self.voids.get_mut(index(no)?).map(|v| &mut v.call),
             CallId::Refund(no) => self.refunds.get_mut(index(no)?).map(|r| &mut r.call),
+            CallId::Increment(no) => self.increments.get_mut(index(no)?).map(|i| &mut i.call),
         }
     }
 
@@ -320,7 +330,8 @@ impl Payment {
         let captures = numbered(&self.captures).map(|(no, c)| (CallId::Capture(no), &c.call));
         let voids = numbered(&self.voids).map(|(no, v)| (CallId::Void(no), &v.call));
         let refunds = numbered(&self.refunds).map(|(no, r)| (CallId::Refund(no), &r.call));
-        attempts.chain(captures).chain(voids).chain(refunds)
+        let raises = numbered(&self.increments).map(|(no, i)| (CallId::Increment(no), &i.call));
+        attempts.chain(captures).chain(voids).chain(refunds).chain(raises)
     }
 
     /// Keeps the request's template with its plan, so that both become durable in one commit. One that is only the
@@ -351,12 +362,16 @@ impl Payment {
         match id {
             CallId::Attempt(no) => Some(no),
             CallId::Void(no) => self.voids.get(index(no)?).map(|v| v.attempt),
-            CallId::Capture(_) | CallId::Refund(_) if self.holds() => self.winner(),
+            CallId::Capture(_) | CallId::Refund(_) | CallId::Increment(_) if self.holds() => {
+                self.winner()
+            }
             // The one attempt that was approved, even if the merchant has voided it since. One that we have voided ourselves
             // while it was in doubt took nothing, and another one was tried after it.
-            CallId::Capture(_) | CallId::Refund(_) => numbered(&self.attempts)
-                .find(|(no, call)| was_approved(call) && !self.was_undone(*no))
-                .map(|(no, _)| no),
+            CallId::Capture(_) | CallId::Refund(_) | CallId::Increment(_) => {
+                numbered(&self.attempts)
+                    .find(|(no, call)| was_approved(call) && !self.was_undone(*no))
+                    .map(|(no, _)| no)
+            }
         }
     }
 
@@ -373,6 +388,7 @@ impl Payment {
             CallId::Attempt(_) => self.order.kind.amount(),
             CallId::Capture(no) => self.captures.get(index(no)?).map(|c| c.amount),
             CallId::Refund(no) => self.refunds.get(index(no)?).map(|r| r.amount),
+            CallId::Increment(no) => self.increments.get(index(no)?).map(|i| i.amount),
             CallId::Void(_) => None,
         }
     }

@@ -91,9 +91,10 @@ impl Draft<'_> {
             CallState::Final { .. } | CallState::Closed { .. } => return Err(Refusal::Concluded),
             CallState::Planned => "its request may still be on its way; wait until it is in doubt",
             CallState::Open { .. } => match (how, id) {
-                (Settlement::Voided, CallId::Capture(_) | CallId::Void(_) | CallId::Refund(_)) => {
-                    "only a charge or an authorization can be voided"
-                }
+                (
+                    Settlement::Voided,
+                    CallId::Capture(_) | CallId::Void(_) | CallId::Refund(_) | CallId::Increment(_),
+                ) => "only a charge or an authorization can be voided",
                 (Settlement::Approved, CallId::Attempt(_)) if payment.approved().is_some() => {
                     "another attempt is approved; void this one at the provider and settle it as voided"
                 }

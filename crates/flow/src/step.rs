@@ -11,7 +11,7 @@ use crate::payment::{OrderKind, Payment};
 use crate::settle::Settlement;
 use crate::truth::Contradiction;
 
-/// Most captures, most voids and most refunds that one payment can have: it bounds the snapshot.
+/// Most captures, most voids, most refunds and most raises that one payment can have: it bounds the snapshot.
 pub(crate) const MODIFICATIONS_MAX: usize = 500;
 
 /// What happened.
@@ -59,6 +59,11 @@ pub enum Input {
     /// The merchant wants to capture.
     Capture {
         /// How much.
+        amount: Money,
+    },
+    /// The merchant wants to hold more.
+    Increment {
+        /// The new total.
         amount: Money,
     },
     /// The merchant wants to void.
@@ -257,6 +262,13 @@ pub enum Refusal {
         /// What is there.
         available: Money,
     },
+    /// The provider that holds it cannot hold more.
+    CannotIncrement,
+    /// A raise asks for a new total, which is more than what is held.
+    NotMore {
+        /// What is held.
+        held: Money,
+    },
     /// The payment has as many captures, voids or refunds as it can have.
     TooMany,
 }
@@ -287,6 +299,12 @@ impl std::fmt::Display for Refusal {
             Self::TooMuch { available } => {
                 write!(f, "the amount exceeds what is there: {available}")
             }
+            Self::CannotIncrement => {
+                f.write_str("the provider of this authorization cannot raise it")
+            }
+            Self::NotMore { held } => {
+                write!(f, "the new total has to be more than what is held: {held}")
+            }
             Self::TooMany => write!(f, "a payment has at most {MODIFICATIONS_MAX} of these"),
         }
     }
@@ -308,6 +326,7 @@ pub fn step(payment: &Payment, input: Input, facts: &Facts) -> Result<Step, Refu
         Input::Unasked { call, until } => draft.unasked(call, until)?,
         Input::Settle { call, how, by, reason } => draft.settle(call, how, by, reason)?,
         Input::Capture { amount } => draft.capture(amount)?,
+        Input::Increment { amount } => draft.increment(amount)?,
         Input::Void => draft.void()?,
         Input::Refund { amount } => draft.refund(amount)?,
     }

@@ -211,6 +211,7 @@ impl Scope {
             replay_ms: None,
             index_lag_ms: index_lag,
             cancel: Some(if self.fence { Cancel::Fence } else { Cancel::Plain }),
+            increments: false,
             certificate: None,
             inline: false,
         };

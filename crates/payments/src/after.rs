@@ -130,7 +130,7 @@ impl Payments {
         }
     }
 
-    async fn change(
+    pub(crate) async fn change(
         &self,
         merchant: &Merchant,
         intent: Stored<Intent>,
@@ -153,6 +153,9 @@ impl Payments {
                 self.see(merchant, &id).await.map_err(|_| running)
             }
             Err(EngineError::Refused(Refusal::TooMuch { .. })) => Err(Fault::CaptureTooMuch),
+            Err(EngineError::Refused(refusal @ Refusal::NotMore { .. })) => {
+                Err(Fault::Invalid { field: "amount", message: refusal.to_string() })
+            }
             Err(error) => Err(error.into()),
         }
     }

@@ -18,6 +18,7 @@ mod expiry;
 mod fault;
 mod follow;
 mod hooks;
+mod increment;
 mod intent;
 mod keeper;
 mod key;

@@ -46,6 +46,7 @@ pub(crate) fn purchase(intent: &Intent, with: With) -> Purchase {
         allow_duplicate: challenge.is_some(),
         challenge,
         stored: stored.map(Box::new),
+        may_grow: intent.wants_increments() && intent.capture != CaptureMethod::Automatic,
         doubt: match intent.outcome_mode {
             // A card that is verified twice has cost nobody anything.
             Some(DoubtMode::HoldSafe) if intent.amount == 0 => DoubtMode::ResolveFirst,

@@ -25,6 +25,8 @@ pub(crate) enum OperationKind {
     Capture,
     Void,
     Refund,
+    /// What is held is raised.
+    Increment,
     Tokenize,
     Lookup,
     /// Adyen's dialect: the result of a challenge is brought.

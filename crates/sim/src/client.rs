@@ -133,6 +133,7 @@ impl Order {
             digital: None,
             challenge: self.challenge(),
             stored: None,
+            may_grow: false,
             doubt: doubt(world.mode),
             brought: Brought::default(),
             allow_duplicate: false,

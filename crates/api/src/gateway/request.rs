@@ -174,6 +174,7 @@ pub(crate) fn make(
         digital: body.boolean("isDigital")?,
         challenge: None,
         stored: None,
+        may_grow: false,
         doubt: doubt(&mut body)?,
         brought: Brought { inline: None, certificates },
         allow_duplicate,

@@ -125,6 +125,8 @@ impl OperationType {
             CallId::Capture(_) => Self::Capture,
             CallId::Void(_) => Self::Void,
             CallId::Refund(_) => Self::Refund,
+            // Not asked for in this family: it holds more of the same.
+            CallId::Increment(_) => Self::PreAuth,
         }
     }
 }
@@ -297,7 +299,9 @@ impl OperationResult {
 fn conclude(payment: &Payment, call: CallId) -> Conclusion<'_> {
     match call {
         CallId::Attempt(_) => conclude_payment(payment),
-        CallId::Capture(_) | CallId::Void(_) | CallId::Refund(_) => conclude_call(payment, call),
+        CallId::Capture(_) | CallId::Void(_) | CallId::Refund(_) | CallId::Increment(_) => {
+            conclude_call(payment, call)
+        }
     }
 }
 
@@ -512,7 +516,7 @@ fn attempts(payment: &Payment, call: CallId) -> Vec<AttemptEntry> {
                 Some(entry(payment.candidate(no)?, call, standing(payment, no)))
             })
             .collect(),
-        CallId::Capture(_) | CallId::Void(_) | CallId::Refund(_) => {
+        CallId::Capture(_) | CallId::Void(_) | CallId::Refund(_) | CallId::Increment(_) => {
             let candidate = payment.attempt_of(call).and_then(|no| payment.candidate(no));
             let made = candidate.zip(payment.call(call));
             let entry = made.map(|(candidate, call)| entry(candidate, call, call_standing(call)));

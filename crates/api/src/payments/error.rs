@@ -171,6 +171,7 @@ fn done(flow: &str) -> &'static str {
         "cancel_post_capture" => "cancelled after capture",
         "update_metadata" => "given other metadata",
         "refund" => "refunded",
+        "incremental_authorization" => "raised",
         "session_token" => "given a session token",
         _ => "changed",
     }

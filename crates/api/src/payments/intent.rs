@@ -27,6 +27,12 @@ pub(crate) fn routes() -> Vec<PaymentsRoute> {
         PaymentsRoute::new(post, "/payments/{payment_id}", any, update),
         PaymentsRoute::new(post, "/payments/{payment_id}/confirm", any, confirm),
         PaymentsRoute::new(post, "/payments/{payment_id}/capture", own, capture),
+        PaymentsRoute::new(
+            post,
+            "/payments/{payment_id}/incremental_authorization",
+            own,
+            incremental_authorization,
+        ),
         PaymentsRoute::new(post, "/payments/{payment_id}/cancel", own, cancel),
         PaymentsRoute::new(
             post,
@@ -213,6 +219,33 @@ async fn capture(
     let frame = Frame::of(&app, &asker).await?;
     let amount = positive("amount_to_capture", request.amount_to_capture)?;
     let seen = app.payments.capture(&merchant, &id, amount, key.as_deref()).await?;
+    Ok(Json(frame.payment(&seen)))
+}
+
+/// What an authorization is raised to.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct IncrementRequest {
+    amount: Option<i64>,
+    #[serde(default)]
+    reason: Option<String>,
+}
+
+async fn incremental_authorization(
+    State(app): State<Arc<App>>,
+    Extension(asker): Extension<Asker>,
+    Path(id): Path<String>,
+    ClientKey(key): ClientKey,
+    Body(request): Body<IncrementRequest>,
+) -> Answer {
+    let merchant = asker.merchant()?;
+    let frame = Frame::of(&app, &asker).await?;
+    request.reason.as_deref().map_or(Ok(()), |reason| check_text("reason", reason))?;
+    let Some(amount) = positive("amount", request.amount)? else {
+        app.payments.see(&merchant, &id).await?;
+        return Err(Refusal::missing("amount"));
+    };
+    let seen = app.payments.increment(&merchant, &id, amount, key.as_deref()).await?;
     Ok(Json(frame.payment(&seen)))
 }
 

@@ -1,6 +1,6 @@
 //! What is answered: objects in the contract's form. Nulls are written, not left out.
 
-use baton_flow::{CallState, Closure, Payment};
+use baton_flow::{CallState, Closure, Increment, Payment};
 use baton_payments::status::IntentStatus;
 use baton_payments::{BinTable, CardType};
 use baton_payments::{
@@ -60,8 +60,6 @@ pub(crate) const NULLS: &[&str] = &[
     "reference_id",
     "payment_link",
     "merchant_decision",
-    "authorization_count",
-    "incremental_authorizations",
     "external_authentication_details",
     "fingerprint",
     "split_payments",
@@ -99,8 +97,8 @@ pub(crate) fn payment(
         "merchant_id": merchant,
         "processor_merchant_id": merchant,
         "status": status.as_str(),
-        "amount": intent.amount,
-        "net_amount": intent.amount,
+        "amount": seen.amount(),
+        "net_amount": seen.amount(),
         "amount_capturable": seen.capturable(),
         "amount_received": seen.received(),
         "currency": intent.currency.code(),
@@ -125,7 +123,9 @@ pub(crate) fn payment(
         "attempt_count": intent.tries.len().max(1),
         "manual_retry_allowed": seen.retry,
         "outcome_mode": intent.outcome_mode,
-        "incremental_authorization_allowed": false,
+        "incremental_authorization_allowed": seen.may_increment(),
+        "incremental_authorizations": increments(seen),
+        "authorization_count": (!seen.increments().is_empty()).then_some(seen.increments().len()),
         "external_3ds_authentication_attempted": false,
         "is_overcapture_enabled": null,
         "next_check_at": null,
@@ -156,6 +156,46 @@ fn means(intent: &Intent, bins: &BinTable) -> Value {
             json!({ "card": card(&method.card.masked, method.card.holder.as_deref(), bins), "billing": null })
         }),
     })
+}
+
+/// The raises of what is held; null where there was none.
+fn increments(seen: &Seen) -> Option<Value> {
+    let shown = |raise: &Increment| {
+        let (status, outcome) = match &raise.call.state {
+            CallState::Planned => ("processing", None),
+            CallState::Open { outcome } => ("processing", Some(outcome)),
+            CallState::Final { outcome: outcome @ Outcome::Approved { .. }, .. } => {
+                ("success", Some(outcome))
+            }
+            CallState::Final { outcome, .. } => ("failure", Some(outcome)),
+            CallState::Closed { .. } => ("failure", None),
+        };
+        let failed = outcome.filter(|_| status == "failure");
+        let (code, message) = failed.map(told).unwrap_or_default();
+        json!({
+            "authorization_id": raise.call.reference,
+            "amount": raise.amount.minor(),
+            "status": status,
+            "error_code": code,
+            "error_message": message,
+            "previously_authorized_amount": raise.before.minor(),
+        })
+    };
+    let all: Vec<Value> = seen.increments().iter().map(shown).collect();
+    (!all.is_empty()).then(|| all.into())
+}
+
+/// Why something was not done, as a code and in words.
+fn told(outcome: &Outcome) -> (Option<String>, Option<String>) {
+    let answer = outcome.answer();
+    let code = if let Outcome::Declined { code, .. } = outcome {
+        Some(code.as_str().to_owned())
+    } else {
+        answer.and_then(|answer| answer.code.clone())
+    };
+    let code = code.unwrap_or_else(|| outcome.class().to_owned());
+    let message = answer.and_then(|answer| answer.message.clone());
+    (Some(code.clone()), Some(message.unwrap_or(code)))
 }
 
 /// What the provider said.
@@ -209,17 +249,7 @@ fn error(seen: &Seen, status: IntentStatus) -> (Option<String>, Option<String>) 
             "outcome_unknown",
             "The provider's answer was lost; its outcome is being looked up",
         ),
-        (CallState::Final { outcome, .. }, IntentStatus::Failed) => {
-            let answer = outcome.answer();
-            let code = if let Outcome::Declined { code, .. } = outcome {
-                Some(code.as_str().to_owned())
-            } else {
-                answer.and_then(|answer| answer.code.clone())
-            };
-            let code = code.unwrap_or_else(|| outcome.class().to_owned());
-            let message = answer.and_then(|answer| answer.message.clone());
-            (Some(code.clone()), Some(message.unwrap_or(code)))
-        }
+        (CallState::Final { outcome, .. }, IntentStatus::Failed) => self::told(outcome),
         (CallState::Closed { how, .. }, IntentStatus::Failed) => match how {
             Closure::Absent => told("absent", "The provider has not carried it out"),
             Closure::Fenced => told("fenced", "The provider will not carry it out any more"),

@@ -149,6 +149,7 @@ pub(crate) async fn stored(server: &Server, reference: &str) -> String {
             certificate: None,
             index_lag_ms: 0,
             cancel: None,
+            increments: false,
         }],
         doubt: DoubtMode::ResolveFirst,
         retry_declines: RetryDeclines::GATEWAY_LIST,

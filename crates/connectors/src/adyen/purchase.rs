@@ -71,6 +71,7 @@ pub(super) fn call(
             Json::obj([
                 ("manualCapture", if sale { "false" } else { "true" }.into()),
                 ("networkTxReference", network.into()),
+                ("authorisationType", bought.may_grow.then_some("PreAuth").into()),
             ]),
         ),
         ("authenticationData", authentication(bought)),

@@ -73,7 +73,8 @@ pub(super) fn outcome(manifest: &Manifest, operation: &Operation, reply: &HttpRe
             parse(&reply.body).and_then(|paid| payment(manifest, reference, amount, &paid))
         }
         (Operation::Capture { parent, amount, reference }, 201)
-        | (Operation::Refund { parent, amount, reference }, 201) => {
+        | (Operation::Refund { parent, amount, reference }, 201)
+        | (Operation::Increment { parent, amount, reference }, 201) => {
             parse(&reply.body).and_then(|made: Modification| {
                 let same = made.amount.as_ref().is_none_or(|echo| is(manifest, echo, *amount));
                 received(parent, reference, &made).filter(|_| same)

@@ -24,6 +24,10 @@ pub(super) fn of(
             let amount = money(manifest, *amount)?;
             Ok(post(&modification(parent, "refunds")?, &body(cx, reference, amount)?))
         }
+        Operation::Increment { parent, amount, reference } => {
+            let amount = money(manifest, *amount)?;
+            Ok(post(&modification(parent, "amountUpdates")?, &body(cx, reference, amount)?))
+        }
         Operation::Void { parent, reference } => void(cx, parent, reference),
         Operation::Tokenize { card, reference } => token(cx, card, reference),
     }
@@ -34,6 +38,7 @@ pub(super) fn of(
         | Operation::Charge(_)
         | Operation::Capture { .. }
         | Operation::Refund { .. }
+        | Operation::Increment { .. }
         | Operation::Void { .. } => call.moves_money(),
     })
 }

@@ -107,6 +107,12 @@ impl Item {
             ("CAPTURE", false) | ("CAPTURE_FAILED", true) => {
                 self.told(EventSubject::Capture, Some(self.failed()))
             }
+            ("AUTHORISATION_ADJUSTMENT", true) => {
+                self.told(EventSubject::Increment, self.approved(manifest, true))
+            }
+            ("AUTHORISATION_ADJUSTMENT", false) => {
+                self.told(EventSubject::Increment, Some(self.failed()))
+            }
             ("REFUND", true) => self.told(EventSubject::Refund, self.approved(manifest, true)),
             ("REFUND", false) | ("REFUND_FAILED" | "REFUNDED_REVERSED", true) => {
                 self.told(EventSubject::Refund, Some(self.failed()))
@@ -168,7 +174,10 @@ impl Item {
             provider_reference: identifier(&self.psp_reference),
             payment_reference: match subject {
                 EventSubject::Purchase => identifier(&self.psp_reference),
-                EventSubject::Capture | EventSubject::Void | EventSubject::Refund => {
+                EventSubject::Capture
+                | EventSubject::Void
+                | EventSubject::Refund
+                | EventSubject::Increment => {
                     self.original_reference.as_deref().and_then(identifier)
                 }
             },

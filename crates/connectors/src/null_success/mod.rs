@@ -28,7 +28,8 @@ impl Connector for NullSuccess {
                 (&purchase.reference, Some(purchase.amount))
             }
             Operation::Capture { reference, amount, .. }
-            | Operation::Refund { reference, amount, .. } => (reference, Some(*amount)),
+            | Operation::Refund { reference, amount, .. }
+            | Operation::Increment { reference, amount, .. } => (reference, Some(*amount)),
             Operation::Void { reference, .. } => (reference, None),
             Operation::Tokenize { .. } => {
                 return Err(EncodeError::NotSupported("it keeps no cards".to_owned()));

@@ -88,6 +88,9 @@ impl Connector for Sandbox {
             Operation::Refund { parent, amount, reference } => {
                 self.modification(parent, "refunds", Some(*amount), reference)?
             }
+            Operation::Increment { parent, amount, reference } => {
+                self.modification(parent, "increments", Some(*amount), reference)?
+            }
             Operation::Void { parent, .. } if parent.provider_reference.is_none() => {
                 let body = Json::obj([("reference", parent.reference.as_str().into())]);
                 post("/cancels", &body).moves_money()
@@ -114,7 +117,9 @@ impl Connector for Sandbox {
     fn look_up(&self, look_up: &LookUp, _cx: &Cx) -> Option<Question> {
         let path = match &look_up.subject {
             Subject::Authorize | Subject::Charge => "/payments",
-            Subject::Capture(_) | Subject::Void(_) | Subject::Refund(_) => "/operations",
+            Subject::Capture(_) | Subject::Void(_) | Subject::Refund(_) | Subject::Increment(_) => {
+                "/operations"
+            }
             Subject::Tokenize => return None,
         };
         Some(Question::Http(by_reference(path, &look_up.reference)))

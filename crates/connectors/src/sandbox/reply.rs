@@ -114,6 +114,7 @@ pub(super) fn outcome(manifest: &Manifest, operation: &Operation, reply: &HttpRe
         }
         Operation::Capture { reference, .. }
         | Operation::Refund { reference, .. }
+        | Operation::Increment { reference, .. }
         | Operation::Void { reference, .. } => {
             parse(reply).and_then(|made| asked(reference).modification(&made))
         }
@@ -130,7 +131,7 @@ pub(super) fn finding(manifest: &Manifest, look_up: &LookUp, reply: &HttpReply) 
     let found = match look_up.subject {
         Subject::Authorize => find(reply, |paid| asked.payment_finding(paid, false)),
         Subject::Charge => find(reply, |paid| asked.payment_finding(paid, true)),
-        Subject::Capture(_) | Subject::Refund(_) | Subject::Void(_) => {
+        Subject::Capture(_) | Subject::Refund(_) | Subject::Void(_) | Subject::Increment(_) => {
             find(reply, |made| Some(Finding::Found { outcome: asked.modification(made)? }))
         }
         Subject::Tokenize => None,
@@ -322,7 +323,8 @@ fn failure(reply: &HttpReply) -> Outcome {
             | "amount_exceeds_capturable"
             | "not_voidable"
             | "not_refundable"
-            | "amount_exceeds_refundable",
+            | "amount_exceeds_refundable"
+            | "not_raisable",
         ) => Refused::Validation,
         (409, "idempotency_in_progress") => return Outcome::Unknown { why: Doubt::InProgress },
         // Another request was executed under our key (422), a 5xx, or nothing that is documented.

@@ -71,6 +71,7 @@ fn events(manifest: &Manifest, event: &Event) -> Option<WebhookEvent> {
     let (subject, amount) = match r#type.as_str() {
         "capture" => (EventSubject::Capture, Some(money(manifest, &made.amount)?)),
         "refund" => (EventSubject::Refund, Some(money(manifest, &made.amount)?)),
+        "increment" => (EventSubject::Increment, Some(money(manifest, &made.amount)?)),
         "void" => (EventSubject::Void, None),
         _ => return None,
     };

@@ -30,7 +30,7 @@ pub(super) fn question(look_up: &LookUp) -> Option<HttpCall> {
             let known = look_up.provider_reference.as_deref().and_then(id);
             known.map(retrieve).or_else(|| list(look_up.planned_at?, None))
         }
-        Subject::Capture(parent) => known(parent).map(retrieve),
+        Subject::Capture(parent) | Subject::Increment(parent) => known(parent).map(retrieve),
         Subject::Void(parent) => {
             known(parent).map(retrieve).or_else(|| list(parent.planned_at?, None))
         }
@@ -88,6 +88,11 @@ pub(super) fn read(
         Subject::Capture(parent) => {
             one(reply).filter(|intent| is(parent, intent)).and_then(|intent| {
                 capture(manifest, &intent, look_up.amount?, &look_up.reference).map(Looked::from)
+            })
+        }
+        Subject::Increment(parent) => {
+            one(reply).filter(|intent| is(parent, intent)).and_then(|intent| {
+                raise(manifest, &intent, look_up.amount?, &look_up.reference).map(Looked::from)
             })
         }
         Subject::Void(parent) if known(parent).is_some() => one(reply)
@@ -186,6 +191,20 @@ fn capture(manifest: &Manifest, intent: &Intent, asked: Money, reference: &str) 
         // Captured by another request, or released: this one can do nothing any more.
         "succeeded" if named.is_some() => Some(refused(intent)),
         "canceled" => Some(refused(intent)),
+        _ => None,
+    }
+}
+
+/// Whether an intent was raised by this raise shows in the reference that it left, with the amount.
+fn raise(manifest: &Manifest, intent: &Intent, asked: Money, reference: &str) -> Option<Finding> {
+    match intent.status.as_str() {
+        "requires_capture" => match reply::raised(manifest, intent, asked, reference) {
+            Some(outcome) => Some(Finding::Found { outcome }),
+            None if intent.metadata.increment.as_deref() == Some(reference) => None,
+            None => Some(Finding::NotFound),
+        },
+        // Captured or released: it can be raised no more.
+        "succeeded" | "canceled" => Some(refused(intent)),
         _ => None,
     }
 }

@@ -34,6 +34,8 @@ pub(super) struct Metadata {
     pub(super) reference: Option<String>,
     /// Our reference of the capture: a capture is no object of its own.
     pub(super) capture: Option<String>,
+    /// Our reference of the last raise, which is no object of its own either.
+    pub(super) increment: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]

@@ -28,6 +28,10 @@ pub(super) fn decode(
             .filter(|intent| is_at(sent, intent))
             .and_then(|intent| captured(manifest, &intent, *amount, reference))
             .map(Decoded::Outcome),
+        Operation::Increment { amount, reference, .. } => Intent::parse(&reply.body)
+            .filter(|intent| is_at(sent, intent))
+            .and_then(|intent| raised(manifest, &intent, *amount, reference))
+            .map(Decoded::Outcome),
         Operation::Void { parent, .. } if sent.method == Method::Get => {
             if parent.verification {
                 setup::found(parent, reply)
@@ -164,6 +168,20 @@ pub(super) fn captured(
     done.then(|| Outcome::Approved { amount: Some(asked), answer: intent.answer() })
 }
 
+/// An intent that holds this total, as this raise has left it.
+pub(super) fn raised(
+    manifest: &Manifest,
+    intent: &Intent,
+    asked: Money,
+    reference: &str,
+) -> Option<Outcome> {
+    let mine = intent.metadata.increment.as_deref() == Some(reference);
+    let done = intent.status == "requires_capture"
+        && mine
+        && intent.money(manifest, intent.amount) == Some(asked);
+    done.then(|| Outcome::Approved { amount: Some(asked), answer: intent.answer() })
+}
+
 pub(super) fn voided(intent: &Intent) -> Outcome {
     Outcome::Approved { amount: None, answer: intent.answer() }
 }
@@ -241,9 +259,13 @@ fn unexpected_state(operation: &Operation, sent: &HttpCall, error: &Failure) -> 
         {
             voided(intent)
         }
-        (Operation::Capture { .. } | Operation::Void { .. } | Operation::Refund { .. }, _) => {
-            Outcome::Refused { why: Refused::Validation, answer: error.answer() }
-        }
+        (
+            Operation::Capture { .. }
+            | Operation::Void { .. }
+            | Operation::Refund { .. }
+            | Operation::Increment { .. },
+            _,
+        ) => Outcome::Refused { why: Refused::Validation, answer: error.answer() },
         (Operation::Authorize(_) | Operation::Charge(_) | Operation::Tokenize { .. }, _) => {
             Outcome::Unknown { why: Doubt::UndocumentedStatus }
         }

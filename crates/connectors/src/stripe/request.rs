@@ -14,6 +14,9 @@ const API_VERSION: &str = "2024-06-20";
 /// Where Stripe takes the network's id of the payment in which the payer has agreed.
 const MIT_EXEMPTION: &str = "payment_method_options[card][mit_exemption][network_transaction_id]";
 
+/// Where Stripe is told that more may be held later.
+const MAY_GROW: &str = "payment_method_options[card][request_incremental_authorization]";
+
 /// A form's fields in order; a value may be a hole.
 pub(super) type Fields = Vec<(&'static str, Part)>;
 
@@ -40,6 +43,14 @@ pub(super) fn first(manifest: &Manifest, operation: &Operation) -> Result<HttpCa
                 ("metadata[capture]", reference.as_str().into()),
             ];
             let path = format!("/v1/payment_intents/{}/capture", known(parent)?);
+            Ok(post(&path, &fields).moves_money())
+        }
+        Operation::Increment { parent, amount, reference } => {
+            let fields = vec![
+                ("amount", units(manifest, *amount)?.to_string().into()),
+                ("metadata[increment]", reference.as_str().into()),
+            ];
+            let path = format!("/v1/payment_intents/{}/increment_authorization", known(parent)?);
             Ok(post(&path, &fields).moves_money())
         }
         Operation::Void { parent, .. } if parent.provider_reference.is_none() => {
@@ -162,6 +173,9 @@ pub(super) fn confirm(intent: &str, method: &str, purchase: &Purchase) -> HttpCa
             fields.push(("return_url", challenge.return_url.as_str().into()));
         }
         (Some(_) | None, None) => fields.push(("error_on_requires_action", "true".into())),
+    }
+    if purchase.may_grow {
+        fields.push((MAY_GROW, "if_available".into()));
     }
     if let Some(Usage::Keeps { without_payer, .. }) = purchase.usage {
         let usage = if without_payer { "off_session" } else { "on_session" };

@@ -113,6 +113,7 @@ impl Connector for Template {
             Operation::Authorize(_)
             | Operation::Capture { .. }
             | Operation::Void { .. }
+            | Operation::Increment { .. }
             | Operation::Tokenize { .. } => {
                 return Err(EncodeError::NotSupported(operation.kind().as_str().to_owned()));
             }
@@ -133,6 +134,7 @@ impl Connector for Template {
             Operation::Authorize(_)
             | Operation::Capture { .. }
             | Operation::Void { .. }
+            | Operation::Increment { .. }
             | Operation::Tokenize { .. } => return Decoded::unreadable(),
         };
         let refused = |why| {
@@ -156,7 +158,11 @@ impl Connector for Template {
         let list = match look_up.subject {
             Subject::Charge => "payments",
             Subject::Refund(_) => "refunds",
-            Subject::Authorize | Subject::Tokenize | Subject::Capture(_) | Subject::Void(_) => {
+            Subject::Authorize
+            | Subject::Tokenize
+            | Subject::Capture(_)
+            | Subject::Void(_)
+            | Subject::Increment(_) => {
                 return None;
             }
         };

@@ -29,9 +29,10 @@ fn every_documented_decline_is_the_same_decline_for_us() {
                     (body, by)
                 }
                 // A failed modification does not say who refused it.
-                Operation::Capture { .. } | Operation::Refund { .. } | Operation::Void { .. } => {
-                    (modification(Some(row.code)), code.unwrap().info().by)
-                }
+                Operation::Capture { .. }
+                | Operation::Refund { .. }
+                | Operation::Increment { .. }
+                | Operation::Void { .. } => (modification(Some(row.code)), code.unwrap().info().by),
                 Operation::Tokenize { .. } => continue,
             };
             let answer = reply(201, body.to_string());

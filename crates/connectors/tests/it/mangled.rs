@@ -25,7 +25,7 @@ fn says_done(operation: &Operation, body: &Value) -> bool {
             paid && ["authorized", "captured"].contains(&text("/status"))
                 && number("/authorized") > 0
         }
-        Operation::Capture { .. } | Operation::Refund { .. } => {
+        Operation::Capture { .. } | Operation::Refund { .. } | Operation::Increment { .. } => {
             ours && amount && text("/status") == "succeeded" && body["failure"].is_null()
         }
         Operation::Void { .. } => {
@@ -142,6 +142,6 @@ fn the_real_answers_are_approvals_where_they_say_so() {
             real_answers().iter().filter(approved).count()
         })
         .sum();
-    // A charge by one, an authorization by two, three modifications by one each, a token by one.
-    assert_eq!(approvals, 7);
+    // A charge by one, an authorization by two, four modifications by one each, a token by one.
+    assert_eq!(approvals, 8);
 }

@@ -60,6 +60,13 @@ fn stripe_says(operation: &Operation, status: u16, body: &Value) -> bool {
                 && text(body, "/error/payment_intent/status") == "canceled";
             refused || (intent && state == "canceled")
         }
+        Operation::Increment { .. } => {
+            intent
+                && state == "requires_capture"
+                && is_asked(&body["amount"])
+                && text(body, "/currency") == "usd"
+                && text(body, "/metadata/increment") == REFERENCE
+        }
         Operation::Refund { .. } => {
             text(body, "/object") == "refund"
                 && state == "succeeded"
@@ -86,7 +93,10 @@ fn adyen_says(operation: &Operation, status: u16, body: &Value) -> bool {
             ours && ((result == "Authorised" && (amount.is_null() || same))
                 || result == "PartiallyAuthorised")
         }
-        Operation::Capture { .. } | Operation::Refund { .. } | Operation::Void { .. } => false,
+        Operation::Capture { .. }
+        | Operation::Refund { .. }
+        | Operation::Increment { .. }
+        | Operation::Void { .. } => false,
         Operation::Tokenize { .. } => status == 201 && !text(body, "/id").trim().is_empty(),
     }
 }
@@ -268,6 +278,6 @@ fn the_real_answers_are_approvals_where_they_say_so() {
     };
     let given = given();
     let of = |gateway| given.iter().filter(|g| g.gateway == gateway).filter(approved).count();
-    // Of each of Stripe's six operations the last answer, of Adyen's the two payments and the token.
-    assert_eq!((of("Stripe"), of("Adyen")), (6, 3));
+    // Of each of Stripe's seven operations the last answer, of Adyen's the two payments and the token.
+    assert_eq!((of("Stripe"), of("Adyen")), (7, 3));
 }

@@ -56,6 +56,7 @@ pub(crate) fn operations() -> Vec<(Operation, Option<LookUp>)> {
         digital: None,
         challenge: None,
         usage: None,
+        may_grow: false,
     };
     let (reference, amount) = (REFERENCE.to_owned(), amount());
     let look_up = |subject| LookUp {
@@ -75,6 +76,10 @@ pub(crate) fn operations() -> Vec<(Operation, Option<LookUp>)> {
         (
             Operation::Refund { parent: parent(), amount, reference: reference.clone() },
             Some(look_up(Subject::Refund(parent()))),
+        ),
+        (
+            Operation::Increment { parent: parent(), amount, reference: reference.clone() },
+            Some(look_up(Subject::Increment(parent()))),
         ),
         (
             Operation::Void { parent: parent(), reference: reference.clone() },
@@ -220,6 +225,7 @@ fn at(operation: &Operation, id: &str) -> Operation {
     match &mut operation {
         Operation::Capture { parent, .. }
         | Operation::Refund { parent, .. }
+        | Operation::Increment { parent, .. }
         | Operation::Void { parent, .. } => parent.provider_reference = Some(id.to_owned()),
         Operation::Charge(_) | Operation::Authorize(_) | Operation::Tokenize { .. } => {}
     }
@@ -243,7 +249,10 @@ fn stripe_steps(operation: &Operation, look_up: Option<&LookUp>) -> Vec<Step> {
             Subject::Charge | Subject::Authorize => {
                 asked.provider_reference = Some(INTENT.to_owned());
             }
-            Subject::Capture(parent) | Subject::Void(parent) | Subject::Refund(parent) => {
+            Subject::Capture(parent)
+            | Subject::Void(parent)
+            | Subject::Refund(parent)
+            | Subject::Increment(parent) => {
                 parent.provider_reference = Some(INTENT.to_owned());
             }
             Subject::Tokenize => {}
@@ -261,6 +270,11 @@ fn stripe_steps(operation: &Operation, look_up: Option<&LookUp>) -> Vec<Step> {
             vec![intent("requires_payment_method", 0), method, held]
         }
         Operation::Capture { .. } => vec![intent("succeeded", ASKED)],
+        Operation::Increment { .. } => {
+            let mut raised = intent("requires_capture", 0);
+            raised["metadata"]["increment"] = REFERENCE.into();
+            vec![raised]
+        }
         Operation::Void { .. } => vec![intent("canceled", 0)],
         Operation::Refund { .. } => vec![json!({
             "id": "re_1", "object": "refund", "amount": ASKED, "currency": "usd",
@@ -296,7 +310,10 @@ fn adyen_steps(operation: &Operation) -> Vec<Step> {
                 "amount": amount, "additionalData": {"authCode": "044925"},
             }),
         ),
-        Operation::Capture { .. } | Operation::Refund { .. } | Operation::Void { .. } => (
+        Operation::Capture { .. }
+        | Operation::Refund { .. }
+        | Operation::Increment { .. }
+        | Operation::Void { .. } => (
             201,
             json!({
                 "merchantAccount": "ShopEU", "paymentPspReference": PSP, "amount": amount,

@@ -5,8 +5,8 @@ use std::fmt::Write as _;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use baton_engine::{Answered, Caller, Clock as _, Engine};
-use baton_flow::{CallId, CallState, OrderKind, Verdict};
+use baton_engine::{Answered, Caller, Change, Clock as _, Engine};
+use baton_flow::{CallId, CallState, OrderKind, Payment, Verdict, amounts};
 use baton_store::memory::Sync;
 use baton_store::{MemoryStore, Store, Write};
 use baton_types::PaymentId;
@@ -25,18 +25,25 @@ enum Scenario {
     Verification,
     Failover,
     Capture,
+    Increment,
     Refund,
 }
 
 impl Scenario {
-    const ALL: [Self; 5] =
-        [Self::Charge, Self::Verification, Self::Failover, Self::Capture, Self::Refund];
+    const ALL: [Self; 6] = [
+        Self::Charge,
+        Self::Verification,
+        Self::Failover,
+        Self::Capture,
+        Self::Increment,
+        Self::Refund,
+    ];
 
     /// How many commits of payments it takes from beginning to end.
     fn commits(self) -> usize {
         match self {
             Self::Charge | Self::Verification => 2,
-            Self::Failover | Self::Capture | Self::Refund => 4,
+            Self::Failover | Self::Capture | Self::Increment | Self::Refund => 4,
         }
     }
 }
@@ -58,13 +65,17 @@ enum Crash {
 enum Told {
     Purchased(PaymentId),
     Captured(PaymentId, i64),
+    Raised(PaymentId, i64),
     Refunded(PaymentId, i64),
 }
 
 impl Told {
     fn payment(self) -> PaymentId {
         match self {
-            Self::Purchased(id) | Self::Captured(id, _) | Self::Refunded(id, _) => id,
+            Self::Purchased(id)
+            | Self::Captured(id, _)
+            | Self::Raised(id, _)
+            | Self::Refunded(id, _) => id,
         }
     }
 }
@@ -83,7 +94,9 @@ async fn play(scenario: Scenario, engine: Engine, caller: Caller, told: Arc<Mute
     let (kind, accounts) = match scenario {
         Scenario::Charge | Scenario::Refund => (OrderKind::Charge(usd(1_000)), &["first"][..]),
         Scenario::Verification => (OrderKind::Authorize(usd(0)), &["first"][..]),
-        Scenario::Capture => (OrderKind::Authorize(usd(1_000)), &["first"][..]),
+        Scenario::Capture | Scenario::Increment => {
+            (OrderKind::Authorize(usd(1_000)), &["first"][..])
+        }
         Scenario::Failover => {
             (OrderKind::Charge(usd(1_000)), &["test-failure", "first", "second"][..])
         }
@@ -94,6 +107,11 @@ async fn play(scenario: Scenario, engine: Engine, caller: Caller, told: Arc<Mute
     if scenario == Scenario::Capture {
         let captured = engine.capture(caller, &by_id(id), usd(400), None).await.unwrap();
         tell(Told::Captured(id, 400), &captured);
+    }
+    if scenario == Scenario::Increment {
+        let more = Change::Increment(usd(1_500));
+        let raised = engine.change_alongside(caller, id, more, None).await.unwrap();
+        tell(Told::Raised(id, 1_500), &raised);
     }
     if scenario == Scenario::Refund {
         let refunded = engine.refund(caller, &by_id(id), usd(300), None).await.unwrap();
@@ -113,7 +131,7 @@ struct Remains {
 /// One life of a process, on a thread of its own, so that its end drops every task at once.
 async fn live_and_die(scenario: Scenario, crash: Crash, sync: Sync) -> Remains {
     let provider = Provider::start().await;
-    for operation in ["sale", "authorize", "capture", "refund", "void"] {
+    for operation in ["sale", "authorize", "capture", "increment", "refund", "void"] {
         let slow = json!({"latency_ms": 120});
         provider.rule(json!({"operation": operation}), slow, None).await;
     }
@@ -234,6 +252,7 @@ async fn compare(
         let kept = match what {
             Told::Purchased(_) => matches!(payment.verdict(), Verdict::Approved(_)),
             Told::Captured(_, minor) => captured == *minor,
+            Told::Raised(_, minor) => held(&payment) == *minor,
             Told::Refunded(_, minor) => refunded == *minor,
         };
         if !kept {
@@ -244,11 +263,18 @@ async fn compare(
         let id = PaymentId::parse(&row.payment).unwrap();
         assert!(payments.contains(&id));
         match stored(store, caller, id).await {
-            Some(ours) if sums(&ours) == (row.captured, row.refunded) => {}
+            Some(ours)
+                if sums(&ours) == (row.captured, row.refunded)
+                    && (row.voided || held(&ours) == row.authorized) => {}
             Some(ours) => writeln!(wrong, "{row:?}, and we have {:?}", sums(&ours)).unwrap(),
             None => writeln!(wrong, "{row:?}, and we know nothing of it").unwrap(),
         }
     }
+}
+
+/// What a payment holds or has taken, in minor units.
+fn held(payment: &Payment) -> i64 {
+    amounts::of(payment).map_or(0, |sums| sums.authorized.minor())
 }
 
 async fn survive(scenario: Scenario, crash: Crash) {
@@ -257,7 +283,10 @@ async fn survive(scenario: Scenario, crash: Crash) {
     let result = rise_and_check(remains).await;
     assert_eq!(result, Ok(()), "{scenario:?}, {crash:?}, told {told}, booked {books}");
     if crash == Crash::AtTheEnd {
-        let expected = if matches!(scenario, Scenario::Capture | Scenario::Refund) { 2 } else { 1 };
+        let expected = match scenario {
+            Scenario::Capture | Scenario::Increment | Scenario::Refund => 2,
+            Scenario::Charge | Scenario::Verification | Scenario::Failover => 1,
+        };
         assert_eq!((told, books), (expected, 1), "{scenario:?}: the scenario is what it seems");
     }
 }

@@ -6,8 +6,8 @@ use baton_connect::{
     Challenge, Cx, EventSubject, Freshness, HttpReply, Incoming, LookUp, Looked, Question,
     Returned, Subject, WebhookEvent,
 };
-use baton_engine::Heard;
-use baton_flow::{OrderKind, Payment};
+use baton_engine::{Change, Heard};
+use baton_flow::{OrderKind, Payment, amounts};
 use baton_types::outcome::{Answer, Finding, NextAction, Outcome};
 use futures_util::future::join_all;
 use serde_json::{Value, json};
@@ -296,6 +296,20 @@ async fn adyen_has_received_a_change_and_the_webhook_tells_its_outcome() {
     let refunded = world.refund(id, 150).await.unwrap().payment;
     hear_all(&world, &hooks, "adyen", &refunded).await;
     assert_eq!(sums(&world.stored(id).await.unwrap()), (400, 150));
+
+    // What is held is raised by its own word too, or stays as it was.
+    let raised = world.authorize(1_000, &["adyen"]).await.payment.id;
+    for (no, (amount, held)) in (1..).zip([(1_500, 1_500), (1_800, 1_500)]) {
+        let more = Change::Increment(usd(amount));
+        let asked = world.engine.change_alongside(world.caller, raised, more, None).await.unwrap();
+        let before = amounts::of(&asked.payment).unwrap().authorized;
+        assert!(asked.payment.has_open_calls() && before != usd(amount), "{no}");
+        hear_all(&world, &hooks, "adyen", &asked.payment).await;
+        let now = world.stored(raised).await.unwrap();
+        assert_eq!(amounts::of(&now).unwrap().authorized, usd(held), "{no}");
+        let no_more = decline("insufficient_funds");
+        world.provider.rule(json!({"operation": "increment"}), no_more, None).await;
+    }
 
     // One that fails gives the amount back.
     world.provider.rule(json!({"operation": "refund"}), decline("provider_declined"), None).await;

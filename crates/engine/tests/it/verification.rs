@@ -1,8 +1,10 @@
-//! Authorizations of nothing, which only verify their card: at every provider, with lost answers and crashes.
+//! Authorizations of nothing, which only verify their card, and raises of what is held: at every provider, with lost
+//! answers and crashes.
 
 use std::time::Duration;
 
-use baton_flow::{OrderKind, Payment};
+use baton_engine::Change;
+use baton_flow::{OrderKind, Payment, amounts};
 use baton_store::Write;
 use baton_types::PaymentId;
 use serde_json::{Value, json};
@@ -78,47 +80,64 @@ async fn a_challenge_without_a_payer_ends_at_the_provider() {
     assert!(world.provider.books().await.iter().all(|row| row.voided));
 }
 
-/// The process dies when the plan is durable, before and after its call has left: on every store.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn whoever_dies_over_a_verification_leaves_it_to_be_looked_up_on_every_store() {
-    for (number, done) in [(1, "Fenced at 1: InDoubt"), (2, "approved at 1")] {
-        for world in World::on_all_stores().await {
-            let id = std::sync::Arc::new(std::sync::Mutex::new(None::<PaymentId>));
-            let seen = std::sync::Arc::clone(&id);
-            world.store.script(move |no, set| {
-                for write in &set.writes {
-                    if let Write::Payment(row) = write {
-                        *seen.lock().unwrap() = Some(row.id);
-                    }
-                }
-                match (number, no) {
-                    (1, 1) => Act::DieAfter,
-                    (2, 2) => Act::DieBefore,
-                    _ => Act::Pass,
-                }
-            });
-            let asked = purchase(OrderKind::Authorize(usd(0)), &["first"]);
-            let asked = world.engine.purchase(world.caller, asked, None);
-            assert!(tokio::time::timeout(Duration::from_millis(1_500), asked).await.is_err());
-            world.store.script(|_, _| Act::Pass);
-            let id = id.lock().unwrap().unwrap();
-            let node = world.another_node().await;
-            node.start();
-            let mut last = String::new();
-            for _ in 0..40 {
-                world.clock.jump(20_000);
-                node.status(world.caller, &by_id(id)).await.unwrap();
-                let payment = stored(world.store.as_ref(), world.caller, id).await.unwrap();
-                last = verdict(&payment);
-                if !payment.has_open_calls() {
-                    break;
-                }
-                tokio::time::sleep(Duration::from_millis(100)).await;
+/// A process dies at this commit of a payment, just after it or before; what another one finds in the end, and how much is
+/// held then by our books and by the provider's.
+async fn dies(world: &World, (number, act): (usize, Act), raise: bool) -> (String, i64, Vec<i64>) {
+    let id = std::sync::Arc::new(std::sync::Mutex::new(None::<PaymentId>));
+    let seen = std::sync::Arc::clone(&id);
+    world.store.script(move |no, set| {
+        for write in &set.writes {
+            if let Write::Payment(row) = write {
+                *seen.lock().unwrap() = Some(row.id);
             }
-            assert_eq!(last, done, "dies at commit {number}");
-            let books = world.provider.books().await;
-            assert_eq!(books.len(), number - 1, "{books:?}");
-            node.shut_down(Duration::from_secs(5)).await;
+        }
+        if no == number { act.clone() } else { Act::Pass }
+    });
+    let whole = if raise { 1_000 } else { 0 };
+    let asked = async {
+        let asked = purchase(OrderKind::Authorize(usd(whole)), &["first"]);
+        let made = world.engine.purchase(world.caller, asked, None).await.unwrap();
+        let more = Change::Increment(usd(1_500));
+        world.engine.change_alongside(world.caller, made.payment.id, more, None).await
+    };
+    assert!(tokio::time::timeout(Duration::from_millis(1_500), asked).await.is_err());
+    world.store.script(|_, _| Act::Pass);
+    let id = id.lock().unwrap().unwrap();
+    let node = world.another_node().await;
+    node.start();
+    let mut found = None;
+    for _ in 0..60 {
+        world.clock.jump(20_000);
+        node.status(world.caller, &by_id(id)).await.unwrap();
+        let payment = stored(world.store.as_ref(), world.caller, id).await.unwrap();
+        let is_open = payment.has_open_calls();
+        found = Some(payment);
+        if !is_open {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    node.shut_down(Duration::from_secs(5)).await;
+    let payment = found.unwrap();
+    assert!(!payment.has_open_calls(), "{payment:?}");
+    let held = amounts::of(&payment).map_or(0, |sums| sums.authorized.minor());
+    let booked = world.provider.books().await.iter().map(|row| row.authorized).collect();
+    (verdict(&payment), held, booked)
+}
+
+/// When the plan is durable and its call has not left, and when the call was answered and that is not recorded.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_dies_over_a_new_call_leaves_it_to_be_looked_up_on_every_store() {
+    let rows = [
+        (1, Act::DieAfter, false, "Fenced at 1: InDoubt", 0, vec![]),
+        (2, Act::DieBefore, false, "approved at 1", 0, vec![0]),
+        (3, Act::DieAfter, true, "approved at 1", 1_000, vec![1_000]),
+        (4, Act::DieBefore, true, "approved at 1", 1_500, vec![1_500]),
+    ];
+    for (number, act, raise, end, held, booked) in rows {
+        for world in World::on_all_stores().await {
+            let got = dies(&world, (number, act.clone()), raise).await;
+            assert_eq!(got, (end.to_owned(), held, booked.clone()), "dies at commit {number}");
         }
     }
 }

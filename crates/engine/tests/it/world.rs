@@ -331,6 +331,7 @@ pub(crate) fn purchase(kind: OrderKind, accounts: &[&str]) -> Purchase {
         digital: None,
         challenge: None,
         stored: None,
+        may_grow: false,
         doubt: DoubtMode::ResolveFirst,
         brought: Brought::default(),
         allow_duplicate: false,

@@ -93,6 +93,7 @@ fn inputs(payment: &Payment) -> Vec<(String, Input)> {
             CallId::Capture(_) => "capture ",
             CallId::Void(_) => "void ",
             CallId::Refund(_) => "refund ",
+            CallId::Increment(_) => "raise ",
         };
         all.extend(
             answers(payment, id).into_iter().map(|(what, input)| (format!("{kind}{what}"), input)),

@@ -35,6 +35,7 @@ pub(crate) fn order(kind: OrderKind) -> Order {
         certificate: None,
         index_lag_ms: 0,
         cancel: Some(baton_flow::Cancel::Plain),
+        increments: false,
     };
     Order {
         kind,

@@ -178,6 +178,8 @@ impl Watch {
             return;
         };
         let asked = payment.order.kind.amount().unwrap();
+        let raised = payment.increments.iter().map(|raise| raise.amount.minor()).max();
+        let most = raised.unwrap_or(0).max(asked.minor());
         for money in [
             sums.authorized,
             sums.captured,
@@ -193,7 +195,7 @@ impl Watch {
         let captured = sums.captured.checked_add(sums.captures_in_doubt).unwrap();
         let refunded = sums.refunded.checked_add(sums.refunds_in_doubt).unwrap();
         assert!(captured.minor() <= sums.authorized.minor(), "{sums:?}");
-        assert!(sums.authorized.minor() <= asked.minor(), "{sums:?}");
+        assert!(sums.authorized.minor() <= most, "{sums:?}");
         assert!(refunded.minor() <= sums.captured.minor(), "{sums:?}");
     }
 
@@ -318,14 +320,20 @@ fn is_justified(payment: &Payment, input: &Input, refusal: &Refusal) {
         (Refusal::Concluded, Input::Outcome { call, .. } | Input::Finding { call, .. }) => {
             assert!(payment.call(*call).unwrap().is_concluded());
         }
-        (Refusal::InDoubt(call), Input::Capture { .. } | Input::Void | Input::Refund { .. }) => {
+        (
+            Refusal::InDoubt(call),
+            Input::Capture { .. } | Input::Increment { .. } | Input::Void | Input::Refund { .. },
+        ) => {
             let is_undecided = matches!(payment.verdict(), Verdict::InDoubt(_)) && payment.holds();
             let is_open = !payment.call(*call).unwrap().is_concluded() || is_undecided;
             let may_go_on = payment.verdict() == Verdict::Running;
             let is_owed = payment.owed_voids(payment.updated_at).next().is_some();
             assert!(is_open || is_owed || payment.has_open_calls() || may_go_on, "{call}");
         }
-        (_, Input::Capture { .. } | Input::Void | Input::Refund { .. }) => {}
+        (
+            _,
+            Input::Capture { .. } | Input::Increment { .. } | Input::Void | Input::Refund { .. },
+        ) => {}
         (_, input) => panic!("{input:?} is refused as {refusal:?}"),
     }
 }

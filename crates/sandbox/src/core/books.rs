@@ -29,6 +29,7 @@ pub(crate) enum EventKind {
     Capture,
     Void,
     Refund,
+    Increment,
     /// A cancel by reference found nothing to cancel.
     CancelFailed,
 }
@@ -300,6 +301,14 @@ impl Books {
         self.modify(id, EventKind::Refund, |payment, stamp| payment.refund(stamp, ask))
     }
 
+    pub(crate) fn increment(
+        &mut self,
+        id: Id,
+        ask: Ask,
+    ) -> Result<(Arc<Payment>, Operation), Refusal> {
+        self.modify(id, EventKind::Increment, |payment, stamp| payment.increment(stamp, ask))
+    }
+
     /// Records a refused modification, for a dialect that has already said "received".
     pub(crate) fn record_refused(
         &mut self,
@@ -312,6 +321,7 @@ impl Books {
             Kind::Capture => EventKind::Capture,
             Kind::Void => EventKind::Void,
             Kind::Refund => EventKind::Refund,
+            Kind::Increment => EventKind::Increment,
         };
         self.modify(id, event, |payment, stamp| {
             Ok(payment.record_refused(stamp, kind, ask, refusal))

@@ -79,6 +79,8 @@ pub(crate) enum Kind {
     Capture,
     Void,
     Refund,
+    /// A raise of what is held; its amount is the new total.
+    Increment,
 }
 
 /// How a modification was addressed; Adyen's notifications tell these apart.
@@ -202,6 +204,7 @@ pub(crate) enum Refusal {
     NotVoidable,
     NotRefundable,
     ExceedsRefundable,
+    NotRaisable,
 }
 
 impl Refusal {
@@ -215,6 +218,7 @@ impl Refusal {
             Refusal::NotVoidable => "not_voidable",
             Refusal::NotRefundable => "not_refundable",
             Refusal::ExceedsRefundable => "amount_exceeds_refundable",
+            Refusal::NotRaisable => "not_raisable",
         }
     }
 
@@ -228,6 +232,7 @@ impl Refusal {
             Refusal::NotVoidable => "The payment's state does not allow a void.",
             Refusal::NotRefundable => "The payment has nothing to refund.",
             Refusal::ExceedsRefundable => "More than is left to refund.",
+            Refusal::NotRaisable => "The payment holds nothing that this would raise.",
         }
     }
 }
@@ -436,6 +441,17 @@ impl Payment {
             self.refunded += amount;
         }
         Ok(self.record(stamp, Kind::Refund, amount, ask))
+    }
+
+    /// Holds a new total, which is more, as long as nothing is captured.
+    pub(crate) fn increment(&mut self, stamp: Stamp, ask: Ask) -> Result<Operation, Refusal> {
+        let holds = self.capturable() > 0 && self.captured == 0;
+        let amount = ask.amount.filter(|amount| holds && *amount > self.amount);
+        let amount = amount.ok_or(Refusal::NotRaisable)?;
+        if ask.decline.is_none() {
+            (self.amount, self.authorized) = (amount, amount);
+        }
+        Ok(self.record(stamp, Kind::Increment, amount, ask))
     }
 
     /// Records a modification that was accepted for later and then refused by the books.

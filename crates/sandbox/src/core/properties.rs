@@ -36,6 +36,7 @@ enum Step {
     Capture { amount: Option<i64>, last: bool, fails: bool },
     Void { fails: bool },
     Refund { amount: Option<i64>, fails: bool },
+    Increment { amount: Option<i64>, fails: bool },
     Cancel { fence: bool },
 }
 
@@ -62,7 +63,10 @@ fn step() -> impl Strategy<Value = Step> {
         4 => (amount.clone(), any::<bool>(), any::<bool>())
             .prop_map(|(amount, last, fails)| Step::Capture { amount, last, fails }),
         1 => any::<bool>().prop_map(|fails| Step::Void { fails }),
-        4 => (amount, any::<bool>()).prop_map(|(amount, fails)| Step::Refund { amount, fails }),
+        4 => (amount.clone(), any::<bool>())
+            .prop_map(|(amount, fails)| Step::Refund { amount, fails }),
+        2 => (amount, any::<bool>())
+            .prop_map(|(amount, fails)| Step::Increment { amount, fails }),
         1 => any::<bool>().prop_map(|fence| Step::Cancel { fence }),
     ]
 }
@@ -85,6 +89,7 @@ fn take(books: &mut Books, step: Step, at: usize) {
         Step::Capture { amount, last, fails } => drop(books.capture(id, ask(amount, fails), last)),
         Step::Void { fails } => drop(books.void(id, ask(None, fails))),
         Step::Refund { amount, fails } => drop(books.refund(id, ask(amount, fails))),
+        Step::Increment { amount, fails } => drop(books.increment(id, ask(amount, fails))),
         Step::Cancel { fence } => drop(books.cancel_reference(&reference, &Ask::default(), fence)),
     }
 }

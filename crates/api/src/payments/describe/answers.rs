@@ -85,6 +85,8 @@ const PAYMENT: &[Field] = &[
     ("payment_method_status", maybe_text, "How the card that it saves or uses stands: `processing`, `active` or `inactive`."),
     ("manual_retry_allowed", yes_or_no, "Whether it can be confirmed again after a failure."),
     ("incremental_authorization_allowed", yes_or_no, "Whether what is held can be raised."),
+    ("incremental_authorizations", maybe_list::<IncrementalAuthorization>, "How it was raised; null where it was not."),
+    ("authorization_count", maybe_whole, "How often it was raised."),
     ("external_3ds_authentication_attempted", yes_or_no, "Whether somebody else than the provider authenticated the payer."),
     ("is_overcapture_enabled", maybe_yes, "Whether more can be captured than was held."),
     ("outcome_mode", maybe_text, "What is done when a provider's answer is lost: `resolve_first`, `hold_safe` or `stop`; null is the first."),
@@ -112,6 +114,20 @@ answer!(
         ("email", anything, "As it was sent."),
         ("phone", anything, "As it was sent."),
         ("phone_country_code", anything, "As it was sent."),
+    ]
+);
+
+answer!(
+    /// A raise of what a payment holds.
+    IncrementalAuthorization,
+    "A raise of what a payment holds.",
+    &[
+        ("authorization_id", text, "Our reference of it at the provider."),
+        ("amount", whole, "The new total."),
+        ("status", text, "`success`, `failure` or `processing`."),
+        ("error_code", maybe_text, "Why it failed."),
+        ("error_message", maybe_text, "The same, in the provider's words where it gave any."),
+        ("previously_authorized_amount", whole, "What was held before."),
     ]
 );
 

@@ -17,7 +17,7 @@ use crate::payments::account::AccountRequest;
 use crate::payments::connector::ConnectorRequest;
 use crate::payments::customer::CustomerRequest;
 use crate::payments::hook::{Constraints, Enable, Rotation};
-use crate::payments::intent::{CancelRequest, CaptureRequest};
+use crate::payments::intent::{CancelRequest, CaptureRequest, IncrementRequest};
 use crate::payments::key::{EphemeralRequest, KeyRequest};
 use crate::payments::lists::{PaymentFilter, RefundFilter};
 use crate::payments::metadata::MetadataRequest;
@@ -137,6 +137,16 @@ fn steps(method: &str, path: &str) -> Option<Doc> {
             doc("CancelPayment", "Give a payment up", "What is held is released.")
                 .idempotent()
                 .may_take::<CancelRequest>(r#"{"cancellation_reason": "out of stock"}"#),
+            stands,
+        ),
+        ("POST", "/payments/{payment_id}/incremental_authorization") => gives::<Payment>(
+            doc(
+                "IncrementalAuthorization",
+                "Raise what is held",
+                "To a new total, before it is captured; asked for with request_incremental_authorization.",
+            )
+            .idempotent()
+            .takes::<IncrementRequest>(r#"{"amount": 7540, "reason": "a longer stay"}"#),
             stands,
         ),
         ("POST", "/payments/{payment_id}/cancel_post_capture") => gives::<Payment>(

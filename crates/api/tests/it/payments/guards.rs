@@ -9,7 +9,7 @@ use crate::client::Seen;
 use crate::server::Server;
 
 /// What can be asked, in the order of the table's letters.
-const OPERATIONS: [&str; 8] = [
+const OPERATIONS: [&str; 9] = [
     "update",
     "confirm",
     "capture",
@@ -17,6 +17,7 @@ const OPERATIONS: [&str; 8] = [
     "cancel_post_capture",
     "update_metadata",
     "refund",
+    "incremental_authorization",
     "session_tokens",
 ];
 
@@ -25,23 +26,23 @@ const OPERATIONS: [&str; 8] = [
 /// first, and what was captured by itself is refunded.
 #[rustfmt::skip]
 const ROWS: [(&str, &str, &str); 17] = [
-    ("automatic",       "requires_payment_method",            "xx.x...x"),
-    ("automatic",       "requires_confirmation",              "xx.x...x"),
-    ("automatic",       "requires_customer_action",           "...x.x.x"),
-    ("manual",          "requires_customer_action",           "...x.x.x"),
-    ("automatic",       "processing",                         ".......x"),
-    ("manual",          "processing",                         ".......x"),
-    ("manual_multiple", "processing",                         "..?....x"),
-    ("manual",          "requires_capture",                   "..xx.x.x"),
-    ("manual_multiple", "requires_capture",                   "..xx.x.x"),
-    ("automatic",       "succeeded",                          "....xxx."),
-    ("manual",          "succeeded",                          "....?xx."),
-    ("automatic",       "failed",                             ".....x.."),
-    ("manual",          "cancelled",                          ".......x"),
-    ("automatic",       "cancelled_post_capture",             ".......x"),
-    ("manual",          "partially_captured",                 "....?xxx"),
-    ("manual_multiple", "partially_captured_and_capturable",  "..x..x.x"),
-    ("manual_multiple", "partially_captured_and_processing",  "..x....x"),
+    ("automatic",       "requires_payment_method",            "xx.x....x"),
+    ("automatic",       "requires_confirmation",              "xx.x....x"),
+    ("automatic",       "requires_customer_action",           "...x.x..x"),
+    ("manual",          "requires_customer_action",           "...x.x..x"),
+    ("automatic",       "processing",                         "........x"),
+    ("manual",          "processing",                         "........x"),
+    ("manual_multiple", "processing",                         "..?.....x"),
+    ("manual",          "requires_capture",                   "..xx.x.xx"),
+    ("manual_multiple", "requires_capture",                   "..xx.x.xx"),
+    ("automatic",       "succeeded",                          "....xxx.."),
+    ("manual",          "succeeded",                          "....?xx.."),
+    ("automatic",       "failed",                             ".....x..."),
+    ("manual",          "cancelled",                          "........x"),
+    ("automatic",       "cancelled_post_capture",             "........x"),
+    ("manual",          "partially_captured",                 "....?xx.x"),
+    ("manual_multiple", "partially_captured_and_capturable",  "..x..x..x"),
+    ("manual_multiple", "partially_captured_and_processing",  "..x.....x"),
 ];
 
 /// No payment comes to these here: nothing is looked at by hand, what was approved in part is released, and who
@@ -72,7 +73,8 @@ async fn bring(shop: &Shop, capture: &str, status: &str) -> Value {
         };
         with(
             payment(amount),
-            json!({"capture_method": capture, "payment_method_data": card(number)}),
+            json!({"capture_method": capture, "payment_method_data": card(number),
+                "request_incremental_authorization": true}),
         )
     };
     let then = async |made: Value, operation: &str, body: Value| {
@@ -125,6 +127,7 @@ async fn ask(shop: &Shop, made: &Value, operation: &str) -> Seen {
         "update" => (format!("/payments/{id}"), json!({"amount": 1100})),
         "confirm" => (of("confirm"), json!({"payment_method_data": card("4242424242424242")})),
         "capture" => (of("capture"), json!({"amount_to_capture": 300})),
+        "incremental_authorization" => (of(operation), json!({"amount": 3_000_000})),
         "update_metadata" => (of("update_metadata"), json!({"metadata": {"a": 1}})),
         "refund" => ("/refunds".to_owned(), json!({"payment_id": id, "amount": 100})),
         "session_tokens" => {

@@ -8,6 +8,7 @@ mod expiry;
 mod faults;
 mod guards;
 mod hooks;
+mod increments;
 mod life;
 mod lists;
 mod once;

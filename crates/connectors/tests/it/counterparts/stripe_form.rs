@@ -132,6 +132,11 @@ fn every_call_is_one_that_stripe_describes() {
             "/v1/payment_intents/pi_1/cancel",
             "cancellation_reason=because",
         ),
+        (
+            "POST /v1/payment_intents/{intent}/increment_authorization",
+            "/v1/payment_intents/pi_1/increment_authorization",
+            "amount=some",
+        ),
         ("POST /v1/setup_intents", "/v1/setup_intents", "confirm=perhaps"),
         (
             "POST /v1/setup_intents/{intent}/confirm",

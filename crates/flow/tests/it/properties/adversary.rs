@@ -77,6 +77,7 @@ enum What {
     Show(Pick, Finding),
     Due(Pick),
     Capture(Money),
+    Increment(Money),
     Void,
     Refund(Money),
     Begin,
@@ -97,6 +98,7 @@ fn play(order: Order, moves: Vec<Move>) -> BTreeSet<&'static str> {
             What::Show(pick, finding) => Input::Finding { call: picked(&watch, &pick), finding },
             What::Due(pick) => Input::Due { call: picked(&watch, &pick) },
             What::Capture(amount) => Input::Capture { amount },
+            What::Increment(amount) => Input::Increment { amount },
             What::Void => Input::Void,
             What::Refund(amount) => Input::Refund { amount },
             What::Begin => Input::Begin,
@@ -147,6 +149,7 @@ fn orders() -> impl Strategy<Value = Order> {
                 candidate.cancel = cancels.then_some(cancel);
                 (candidate.index_lag_ms, candidate.quiet_ms) = (index_lag_ms, quiet_ms);
                 candidate.replay_ms = replay_ms;
+                candidate.increments = true;
             }
             order.candidates.truncate(candidates);
             order.retry_declines = RetryDeclines { issuer, provider_risk, provider_other };
@@ -179,6 +182,7 @@ fn whats() -> impl Strategy<Value = What> {
         6 => (pick(), findings()).prop_map(|(pick, finding)| What::Show(pick, finding)),
         2 => pick().prop_map(What::Due),
         3 => amounts().prop_map(What::Capture),
+        2 => prop_oneof![amounts(), (90..300_i64).prop_map(usd)].prop_map(What::Increment),
         1 => Just(What::Void),
         3 => amounts().prop_map(What::Refund),
         1 => Just(What::Begin),

@@ -55,6 +55,7 @@ fn histories_contain_lost_late_and_raced_calls() {
             "a later hold won",
             "a lost request",
             "a lost request sent again",
+            "a raise executed late",
             "a refund executed late",
             "a sale executed late",
             "a void executed late",
@@ -146,6 +147,7 @@ impl World {
         for candidate in &mut order.candidates {
             candidate.replay_ms = replay_ms;
             candidate.cancel = Some(cancel);
+            candidate.increments = true;
             candidate.index_lag_ms = index_lag_ms;
         }
         // Long enough for the next candidate after an absence, sometimes.
@@ -180,6 +182,10 @@ impl World {
                 14 => {
                     let minor = i64::from(self.byte() % 100) + 1;
                     self.feed(Input::Refund { amount: usd(minor) });
+                }
+                _ if self.one_in(2) => {
+                    let minor = i64::from(self.byte() % 100) + 80;
+                    self.feed(Input::Increment { amount: usd(minor) });
                 }
                 _ => self.is_live = self.is_live && !self.one_in(4),
             }
@@ -273,6 +279,7 @@ impl World {
             CallId::Capture(_) => self.reach("a capture executed late", late),
             CallId::Void(_) => self.reach("a void executed late", late),
             CallId::Refund(_) => self.reach("a refund executed late", late),
+            CallId::Increment(_) => self.reach("a raise executed late", late),
         }
         self.reach("a void lost", at.is_none() && matches!(id, CallId::Void(_)));
         self.requests.insert(id, request);
@@ -362,6 +369,10 @@ impl World {
             }
             (_, CallId::Capture(_)) => truth.captured += minor,
             (_, CallId::Refund(_)) => truth.refunded += minor,
+            (_, CallId::Increment(_)) => {
+                assert!(truth.held > 0 && truth.captured == 0 && !truth.is_voided, "{id}");
+                truth.held = minor;
+            }
             (_, CallId::Void(_)) => {
                 let can = truth.is_waiting || (truth.held > 0 && !truth.is_voided);
                 if !can && fences && !was_there {
@@ -484,6 +495,8 @@ impl World {
     fn is_true(&self) {
         let payment = &self.watch.payment;
         let asked = payment.order.kind.amount().unwrap().minor();
+        let raised = payment.increments.iter().map(|raise| raise.amount.minor()).max();
+        let asked = raised.unwrap_or(0).max(asked);
         let taking = self.truth.iter().filter(|(_, truth)| truth.held > 0 && !truth.is_voided);
         let most = if payment.holds() { 2 } else { 1 };
         assert!(taking.count() <= most, "too many attempts took money: {:?}", self.truth);

@@ -16,6 +16,8 @@ fn captures_voids_and_refunds_take_only_what_is_there_for_certain() {
     let capture = |minor| Input::Capture { amount: usd(minor) };
     let refund = |minor| Input::Refund { amount: usd(minor) };
     let euros = |minor| Input::Capture { amount: eur(minor) };
+    let raise = |minor| Input::Increment { amount: usd(minor) };
+    let not_more = |minor| Err(Refusal::NotMore { held: usd(minor) });
     let void = || Input::Void;
     let too_much = |minor| Err(Refusal::TooMuch { available: usd(minor) });
     let in_doubt = |call: &str| Err(Refusal::InDoubt(call.parse().unwrap()));
@@ -55,6 +57,35 @@ fn captures_voids_and_refunds_take_only_what_is_there_for_certain() {
         ("auth a=ok c100 c=ok",            capture(1),        too_much(0)),
         ("auth a=ok c50 c=? c50",          capture(1),        too_much(0)),
         ("auth a=ok c50 c=ok r50 r=ok",    capture(51),       too_much(50)),
+        // Raises: to more than is held, before anything is captured, and one at a time.
+        ("auth a=ok",                      raise(150),        Ok(())),
+        ("auth a=ok",                      raise(100),        not_more(100)),
+        ("auth a=ok",                      raise(-1),         not_more(100)),
+        ("auth a=ok",                      Input::Increment { amount: eur(150) },
+                                                              Err(Refusal::WrongCurrency { expected })),
+        ("auth a=ok i150 i=ok",            raise(150),        not_more(150)),
+        ("auth a=ok i150 i=ok",            raise(151),        Ok(())),
+        ("auth a=ok i150 i=ok",            capture(150),      Ok(())),
+        ("auth a=ok i150 i=ok",            capture(151),      too_much(150)),
+        ("auth a=ok i150 i=ok i170 i=no",  capture(151),      too_much(150)),
+        ("auth a=ok i150 i=no",            capture(101),      too_much(100)),
+        ("auth a=ok i150 i=? i=absent",    capture(101),      too_much(100)),
+        ("auth a=ok i150 i=? i=absent",    capture(100),      Ok(())),
+        ("auth a=ok i150",                 capture(100),      in_doubt("i1")),
+        ("auth a=ok i150 i=?",             capture(1),        in_doubt("i1")),
+        ("auth a=ok i150 i=..",            raise(200),        in_doubt("i1")),
+        ("auth a=ok i150 i=?",             void(),            in_doubt("i1")),
+        ("auth a=ok i150 i=ok",            void(),            Ok(())),
+        ("auth a=ok c60",                  raise(150),        in_doubt("c1")),
+        ("auth a=ok c60 c=ok",             raise(150),        captured()),
+        ("auth a=ok c60 c=no",             raise(150),        Ok(())),
+        ("auth a=ok v v=done",             raise(150),        voided()),
+        ("auth a=ok v",                    raise(150),        in_doubt("v1")),
+        ("auth a=no",                      raise(150),        nothing()),
+        ("auth a=?",                       raise(150),        in_doubt("a1")),
+        ("auth fixed a=ok",                raise(150),        Err(Refusal::CannotIncrement)),
+        ("charge a=ok",                    raise(150),        uncapturable()),
+        ("token a=done",                   raise(150),        uncapturable()),
         // Captures: of what.
         ("charge a=ok",                    capture(1),        uncapturable()),
         ("token a=done",                   capture(1),        uncapturable()),
@@ -154,12 +185,14 @@ fn is_planned(before: &Payment, operation: &Input, step: &baton_flow::Step, row:
     let [Event::Planned { call, amount, .. }] = &step.events[..] else {
         panic!("{row}: {:?}", step.events)
     };
-    let asked: Option<Money> =
-        if let Input::Capture { amount } | Input::Refund { amount } = operation {
-            Some(*amount)
-        } else {
-            None
-        };
+    let asked: Option<Money> = if let Input::Capture { amount }
+    | Input::Refund { amount }
+    | Input::Increment { amount } = operation
+    {
+        Some(*amount)
+    } else {
+        None
+    };
     assert_eq!((*amount, step.next.amount_of(*call)), (asked, asked), "{row}");
     assert_eq!(step.effects, [Effect::Call(*call)], "{row}");
     assert!(matches!(&step.timers[..], [Timer::Set { call: set, .. }] if set == call), "{row}");
@@ -201,6 +234,8 @@ fn situated(situation: &str) -> Payment {
         other => panic!("no order is called {other:?}"),
     });
     order.payer_present = !is_alone;
+    let cannot = words.next_if_eq(&"fixed").is_some();
+    order.candidates.iter_mut().for_each(|candidate| candidate.increments = !cannot);
     if words.next_if_eq(&"new").is_some() {
         return new(order);
     }
@@ -215,6 +250,7 @@ fn operation(word: &str) -> Input {
     match word.split_at(1) {
         ("c", digits) => Input::Capture { amount: amount(digits) },
         ("r", digits) => Input::Refund { amount: amount(digits) },
+        ("i", digits) => Input::Increment { amount: amount(digits) },
         ("v", "") => Input::Void,
         _ => panic!("no operation is called {word}"),
     }

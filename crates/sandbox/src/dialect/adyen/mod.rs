@@ -56,6 +56,7 @@ pub(crate) fn read(account: &Arc<Account>, call: &Call, rest: &[&str]) -> Result
         ["payments", id, "captures"] => request.modify(id, Kind::Capture, Route::ById),
         ["payments", id, "cancels"] => request.modify(id, Kind::Void, Route::ById),
         ["payments", id, "refunds"] => request.modify(id, Kind::Refund, Route::ById),
+        ["payments", id, "amountUpdates"] => request.modify(id, Kind::Increment, Route::ById),
         ["payments", id, "reversals"] => request.modify(id, Kind::Void, Route::Reversal),
         ["cancels"] => request.cancel(),
         ["storedPaymentMethods"] => request.store(),
@@ -328,6 +329,7 @@ impl Request<'_> {
             Kind::Capture => OperationKind::Capture,
             Kind::Void => OperationKind::Void,
             Kind::Refund => OperationKind::Refund,
+            Kind::Increment => OperationKind::Increment,
         };
         let reference = Some(ask.reference.clone());
         let traits = traits_of_existing(self.account, operation, Some(id), ask.amount, reference);
@@ -350,7 +352,7 @@ impl Request<'_> {
             answer.insert("reference".to_owned(), reference.into());
         }
         let mut amount = None;
-        if matches!(kind, Kind::Capture | Kind::Refund) {
+        if matches!(kind, Kind::Capture | Kind::Refund | Kind::Increment) {
             let value = fields.need_amount("amount.value")?;
             let currency = fields.need_currency("amount.currency")?;
             answer.insert("amount".to_owned(), json!({"value": value, "currency": currency}));
@@ -405,6 +407,7 @@ fn modified(books: &mut Books, id: Id, kind: Kind, ask: Ask) -> Result<Id, Refus
     let done = match kind {
         Kind::Capture => books.capture(id, ask.clone(), false),
         Kind::Refund => books.refund(id, ask.clone()),
+        Kind::Increment => books.increment(id, ask.clone()),
         Kind::Void if is_settled(&payment) => Err(Refusal::NotVoidable),
         Kind::Void => books.void(id, ask.clone()),
     };

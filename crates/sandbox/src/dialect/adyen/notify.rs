@@ -48,9 +48,10 @@ pub(crate) fn notification(event: &Event, secret: &str) -> Option<Value> {
             let operation = operation.and_then(|id| payment.operation(id));
             match (event.kind, operation) {
                 (EventKind::Attempted | EventKind::Concluded, _) => authorisation(payment)?,
-                (EventKind::Capture | EventKind::Void | EventKind::Refund, Some(operation)) => {
-                    modification(payment, operation)
-                }
+                (
+                    EventKind::Capture | EventKind::Void | EventKind::Refund | EventKind::Increment,
+                    Some(operation),
+                ) => modification(payment, operation),
                 (EventKind::Created | EventKind::CancelFailed, _) | (_, None) => return None,
             }
         }
@@ -93,6 +94,7 @@ fn modification<'a>(payment: &'a Payment, operation: &'a Operation) -> Notice<'a
         (_, Route::Reversal) => "CANCEL_OR_REFUND",
         (Kind::Capture, _) => "CAPTURE",
         (Kind::Refund, _) => "REFUND",
+        (Kind::Increment, _) => "AUTHORISATION_ADJUSTMENT",
         (Kind::Void, Route::ByReference) => "TECHNICAL_CANCEL",
         (Kind::Void, Route::ById) => "CANCELLATION",
     };

@@ -39,6 +39,7 @@ pub(crate) fn read(account: &Arc<Account>, call: &Call, rest: &[&str]) -> Result
         ("POST", ["payments", id, "captures"]) => request.modify(id, Kind::Capture),
         ("POST", ["payments", id, "voids"]) => request.modify(id, Kind::Void),
         ("POST", ["payments", id, "refunds"]) => request.modify(id, Kind::Refund),
+        ("POST", ["payments", id, "increments"]) => request.modify(id, Kind::Increment),
         ("GET", ["operations"]) => request.operations_by_reference(),
         ("POST", ["tokens"]) => request.tokenize(),
         ("POST", ["cancels"]) => request.cancel(),
@@ -250,6 +251,7 @@ impl Request<'_> {
             Kind::Capture => OperationKind::Capture,
             Kind::Void => OperationKind::Void,
             Kind::Refund => OperationKind::Refund,
+            Kind::Increment => OperationKind::Increment,
         };
         let traits =
             traits_of_existing(self.account, operation, Some(id), amount, Some(reference.clone()));
@@ -261,6 +263,7 @@ impl Request<'_> {
                     Kind::Capture => books.capture(id, ask, false),
                     Kind::Void => books.void(id, ask),
                     Kind::Refund => books.refund(id, ask),
+                    Kind::Increment => books.increment(id, ask),
                 };
                 match done {
                     Ok((payment, operation)) => {

@@ -57,6 +57,8 @@ pub(crate) struct PaymentView<'a> {
     captures: Vec<OperationView<'a>>,
     voids: Vec<OperationView<'a>>,
     refunds: Vec<OperationView<'a>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    increments: Vec<OperationView<'a>>,
     created: String,
 }
 
@@ -107,6 +109,7 @@ pub(crate) fn payment_view<'a>(payment: &'a Payment, urls: &Urls) -> PaymentView
         captures: of_kind(Kind::Capture),
         voids: of_kind(Kind::Void),
         refunds: of_kind(Kind::Refund),
+        increments: of_kind(Kind::Increment),
         created: rfc3339(payment.created_ms),
     }
 }
@@ -119,6 +122,7 @@ pub(crate) fn operation_view<'a>(
         Kind::Capture => "sc_",
         Kind::Void => "sv_",
         Kind::Refund => "sr_",
+        Kind::Increment => "si_",
     };
     OperationView {
         id: format!("{prefix}{}", operation.id),
@@ -168,6 +172,7 @@ pub(crate) fn event_body(event: &Event, urls: &Urls) -> Option<Value> {
         EventKind::Capture => modified("capture"),
         EventKind::Void => modified("void"),
         EventKind::Refund => modified("refund"),
+        EventKind::Increment => modified("increment"),
         EventKind::CancelFailed => return None,
     };
     Some(json!({

@@ -1,6 +1,6 @@
 //! PaymentIntents: create, update, confirm, capture, cancel, retrieve, list.
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use super::expand::Expand;
 use super::{PayWith, Request, error_about, missing, refused, unexpected_state, validation, view};
@@ -285,6 +285,35 @@ impl Request<'_> {
         )
     }
 
+    /// Holds a new total; where the issuer says no, nothing is changed.
+    pub(super) fn intent_increment(self, id: &str) -> Result<Job, Reply> {
+        self.only(&["amount", "description", "metadata", "statement_descriptor"])?;
+        let id = self.intent_id(id)?;
+        let amount = Some(self.fields.need_amount("amount").map_err(validation)?);
+        let metadata = self.fields.map("metadata").map_err(validation)?;
+        let kind = OperationKind::Increment;
+        let traits = traits_of_existing(self.account, kind, Some(id), amount, None);
+        let urls = self.urls();
+        self.job(
+            traits,
+            Box::new(move |books, action| {
+                let Some(payment) = books.payment(id).cloned() else {
+                    return refused(Refusal::NotFound);
+                };
+                if let Some(decline) = action.decline() {
+                    return scripted_failure(decline);
+                }
+                match books.increment(id, Ask { amount, ..Ask::default() }) {
+                    Ok(_) => {
+                        let _ = books.update(id, |payment| merge(&mut payment.metadata, metadata));
+                        shown(books, id, &urls)
+                    }
+                    Err(_) => unexpected_state(&payment, &urls, "increment"),
+                }
+            }),
+        )
+    }
+
     pub(super) fn intent_cancel(self, id: &str) -> Result<Job, Reply> {
         self.only(&["cancellation_reason"])?;
         let id = self.intent_id(id)?;
@@ -440,8 +469,7 @@ fn shown(books: &Books, id: Id, urls: &Urls) -> Reply {
 
 /// A rule that makes a capture or a cancel fail: nothing is changed.
 fn scripted_failure(decline: DeclineCode) -> Reply {
-    let (code, _) = super::declines::codes(decline);
-    super::error(402, code, decline.row().message)
+    Reply::json(402, &json!({ "error": super::setups::failure(decline) }))
 }
 
 /// Stripe's rule for metadata: given names are set, an empty value removes the name.

@@ -48,6 +48,9 @@ pub(crate) fn read(account: &Arc<Account>, call: &Call, rest: &[&str]) -> Result
         ("POST", ["payment_intents", id]) => request.intent_update(id),
         ("POST", ["payment_intents", id, "confirm"]) => request.intent_confirm(id),
         ("POST", ["payment_intents", id, "capture"]) => request.intent_capture(id),
+        ("POST", ["payment_intents", id, "increment_authorization"]) => {
+            request.intent_increment(id)
+        }
         ("POST", ["payment_intents", id, "cancel"]) => request.intent_cancel(id),
         ("POST", ["setup_intents"]) => request.setup_create(),
         ("GET", ["setup_intents"]) => request.setup_list(),
@@ -304,6 +307,7 @@ fn refused(refusal: Refusal) -> Reply {
         | Refusal::ExceedsCapturable
         | Refusal::NotVoidable
         | Refusal::NotRefundable
-        | Refusal::ExceedsRefundable => error(400, refusal.code(), refusal.message()),
+        | Refusal::ExceedsRefundable
+        | Refusal::NotRaisable => error(400, refusal.code(), refusal.message()),
     }
 }

@@ -186,7 +186,8 @@ fn confirmed(
     }
 }
 
-fn failure(decline: DeclineCode) -> Value {
+/// The error that a decline is, without what it is about.
+pub(super) fn failure(decline: DeclineCode) -> Value {
     let (code, decline_code) = declines::codes(decline);
     let mut error = json!({"type": "card_error", "code": code, "message": decline.row().message});
     if let (Some(error), Some(decline_code)) = (error.as_object_mut(), decline_code) {

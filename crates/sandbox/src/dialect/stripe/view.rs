@@ -404,7 +404,10 @@ pub(crate) fn events_of(event: &Event, urls: &Urls) -> Vec<Value> {
             Status::Created => Vec::new(),
         },
         (EventKind::Refund, _) if failed => vec![("refund.failed", of_refund())],
-        (EventKind::Capture | EventKind::Void, _) if failed => Vec::new(),
+        (EventKind::Capture | EventKind::Void | EventKind::Increment, _) if failed => Vec::new(),
+        (EventKind::Increment, _) => {
+            vec![("payment_intent.amount_capturable_updated", of_intent())]
+        }
         (EventKind::Capture, _) => {
             vec![("charge.captured", of_charge()), ("payment_intent.succeeded", of_intent())]
         }
