@@ -2,7 +2,7 @@
 //!
 //! `GET` shows it, `POST` with `outcome=approve|fail|abandon` presses a button. Approving authorises (and
 //! captures a sale), failing declines with `authentication_failed`, abandoning changes nothing and makes
-//! the challenge impossible to complete. A completed challenge sends the shopper to the payment's return
+//! the challenge impossible to complete. A challenge whose issuer gives up waiting is declined in the same way. A completed challenge sends the shopper to the payment's return
 //! URL, if it has one; in Adyen's dialect nothing else comes of it until the result is brought to
 //! `/payments/details`.
 
@@ -12,6 +12,7 @@ use http::Method;
 
 use crate::clock::Id;
 use crate::codes::DeclineCode;
+use crate::core::payment::UNAUTHENTICATED;
 use crate::core::{Books, Payment, Status};
 use crate::dialect::Dialect;
 use crate::http::{Call, Reply, parse_form};
@@ -32,9 +33,7 @@ pub(crate) async fn handle(
     let (reply, seq) = provider.change(&account, |books| match (&call.method, pressed) {
         (&Method::GET, _) => show(books, id),
         (&Method::POST, Some("approve")) => complete(books, id, None),
-        (&Method::POST, Some("fail")) => {
-            complete(books, id, DeclineCode::find("authentication_failed"))
-        }
+        (&Method::POST, Some("fail")) => complete(books, id, DeclineCode::find(UNAUTHENTICATED)),
         (&Method::POST, Some("abandon")) => abandon(books, id),
         _ => page(400, "<p>Post outcome=approve, fail or abandon.</p>"),
     });
@@ -81,6 +80,7 @@ fn complete(books: &mut Books, id: Id, decline: Option<DeclineCode>) -> Reply {
         let kept = books.update(id, |payment| {
             if let Some(attempt) = payment.attempts.last_mut() {
                 (attempt.answered, attempt.settles_with) = (true, decline);
+                attempt.settles_ms = None;
             }
         });
         if kept.is_err() {

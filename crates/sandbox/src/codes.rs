@@ -8,6 +8,7 @@ use std::sync::LazyLock;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::core::Verdict;
+use crate::core::payment::UNAUTHENTICATED;
 use crate::script::{Action, Answer, CommitWhen, Fault};
 
 /// Who refused a payment.
@@ -232,7 +233,9 @@ fn cards() -> Vec<TestCard> {
         ("4000000000006975", "count_limit_exceeded"),
         ("4100000000000019", "risk_blocked"),
     ];
-    let challenge = Verdict::Challenge { abandoned: false };
+    let challenge = Verdict::Challenge { abandoned: false, gives_up_ms: None };
+    let abandoned = Verdict::Challenge { abandoned: true, gives_up_ms: None };
+    let timeout = Verdict::Challenge { abandoned: false, gives_up_ms: Some(PENDING_MS) };
     let pending = |then| Verdict::Pending { after_ms: PENDING_MS, then };
     let refused = DeclineCode::find("generic_decline");
     let special = [
@@ -240,6 +243,26 @@ fn cards() -> Vec<TestCard> {
         ("4000002760003184", "3-D Secure challenge required", challenge.clone()),
         ("4000000000003063", "3-D Secure challenge required", challenge.clone()),
         ("4000000000003220", "3-D Secure challenge required", challenge),
+        (
+            "4000000000003055",
+            "3-D Secure without a challenge (frictionless), approved",
+            Verdict::Approve,
+        ),
+        (
+            "4000000000003105",
+            "declined: authentication_failed",
+            DeclineCode::find(UNAUTHENTICATED).map_or(Verdict::Approve, Verdict::Decline),
+        ),
+        (
+            "4000000000003113",
+            "3-D Secure challenge required, declined with authentication_failed after 2 s if nobody answers",
+            timeout,
+        ),
+        (
+            "4000000000003121",
+            "3-D Secure challenge required, which the shopper has abandoned: never completed",
+            abandoned,
+        ),
         ("4000000000009110", "pending, approved after 2 s", pending(None)),
         ("4000000000009128", "pending, declined after 2 s", pending(refused)),
     ];
@@ -287,7 +310,7 @@ fn faults() -> Vec<(&'static str, Action)> {
         ("pending, declined after 2 s", pending(DeclineCode::find("generic_decline"))),
         (
             "challenge that the shopper has abandoned: never completed",
-            Action::verdict(Verdict::Challenge { abandoned: true }),
+            Action::verdict(Verdict::Challenge { abandoned: true, gives_up_ms: None }),
         ),
         ("approved for half of the amount", Action::verdict(Verdict::Partial { authorized: None })),
         ("never answers, nothing committed", fault(Never, Hang)),
@@ -304,7 +327,7 @@ mod tests {
         let codes = codes();
         let names: HashSet<_> = DECLINES.iter().map(|row| row.code).collect();
         assert_eq!((names.len(), DECLINES.len()), (52, 52));
-        assert_eq!(codes.cards.len(), 26, "a card whose decline code is misspelt would be missing");
+        assert_eq!(codes.cards.len(), 30, "a card whose decline code is misspelt would be missing");
         assert_eq!(codes.amounts.len(), 19);
         let numbers: HashSet<_> = codes.cards.iter().map(|card| card.number).collect();
         assert_eq!(numbers.len(), codes.cards.len());

@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::clock::{Id, Ids, now_ms};
-use crate::core::{Books, Payment, Status};
+use crate::core::{Books, Payment};
 use crate::dialect::Urls;
 use crate::journal::{Entry, Journal, RESET, Seq, line_of};
 use crate::script::Script;
@@ -95,7 +95,7 @@ impl Provider {
                 .books()
                 .payments()
                 .iter()
-                .filter(|payment| payment.status == Status::Pending && !payment.voided)
+                .filter(|payment| payment.settles())
                 .cloned()
                 .collect();
             self.settle_later(&account, &pending);
@@ -204,7 +204,7 @@ impl Provider {
     }
 
     fn settle_later(self: &Arc<Self>, account: &Arc<Account>, payments: &[Arc<Payment>]) {
-        for payment in payments.iter().filter(|payment| payment.status == Status::Pending) {
+        for payment in payments.iter().filter(|payment| payment.settles()) {
             let Some(due_ms) = payment.attempt().and_then(|attempt| attempt.settles_ms) else {
                 continue;
             };
@@ -217,7 +217,8 @@ impl Provider {
     fn settle(self: &Arc<Self>, account: &Arc<Account>, id: Id) {
         self.change(account, |books| {
             let attempt = books.payment(id).and_then(|payment| payment.attempt()).cloned();
-            if let Some(attempt) = attempt {
+            // The shopper may have been faster.
+            if let Some(attempt) = attempt.filter(|attempt| attempt.settles_ms.is_some()) {
                 books.conclude(id, attempt.settles_with);
             }
         });

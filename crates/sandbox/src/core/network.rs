@@ -95,7 +95,7 @@ mod tests {
 
     #[test]
     fn only_a_challenge_depends_on_who_asks() {
-        let challenge = Verdict::Challenge { abandoned: false };
+        let challenge = Verdict::Challenge { abandoned: false, gives_up_ms: None };
         let declined = |code| Verdict::Decline(DeclineCode::find(code).unwrap());
         let (agreed, not) = (Asker::Merchant { agreed: true }, Asker::Merchant { agreed: false });
         let rows = [

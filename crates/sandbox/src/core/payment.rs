@@ -8,6 +8,9 @@ use crate::clock::Id;
 use crate::codes::DeclineCode;
 use crate::dialect::Dialect;
 
+/// What a challenge that was not passed is declined with.
+pub(crate) const UNAUTHENTICATED: &str = "authentication_failed";
+
 /// How the sandbox's issuer answers an authorisation.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -26,6 +29,9 @@ pub(crate) enum Verdict {
     /// The shopper must act; an abandoned challenge can never be completed.
     Challenge {
         abandoned: bool,
+        /// When the issuer gives up waiting for the shopper and declines, if it does.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        gives_up_ms: Option<u64>,
     },
 }
 
@@ -52,7 +58,7 @@ pub(crate) struct Attempt {
     pub(crate) card: Option<Card>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) decline: Option<DeclineCode>,
-    /// When a pending attempt concludes by itself.
+    /// When a pending attempt, or a challenge, concludes by itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) settles_ms: Option<i64>,
     /// What a pending attempt concludes with; `None` is approval.
@@ -290,6 +296,12 @@ impl Payment {
         self.refundable() > 0 || self.capturable() > 0
     }
 
+    /// Whether it concludes by itself at some time.
+    pub(crate) fn settles(&self) -> bool {
+        let waits = matches!(self.status, Status::Pending | Status::ActionRequired);
+        waits && !self.voided && self.attempt().is_some_and(|attempt| attempt.settles_ms.is_some())
+    }
+
     /// Whether the issuer has said yes, released since or not.
     pub(crate) fn is_approved(&self) -> bool {
         matches!(self.status, Status::Authorized | Status::Captured)
@@ -339,10 +351,14 @@ impl Payment {
                     attempt.settles_with = *then;
                 }
             }
-            Verdict::Challenge { abandoned } => {
+            Verdict::Challenge { abandoned, gives_up_ms } => {
                 self.status = Status::ActionRequired;
                 if let Some(attempt) = self.attempts.last_mut() {
                     attempt.abandoned = *abandoned;
+                    let at =
+                        |ms| stamp.now_ms.saturating_add(i64::try_from(ms).unwrap_or(i64::MAX));
+                    attempt.settles_ms = gives_up_ms.map(at);
+                    attempt.settles_with = gives_up_ms.and(DeclineCode::find(UNAUTHENTICATED));
                 }
             }
         }

@@ -48,7 +48,7 @@ fn verdict() -> impl Strategy<Value = Verdict> {
         1 => (-5i64..2_000).prop_map(|authorized| Verdict::Partial { authorized: Some(authorized) }),
         1 => Just(Verdict::Partial { authorized: None }),
         1 => Just(Verdict::Pending { after_ms: 5, then: None }),
-        1 => Just(Verdict::Challenge { abandoned: false }),
+        1 => Just(Verdict::Challenge { abandoned: false, gives_up_ms: None }),
     ]
 }
 
@@ -162,7 +162,7 @@ fn the_state_machine_row_by_row() {
     const OK: &str = "ok";
     let no = DeclineCode::find("do_not_honor").unwrap();
     let decline = Verdict::Decline(no);
-    let challenge = Verdict::Challenge { abandoned: false };
+    let challenge = Verdict::Challenge { abandoned: false, gives_up_ms: None };
     let pending = Verdict::Pending { after_ms: 1, then: None };
     let approve = Verdict::Approve;
     // sale, verdict, capture all, void, refund all: each asked of a fresh payment.

@@ -21,11 +21,7 @@ async fn challenged(shop: &Shop, more: Value) -> Value {
 
 /// Presses a button of the provider's page: the path at our server that the browser is sent to.
 pub(crate) async fn press(shop: &Shop, asked: &Value, button: &str) -> String {
-    let url = asked["next_action"]["redirect_to_url"].as_str().unwrap();
-    let (host, path) = url.strip_prefix("http://").unwrap().split_once('/').unwrap();
-    let (host, path, body) =
-        (host.parse().unwrap(), format!("/{path}"), format!("outcome={button}"));
-    let answer = client::send(host, "POST", &path, &FORM, body.as_bytes()).await;
+    let answer = shop.challenge(asked, button).await;
     let location = answer.header("location").expect("a way back");
     location.strip_prefix(&format!("http://{}", shop.server.addr)).expect("to us").to_owned()
 }

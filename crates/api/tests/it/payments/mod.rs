@@ -1,6 +1,7 @@
 //! The Payments API over HTTP, with the sandbox behind its connector.
 
 mod access;
+mod acs;
 mod back;
 mod crowd;
 mod default;
@@ -104,6 +105,15 @@ impl Shop {
         let intent: Value = serde_json::from_str(&row.body).unwrap();
         let token = intent["return_token"].as_str().unwrap();
         format!("/payments/return/{merchant}/{payment}/{token}")
+    }
+
+    /// Presses a button of the page that a challenged payer was sent to.
+    pub(crate) async fn challenge(&self, asked: &Value, button: &str) -> Seen {
+        let url = asked["next_action"]["redirect_to_url"].as_str().unwrap();
+        let (host, path) = url.strip_prefix("http://").unwrap().split_once('/').unwrap();
+        let (host, path) = (host.parse().unwrap(), format!("/{path}"));
+        let form = [("content-type", "application/x-www-form-urlencoded")];
+        client::send(host, "POST", &path, &form, format!("outcome={button}").as_bytes()).await
     }
 
     #[track_caller]

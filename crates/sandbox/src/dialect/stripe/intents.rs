@@ -431,7 +431,7 @@ fn attempted(
     }
     let scripted = action.verdict.as_ref();
     // A bank or a lender always has a page of its own.
-    let page = Verdict::Challenge { abandoned: false };
+    let page = Verdict::Challenge { abandoned: false, gives_up_ms: None };
     let scripted = match &card {
         None => scripted.unwrap_or(&page),
         Some(card) => {
