@@ -238,22 +238,8 @@ async fn offered(
     let networks = networks.map(|network| {
         json!({ "card_network": network, "surcharge_details": null, "eligible_connectors": eligible })
     });
-    let types: Vec<Value> = kinds
-        .iter()
-        .map(|kind| {
-            json!({
-                "payment_method_type": kind,
-                "payment_experience": null,
-                "card_networks": networks,
-                "bank_names": null,
-                "bank_debits": null,
-                "bank_transfers": null,
-                "required_fields": {},
-                "surcharge_details": null,
-                "pm_auth_connector": null,
-            })
-        })
-        .collect();
+    let of_card = |kind: &&str| method_type(kind, Value::Null, json!(networks));
+    let types: Vec<Value> = kinds.iter().map(of_card).collect();
     let card = json!({ "payment_method": "card", "payment_method_types": types });
     let mut methods: Vec<Value> = if types.is_empty() { Vec::new() } else { vec![card] };
     elsewhere.retain(|(_, connectors)| !connectors.is_empty());
@@ -276,6 +262,21 @@ async fn offered(
         "collect_billing_details_from_wallets": false,
         "is_tax_calculation_enabled": false,
     })))
+}
+
+/// One type of a method that is offered: how a payer pays with it, and by which networks.
+pub(super) fn method_type(kind: &str, experience: Value, networks: Value) -> Value {
+    json!({
+        "payment_method_type": kind,
+        "payment_experience": experience,
+        "card_networks": networks,
+        "bank_names": null,
+        "bank_debits": null,
+        "bank_transfers": null,
+        "required_fields": {},
+        "surcharge_details": null,
+        "pm_auth_connector": null,
+    })
 }
 
 async fn listed(app: &App, asker: &Asker, customer: Option<&str>) -> Answer {

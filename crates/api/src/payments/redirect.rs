@@ -6,6 +6,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::error::Refusal;
+use super::method::method_type;
 use super::shape::check_text;
 
 /// A lender: just one. What is not known here is refused, because nobody takes it.
@@ -148,20 +149,11 @@ pub(crate) fn offered(eligible: &[(RedirectMethod, Vec<&str>)]) -> Vec<Value> {
             .iter()
             .filter(|(method, _)| method.family() == family)
             .map(|(method, connectors)| {
-                json!({
-                    "payment_method_type": method.as_str(),
-                    "payment_experience": [{
-                        "payment_experience_type": "redirect_to_url",
-                        "eligible_connectors": connectors,
-                    }],
-                    "card_networks": null,
-                    "bank_names": null,
-                    "bank_debits": null,
-                    "bank_transfers": null,
-                    "required_fields": {},
-                    "surcharge_details": null,
-                    "pm_auth_connector": null,
-                })
+                let how = json!([{
+                    "payment_experience_type": "redirect_to_url",
+                    "eligible_connectors": connectors,
+                }]);
+                method_type(method.as_str(), how, Value::Null)
             })
             .collect();
         let is_any = !types.is_empty();
