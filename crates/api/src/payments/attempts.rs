@@ -10,7 +10,7 @@ use baton_payments::{CaptureMethod, Seen};
 use baton_types::outcome::{Answer, Outcome};
 use serde_json::{Value, json};
 
-use super::view::{Connectors, time};
+use super::view::{Connectors, time, told};
 
 /// What a provider said, if it said anything.
 fn answer(call: &Call) -> Option<&Answer> {
@@ -26,15 +26,7 @@ fn failure(call: &Call) -> (Option<String>, Option<String>) {
     if matches!(outcome, Outcome::Approved { .. }) {
         return (None, None);
     }
-    let answer = outcome.answer();
-    let code = if let Outcome::Declined { code, .. } = outcome {
-        Some(code.as_str().to_owned())
-    } else {
-        answer.and_then(|answer| answer.code.clone())
-    };
-    let code = code.unwrap_or_else(|| outcome.class().to_owned());
-    let message = answer.and_then(|answer| answer.message.clone());
-    (Some(code.clone()), Some(message.unwrap_or(code)))
+    told(outcome)
 }
 
 /// Every attempt of every confirmation, the first first. Before the first one: the one that is to be made.

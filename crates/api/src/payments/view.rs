@@ -186,7 +186,7 @@ fn increments(seen: &Seen) -> Option<Value> {
 }
 
 /// Why something was not done, as a code and in words.
-fn told(outcome: &Outcome) -> (Option<String>, Option<String>) {
+pub(crate) fn told(outcome: &Outcome) -> (Option<String>, Option<String>) {
     let answer = outcome.answer();
     let code = if let Outcome::Declined { code, .. } = outcome {
         Some(code.as_str().to_owned())
