@@ -160,6 +160,7 @@ codes! {
         UnknownPayment = "unknown_payment",
         CannotSettle = "cannot_settle",
         UnknownIncident = "unknown_incident",
+        UnknownWebhook = "unknown_webhook",
         AuditBroken = "audit_broken",
     }
 }

@@ -30,6 +30,7 @@ mod query;
 mod respond;
 mod route;
 mod tokens;
+mod told;
 mod webhooks;
 
 use std::sync::Arc;
@@ -56,6 +57,7 @@ pub use limits::{Limits, RATE_MAX};
 pub use metrics::EdgeMetrics;
 pub use payments::{ContractForm, PaymentsRoute, routes as payments_routes};
 pub use route::{Access, Route};
+pub use told::{ReplayedView, WebhookList, WebhookShown, WebhookView, behind, webhook_cursor};
 
 /// Largest body of a request, in bytes.
 const BODY_MAX: usize = 64 * 1024;
@@ -111,6 +113,7 @@ pub fn routes() -> Vec<Route> {
         certificates::routes(),
         doubts::routes(),
         incidents::routes(),
+        told::routes(),
         connectors::routes(),
         tokens::routes(),
         webhooks::routes(),

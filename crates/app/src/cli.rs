@@ -11,7 +11,7 @@ use crate::config::{self, Config, Flags};
 use crate::explain::explained;
 use crate::{
     audit, bench, connectors, demo, doctor, explain, incidents, keys, node, payments, sandbox,
-    server, simulate, vault,
+    server, simulate, vault, webhooks,
 };
 
 /// Baton, a payment orchestrator: one API in front of many payment providers, with failover that cannot
@@ -37,6 +37,8 @@ enum Command {
     Payments(payments::Payments),
     /// List, show and resolve incidents: what a provider said after we had concluded something else.
     Incidents(incidents::Incidents),
+    /// List, show and repeat webhooks: what merchants are told.
+    Webhooks(webhooks::Webhooks),
     /// Read and verify the audit log.
     Audit(audit::Audit),
     /// Look after the vault of card data and credentials: its keys, their rotation.
@@ -120,6 +122,7 @@ pub(crate) async fn run(cli: Cli) -> Result<ExitCode, String> {
         Command::Keys(command) => keys::run(command).await,
         Command::Payments(command) => payments::run(command).await,
         Command::Incidents(command) => incidents::run(command).await,
+        Command::Webhooks(command) => webhooks::run(command).await,
         Command::Audit(command) => audit::run(command).await,
         Command::Vault(command) => vault::run(command).await,
         Command::Simulate(command) => simulate::run(command).await,

@@ -32,6 +32,7 @@ mod style;
 mod tls;
 mod vault;
 mod vault_server;
+mod webhooks;
 
 use std::process::ExitCode;
 

@@ -49,8 +49,9 @@ pub use document::{Document, Stored};
 pub use fault::Fault;
 pub use follow::follow;
 pub use hooks::{
-    AttemptSeen, Disabled, EndpointSeen, EventClass, EventFilter, EventKind, Frame, HookCounts,
-    HookSettings, HookSink, Rotated, Shows,
+    AttemptSeen, Disabled, EndpointSeen, EventClass, EventFilter, EventKind, Failed, Frame,
+    HookCounts, HookSettings, HookSink, REPLAY_MAX, Rotated, Shows, hook_shown, hooks_page,
+    replay_failed_hooks, replay_hook,
 };
 pub use intent::{
     Authentication, CaptureMethod, CardInput, CardKept, FutureUsage, Intent, IntentChange, Method,

@@ -28,6 +28,7 @@ pub(crate) fn found(set: &WriteSet) -> Option<String> {
             | Write::Document(_)
             | Write::Listed(_)
             | Write::Relisted(_)
+            | Write::ReplayHook(_)
             | Write::Audit(_) => return None,
         };
         shows(text).map(|form| format!("{what} holds the {form}"))

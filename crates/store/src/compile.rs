@@ -8,13 +8,13 @@ use std::fmt;
 
 use baton_types::{Id, Kind, Timestamp};
 
-use crate::lists;
 use crate::rows::{
     AccountRow, ApiKeyRow, AuditRow, DocumentRow, EventRow, GuardRow, IdempotencyRow, MerchantRow,
     OutboxRow, PaymentRow, ReferenceKind, ReferenceRow, TimerRow, Write, WriteSet,
 };
 use crate::sql::{self, Query};
 use crate::store::CommitError;
+use crate::{hooks, lists};
 
 /// How long a key may be that is part of an index. PostgreSQL's indexes take 2,704 bytes in a row, of which a
 /// reference has two keys and three ids.
@@ -85,10 +85,12 @@ pub(crate) fn compile(set: WriteSet) -> Result<Vec<Statement>, CommitError> {
     if unguarded {
         return Err(CommitError::Invalid("a payment without the event of its version".into()));
     }
-    writes.into_iter().map(statement).collect()
+    let mut statements = Vec::with_capacity(writes.len());
+    writes.into_iter().try_for_each(|write| add(write, &mut statements))?;
+    Ok(statements)
 }
 
-fn statement(write: Write) -> Result<Statement, CommitError> {
+fn add(write: Write, to: &mut Vec<Statement>) -> Result<(), CommitError> {
     if keys(&write).iter().any(|key| key.len() > MAX_KEY_BYTES) {
         return Err(CommitError::Invalid(format!("a key is longer than {MAX_KEY_BYTES} bytes")));
     }
@@ -128,12 +130,17 @@ fn statement(write: Write) -> Result<Statement, CommitError> {
         Write::Document(row) => (&sql::DOCUMENT_UPDATE, document(row)?),
         Write::Listed(row) => lists::listed(row),
         Write::Relisted(row) => lists::relisted(row),
+        Write::ReplayHook(row) => {
+            to.extend(hooks::replay(row)?);
+            return Ok(());
+        }
     };
     let statement = Statement { query, params, rank };
     if statement.has_nul() {
         return Err(CommitError::Invalid("a text holds a NUL character".into()));
     }
-    Ok(statement)
+    to.push(statement);
+    Ok(())
 }
 
 /// What a write puts into an index.
@@ -152,6 +159,7 @@ fn keys(write: &Write) -> Vec<&[u8]> {
         Write::Document(row) => {
             vec![row.kind.as_bytes(), row.id.as_bytes(), row.owner.as_bytes()]
         }
+        Write::ReplayHook(row) => vec![row.stream.as_bytes(), row.event.as_bytes()],
         Write::Listed(row) => vec![row.kind.as_bytes(), row.id.as_bytes(), row.owner.as_bytes()],
         Write::Payment(_)
         | Write::Event(_)

@@ -26,8 +26,8 @@ mod vault;
 pub use compile::MAX_KEY_BYTES;
 pub use counts::Counts;
 pub use hooks::{
-    HookAttemptRow, HookBacklog, HookEventRow, HookOutcome, HookQuery, HookRecord, HookState,
-    HookStore, HookStreamRow,
+    HookAttemptRow, HookBacklog, HookEventRow, HookOutcome, HookQuery, HookRecord, HookReplay,
+    HookState, HookStore, HookStreamRow,
 };
 pub use lists::{ListOrder, ListQuery, ListStore, ListedRow, Listing, Relist, Relisted};
 pub use memory::MemoryStore;

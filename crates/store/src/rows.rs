@@ -7,6 +7,7 @@ use std::fmt;
 
 use baton_types::{AccountId, ApiKeyId, BootId, EventId, MerchantId, PaymentId, Timestamp};
 
+use crate::hooks::HookReplay;
 use crate::lists::{ListedRow, Relisted};
 
 /// Changes that become durable together or not at all.
@@ -130,6 +131,8 @@ pub enum Write {
     Listed(ListedRow),
     /// How a listed object stands from now on.
     Relisted(Relisted),
+    /// Has an event for a merchant told again.
+    ReplayHook(HookReplay),
 }
 
 impl Write {
@@ -152,6 +155,8 @@ impl Write {
             Self::Outbox(_) => 10,
             Self::Reference(_) => 11,
             Self::Listed(_) | Self::Relisted(_) => 12,
+            // Their statements have places of their own, behind all of these.
+            Self::ReplayHook(_) => 13,
         }
     }
 }

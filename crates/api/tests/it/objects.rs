@@ -79,8 +79,46 @@ async fn make(server: &Server, of: &str, parameter: &str) -> Object {
             let name = crate::doubts::incident(server).await;
             Object { secrets: vec![name.clone()], name }
         }
+        ("webhooks", "id") => {
+            let name = told(server).await;
+            Object { secrets: vec![name.clone(), "swept-payer".to_owned()], name }
+        }
         other => panic!("say here how to make what {other:?} names"),
     }
+}
+
+/// Something that the server's merchant was to be told and was not.
+async fn told(server: &Server) -> String {
+    use baton_store::{HookEventRow, HookRecord, HookState, HookStreamRow};
+    let at = server.engine.clock().now();
+    let stream = HookStreamRow {
+        merchant: server.merchant,
+        id: "swept-payment".to_owned(),
+        profile: "pro_swept".to_owned(),
+        state: "{}".to_owned(),
+        due_at: None,
+        updated_at: at,
+    };
+    let id = "evt_swept".to_owned();
+    let event = HookEventRow {
+        merchant: server.merchant,
+        id: id.clone(),
+        stream: stream.id.clone(),
+        seq: 1,
+        profile: stream.profile.clone(),
+        object: stream.id.clone(),
+        class: "payments".to_owned(),
+        kind: "payment_failed".to_owned(),
+        state: HookState::GivenUp,
+        attempts: 17,
+        created_at: at,
+        updated_at: at,
+        body: r#"{"name": "swept-payer"}"#.to_owned(),
+    };
+    let message = baton_types::EventId::from_bytes([7; 16]);
+    let record = HookRecord { message, stream, events: vec![event] };
+    server.engine.store().webhooks().record_hooks(record).await.unwrap();
+    id
 }
 
 /// Routes with real objects in their paths.

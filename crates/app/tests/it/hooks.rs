@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use crate::support::http::call;
-use crate::support::{CARD_NUMBER, Place, postgres};
+use crate::support::{CARD_NUMBER, Place, postgres, said};
 
 /// How many payments are made before and after the kill.
 const PAYMENTS: usize = 12;
@@ -141,5 +141,79 @@ async fn what_a_killed_process_owed_is_told_from_sqlite() {
 async fn what_a_killed_process_owed_is_told_from_postgresql() {
     if let Some(url) = postgres::database("1").await {
         killed(Some(url)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_given_up_is_told_again_by_the_command_line() {
+    let place = Place::new()
+        .with("BATON_WEBHOOKS__RETRY_AFTER_MS", "[100]")
+        .with("BATON_ADMIN_API_KEY", "operator-key");
+    let server = place.serve(&["--dev"]);
+    let url = server.url.clone();
+    let of = |more: &[&str]| {
+        let all: Vec<&str> = [&["webhooks"], more, &["--merchant", "shop"]].concat();
+        place.run(&all)
+    };
+    let nobody = of(&["list"]);
+    assert!(said(&nobody).contains("unknown_merchant"), "{}", said(&nobody));
+    // Nobody listens there.
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let details = json!({"webhook_url": format!("http://127.0.0.1:{port}/hooks")});
+    let account = json!({"merchant_id": "shop", "webhook_details": details});
+    send(&url, "operator-key", "/accounts", account).await.unwrap();
+    let new = json!({"name": "till", "expiration": "never"});
+    let key = send(&url, "operator-key", "/api_keys/shop", new).await.unwrap();
+    let key = key["api_key"].as_str().unwrap().to_owned();
+    let connector = json!({"connector_type": "payment_processor", "connector_name": "sandbox",
+        "connector_account_details": {"auth_type": "HeaderKey", "api_key": "any"}});
+    send(&url, &key, "/account/shop/connectors", connector).await.unwrap();
+    assert_eq!(said(&of(&["list"])).trim(), "no webhooks");
+    send(&url, &key, "/payments", payment("order-1")).await.unwrap();
+    let begun = Instant::now();
+    let listed = loop {
+        let arguments = ["webhooks", "list", "--json", "--merchant", "shop", "--state", "given_up"];
+        let listed = place.json(&arguments);
+        if listed["data"].as_array().unwrap().len() == 2 {
+            break listed;
+        }
+        assert!(begun.elapsed() < Duration::from_secs(30), "{listed}");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    };
+    let id = listed["data"][1]["id"].as_str().unwrap();
+    let shown = said(&of(&["show", id]));
+    for part in
+        ["given_up   2 tries  payment_processing  order-1", "automatic_retry", "no connection"]
+    {
+        assert!(shown.contains(part), "{part}: {shown}");
+    }
+    let unknown = of(&["show", "evt_1"]);
+    assert!(said(&unknown).contains("unknown_webhook"), "{}", said(&unknown));
+    assert_eq!(unknown.status.code(), Some(1));
+    let two = of(&["replay", id, "--failed", "--from", "2020-01-01T00:00:00Z"]);
+    assert_eq!(two.status.code(), Some(2), "{}", said(&two));
+
+    let (port, got) = receiver();
+    let details = json!({"webhook_url": format!("http://127.0.0.1:{port}/hooks")});
+    let change = json!({"webhook_details": details});
+    send(&url, "operator-key", "/accounts/shop", change).await.unwrap();
+    // What a node has read of a merchant's settings counts for two seconds.
+    let again = of(&["replay", "--failed", "--from", "2020-01-01T00:00:00Z"]);
+    assert_eq!(said(&again).trim(), "2 will be told again");
+    let begun = Instant::now();
+    while got.lock().unwrap().len() < 2 {
+        assert!(begun.elapsed() < Duration::from_secs(30), "nothing came");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    let told = got.lock().unwrap().clone();
+    assert_eq!(told[0].0, id, "in the order of what happened");
+    let entries = place.json(&["audit", "list", "--json", "--action", "webhook_replayed"]);
+    assert_eq!(entries["data"][0]["detail"]["events"], 2, "{entries}");
+    assert!(entries["data"][0]["actor"].as_str().unwrap().starts_with("command-line:"));
+    let again = of(&["replay", id]);
+    assert!(said(&again).contains("pending    1 try"), "{}", said(&again));
+    while got.lock().unwrap().len() < 3 {
+        assert!(begun.elapsed() < Duration::from_secs(60), "nothing came");
+        tokio::time::sleep(Duration::from_millis(100)).await;
     }
 }

@@ -113,6 +113,8 @@ actions! {
     PaymentSettled = "payment_settled",
     /// An incident was acknowledged or resolved.
     IncidentResolved = "incident_resolved",
+    /// What a merchant is told by webhook was put back, to be told again.
+    WebhookReplayed = "webhook_replayed",
     /// A setting that is kept in the database was changed.
     SettingsChanged = "settings_changed",
 }

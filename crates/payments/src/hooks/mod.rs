@@ -14,6 +14,7 @@ mod ask;
 mod deliver;
 mod endpoint;
 mod event;
+mod operate;
 mod record;
 
 use std::collections::HashMap;
@@ -39,6 +40,7 @@ use crate::service::{Merchant, Payments};
 pub use ask::{AttemptSeen, EventFilter};
 pub use endpoint::{Disabled, EndpointSeen, Rotated};
 pub use event::{EventClass, EventKind};
+pub use operate::{Failed, REPLAY_MAX, hook_shown, hooks_page, replay_failed_hooks, replay_hook};
 
 use endpoint::{Details, Endpoint, Secrets};
 

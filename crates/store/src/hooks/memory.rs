@@ -5,8 +5,8 @@ use baton_types::{EventId, MerchantId, PaymentId, Timestamp};
 
 use super::records;
 use super::{
-    HookAttemptRow, HookBacklog, HookEventRow, HookOutcome, HookQuery, HookRecord, HookState,
-    HookStore, HookStreamRow,
+    HookAttemptRow, HookBacklog, HookEventRow, HookOutcome, HookQuery, HookRecord, HookReplay,
+    HookState, HookStore, HookStreamRow,
 };
 use crate::memory::tables::{Table, Tables};
 use crate::memory::{MemoryStore, count, first_by};
@@ -68,6 +68,25 @@ fn apply_outcome(tables: &mut Tables, outcome: HookOutcome) {
         tables.hooks.attempts.put((row.merchant, row.event.clone(), row.id.clone()), row);
     }
     set_due(tables, merchant, &stream, due_at);
+}
+
+impl Tables {
+    pub(crate) fn replay_hook(&mut self, replay: HookReplay) {
+        let HookReplay { merchant, stream, event, at, busy_until } = replay;
+        let key = (merchant, stream.clone());
+        let Some(row) = self.hooks.streams.get(&key) else { return };
+        let rests = row.due_at.is_none_or(|due| due > busy_until);
+        self.hooks.streams.put(key, HookStreamRow { updated_at: at, ..row });
+        if let Some(mut row) = self.hooks.events.get(&(merchant, event.clone())) {
+            if row.state != HookState::Pending {
+                row.attempts = 1;
+            }
+            row.state = HookState::Pending;
+            row.updated_at = at;
+            self.hooks.events.put((merchant, event), row);
+        }
+        set_due(self, merchant, &stream, rests.then_some(at));
+    }
 }
 
 #[async_trait]

@@ -2,8 +2,8 @@
 //!
 //! Guarantees, on all backends alike: an event is recorded in one commit with the end of the message that it
 //! comes from, and once, whoever else records it; a stream has a time to be looked at exactly while one of its
-//! events waits, whoever else changes it at the same time; a delivered event stays delivered. Left out: what is
-//! told, to whom and when it is tried again. Bodies are opaque.
+//! events waits, whoever else changes it at the same time; a delivered event stays delivered, until somebody has it
+//! told again. Left out: what is told, to whom and when it is tried again. Bodies are opaque.
 
 mod memory;
 mod records;
@@ -13,6 +13,7 @@ use async_trait::async_trait;
 use baton_types::{EventId, MerchantId, PaymentId, Timestamp};
 
 pub(crate) use self::memory::HookTables;
+pub(crate) use self::records::replay;
 use crate::store::{CommitError, StoreError};
 
 /// How an event stands.
@@ -40,7 +41,9 @@ impl HookState {
         }
     }
 
-    pub(crate) fn parse(text: &str) -> Option<Self> {
+    /// Reads the word.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|state| state.as_str() == text)
     }
 }
@@ -176,6 +179,22 @@ pub struct HookOutcome {
     pub at: Timestamp,
 }
 
+/// An event that is told again as if its first try had just failed: it waits, and its stream is due at once. One that
+/// waits already only does so no longer. Nothing happens without the stream, whose order it would have to keep.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HookReplay {
+    /// Whose.
+    pub merchant: MerchantId,
+    /// The stream.
+    pub stream: String,
+    /// The event.
+    pub event: String,
+    /// Now.
+    pub at: Timestamp,
+    /// A stream that is due by then may be in a worker's hands: it keeps its time.
+    pub busy_until: Timestamp,
+}
+
 /// Which events to list, newest first. What is absent does not restrict.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HookQuery {
@@ -185,6 +204,8 @@ pub struct HookQuery {
     pub from: Timestamp,
     /// Not made after this time.
     pub to: Timestamp,
+    /// At `to` itself only those with a smaller id.
+    pub to_id: Option<String>,
     /// The event itself.
     pub id: Option<String>,
     /// What it is about.
@@ -211,6 +232,7 @@ impl HookQuery {
             merchant,
             from: Timestamp::from_millis(0),
             to: Timestamp::from_millis(i64::MAX),
+            to_id: None,
             id: None,
             object: None,
             profile: None,
@@ -230,7 +252,8 @@ impl HookQuery {
         let one_of = |list: &[String], word: &String| list.is_empty() || list.contains(word);
         row.merchant == self.merchant
             && row.created_at >= self.from
-            && row.created_at <= self.to
+            && (row.created_at < self.to
+                || row.created_at == self.to && self.to_id.as_ref().is_none_or(|id| row.id < *id))
             && is(self.id.as_ref(), &row.id)
             && is(self.object.as_ref(), &row.object)
             && is(self.profile.as_ref(), &row.profile)

@@ -5,8 +5,8 @@ use baton_types::{EventId, MerchantId, PaymentId, Timestamp};
 
 use super::sql;
 use super::{
-    HookAttemptRow, HookBacklog, HookEventRow, HookOutcome, HookQuery, HookRecord, HookState,
-    HookStore, HookStreamRow,
+    HookAttemptRow, HookBacklog, HookEventRow, HookOutcome, HookQuery, HookRecord, HookReplay,
+    HookState, HookStore, HookStreamRow,
 };
 use crate::compile::{MAX_KEY_BYTES, Statement, Value};
 use crate::decode::{self, Columns, Decode, corrupt};
@@ -107,6 +107,19 @@ pub(super) fn outcome(outcome: HookOutcome) -> Result<Vec<Statement>, CommitErro
     Ok(statements)
 }
 
+pub(crate) fn replay(replay: HookReplay) -> Result<Vec<Statement>, CommitError> {
+    let HookReplay { merchant, stream, event, at, busy_until } = replay;
+    let stream = Value::from(stream);
+    let touch = vec![merchant.into(), stream.clone(), at.into()];
+    let again = vec![merchant.into(), event.into(), stream.clone(), at.into()];
+    let wake = vec![merchant.into(), stream, at.into(), busy_until.into()];
+    Ok(vec![
+        statement(STREAM, &sql::STREAM_TOUCH, touch)?,
+        statement(EVENT, &sql::HOOK_AGAIN, again)?,
+        statement(STREAM_AFTER, &sql::STREAM_WAKE, wake)?,
+    ])
+}
+
 fn filters(query: &HookQuery) -> Vec<Value> {
     let states: Vec<_> = query.states.iter().map(|state| state.as_str().to_owned()).collect();
     vec![
@@ -118,6 +131,7 @@ fn filters(query: &HookQuery) -> Vec<Value> {
         words(&query.classes),
         words(&query.kinds),
         words(&states),
+        query.to_id.clone().into(),
     ]
 }
 

@@ -74,6 +74,22 @@ pub(super) static HOOK_CONCLUDE: Query = write(
      where merchant = $1 and id = $2",
 );
 
+/// Without its stream nothing would ever send it.
+pub(super) static HOOK_AGAIN: Query = write(
+    2,
+    "update hook_events set attempts = case when state = 'pending' then attempts else 1 end, \
+     state = 'pending', updated_at = $4 where merchant = $1 and id = $2 and exists \
+     (select 1 from hook_streams where merchant = $1 and id = $3)",
+);
+
+/// After all else: due at once if an event waits, unless it is due so soon that a worker may hold it.
+pub(super) static STREAM_WAKE: Query = write(
+    2,
+    "update hook_streams set due_at = case when not exists (select 1 from hook_events \
+     where merchant = $1 and stream = $2 and state = 'pending') then null \
+     when due_at <= $4 then due_at else cast($3 as bigint) end where merchant = $1 and id = $2",
+);
+
 pub(super) static HOOK: Query =
     read(concat!("select ", hooks!(), " from hook_events where merchant = $1 and id = $2"));
 
@@ -91,7 +107,8 @@ macro_rules! hook_filters {
          and (cast($5 as text) is null or profile = $5) \
          and (cast($6 as text) is null or $6 like '%,' || class || ',%') \
          and (cast($7 as text) is null or $7 like '%,' || kind || ',%') \
-         and (cast($8 as text) is null or $8 like '%,' || state || ',%')"
+         and (cast($8 as text) is null or $8 like '%,' || state || ',%') \
+         and (created_at < $3 or cast($9 as text) is null or id < $9)"
     };
 }
 
@@ -101,22 +118,22 @@ pub(super) static HOOKS: Query = read(concat!(
     hooks!(),
     " from hook_events where merchant = $1",
     hook_filters!(),
-    " order by created_at desc, id desc limit $9 offset $10"
+    " order by created_at desc, id desc limit $10 offset $11"
 ));
 
 pub(super) static HOOKS_OF_OBJECT: Query = read(concat!(
     "select ",
     hooks!(),
-    " from hook_events where merchant = $1 and object = $11",
+    " from hook_events where merchant = $1 and object = $12",
     hook_filters!(),
-    " order by created_at desc, id desc limit $9 offset $10"
+    " order by created_at desc, id desc limit $10 offset $11"
 ));
 
 pub(super) static HOOK_COUNT: Query =
     read(concat!("select count(*) from hook_events where merchant = $1", hook_filters!()));
 
 pub(super) static HOOK_COUNT_OF_OBJECT: Query = read(concat!(
-    "select count(*) from hook_events where merchant = $1 and object = $9",
+    "select count(*) from hook_events where merchant = $1 and object = $10",
     hook_filters!()
 ));
 

@@ -220,6 +220,7 @@ impl Tables {
             Write::Audit(row) => return self.add_audit(row),
             Write::Listed(row) => self.list(row),
             Write::Relisted(change) => self.relist(change),
+            Write::ReplayHook(replay) => self.replay_hook(replay),
         }
         Ok(())
     }

@@ -84,6 +84,7 @@ behaviours! {
     of_many_that_conclude_and_record_at_once_nothing_is_left_behind,
     streams_are_leased_once,
     events_are_listed_and_counted_by_what_they_are,
+    an_event_is_told_again_in_its_place,
     what_has_ended_is_swept,
     the_message_of_a_version_is_known_to_be_there,
     an_audit_log_is_read_as_written_by_number_and_filter,

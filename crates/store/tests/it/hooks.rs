@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use baton_store::{
-    HookAttemptRow, HookEventRow, HookOutcome, HookQuery, HookRecord, HookState, HookStreamRow,
-    Store, Write,
+    HookAttemptRow, HookEventRow, HookOutcome, HookQuery, HookRecord, HookReplay, HookState,
+    HookStreamRow, Store, Write,
 };
 use baton_types::Timestamp;
 use futures_util::future::join_all;
@@ -202,6 +202,8 @@ pub async fn events_are_listed_and_counted_by_what_they_are(store: Arc<dyn Store
         (all.clone(), &[5, 4, 3, 2, 1]),
         (HookQuery { limit: 2, offset: 1, ..all.clone() }, &[4, 3]),
         (HookQuery { from: at(2), to: at(4), ..all.clone() }, &[4, 3, 2]),
+        (HookQuery { to: at(4), to_id: Some("evt_a_4".into()), ..all.clone() }, &[3, 2, 1]),
+        (HookQuery { to: at(4), to_id: Some("evt_b".into()), ..all.clone() }, &[4, 3, 2, 1]),
         (HookQuery { id: Some("evt_a_3".into()), ..all.clone() }, &[3]),
         (HookQuery { object: Some("ref".into()), ..all.clone() }, &[4]),
         (HookQuery { object: Some("ref".into()), classes: word("payments"), ..all.clone() }, &[]),
@@ -223,6 +225,67 @@ pub async fn events_are_listed_and_counted_by_what_they_are(store: Arc<dyn Store
         let whole = hooks.hook_events(&whole).await.unwrap().len() as u64;
         assert_eq!(hooks.count_hook_events(&query).await, Ok(whole), "{query:?}");
     }
+}
+
+pub async fn an_event_is_told_again_in_its_place(store: Arc<dyn Store>) {
+    let hooks = store.webhooks();
+    let replay = async |event: &HookEventRow, when: i64| {
+        let replay = HookReplay {
+            merchant: merchant(),
+            stream: event.stream.clone(),
+            event: event.id.clone(),
+            at: at(when),
+            busy_until: at(when + 20),
+        };
+        store.commit(set([Write::ReplayHook(replay)])).await
+    };
+    let events: Vec<_> = (1..=3).map(|seq| hook("a", seq)).collect();
+    hooks.record_hooks(record(1, "a", events.clone())).await.unwrap();
+    let given_up = Some(HookState::GivenUp);
+    hooks.conclude_hook(outcome(&events[0], given_up, Some(60))).await.unwrap();
+    hooks.conclude_hook(outcome(&events[1], Some(HookState::Delivered), Some(60))).await.unwrap();
+    // What was given up, and what was taken, waits again, with the tries that the rest of the schedule has.
+    for (event, when) in [(&events[0], 70), (&events[1], 71)] {
+        assert_eq!(replay(event, when).await, Ok(()));
+        let seen = hooks.hook_event(merchant(), &event.id).await.unwrap().unwrap();
+        assert_eq!((seen.state, seen.attempts), (HookState::Pending, 1), "{seen:?}");
+        assert_eq!(seen.updated_at, at(when));
+        assert_eq!(hooks.next_hook_event(merchant(), "a").await.unwrap().unwrap().seq, 1);
+    }
+    // A worker may hold the stream: it keeps its time.
+    assert_eq!(due_at(&store, "a").await, Some(at(60)));
+    // What waits for its next try waits no longer, and has made as many as before.
+    hooks.conclude_hook(outcome(&events[0], None, Some(900))).await.unwrap();
+    assert_eq!(replay(&events[0], 100).await, Ok(()));
+    assert_eq!(due_at(&store, "a").await, Some(at(100)));
+    let seen = hooks.hook_event(merchant(), &events[0].id).await.unwrap().unwrap();
+    assert_eq!((seen.state, seen.attempts), (HookState::Pending, 2));
+    for event in &events {
+        hooks.conclude_hook(outcome(event, Some(HookState::Delivered), None)).await.unwrap();
+    }
+    assert_eq!(due_at(&store, "a").await, None);
+    assert_eq!(replay(&events[2], 200).await, Ok(()));
+    assert_eq!(due_at(&store, "a").await, Some(at(200)));
+    // Nothing is made of what is not there, and nothing waits that nobody would send.
+    assert_eq!(replay(&hook("a", 9), 300).await, Ok(()));
+    assert_eq!(hooks.hook_event(merchant(), "evt_a_9").await, Ok(None));
+    let lone = HookEventRow { stream: "gone".into(), ..events[1].clone() };
+    assert_eq!(replay(&lone, 300).await, Ok(()));
+    let seen = hooks.hook_event(merchant(), &lone.id).await.unwrap().unwrap();
+    assert_eq!(seen.state, HookState::Delivered);
+    // With the audit log's entry it is one commit: a guard that fails takes it along.
+    let wrong = HookReplay {
+        merchant: merchant(),
+        stream: "a".into(),
+        event: events[0].id.clone(),
+        at: at(400),
+        busy_until: at(420),
+    };
+    let twice = Write::Event(event(id(1), 1, 11));
+    store.commit(set([twice.clone(), Write::Payment(payment(id(1), 1, "x"))])).await.unwrap();
+    assert!(store.commit(set([twice, Write::ReplayHook(wrong)])).await.is_err());
+    let seen = hooks.hook_event(merchant(), &events[0].id).await.unwrap().unwrap();
+    assert_eq!(seen.state, HookState::Delivered);
 }
 
 pub async fn what_has_ended_is_swept(store: Arc<dyn Store>) {

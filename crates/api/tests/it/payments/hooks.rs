@@ -76,7 +76,7 @@ impl Receiver {
         Self { addr, inbox }
     }
 
-    fn answer(&self, script: &[u16]) {
+    pub(super) fn answer(&self, script: &[u16]) {
         self.inbox.script.lock().unwrap().extend(script);
     }
 

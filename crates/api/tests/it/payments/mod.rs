@@ -18,6 +18,7 @@ mod recurring;
 mod redirect;
 mod retry;
 mod setups;
+mod told;
 mod vaults;
 
 use serde_json::{Value, json};
