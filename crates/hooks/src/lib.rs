@@ -9,12 +9,17 @@
 //! schedule itself (`baton-payments`).
 
 mod address;
+mod header;
 mod schedule;
 mod send;
 mod sign;
 mod url;
 
 pub use address::{BadNet, Net, Policy, Refused};
+pub use header::{
+    BadHeader, HEADER_NAME_MAX, HEADER_VALUE_MAX, HEADERS_MAX, LOGIN_MAX, basic_login,
+    check_header, is_password, is_username,
+};
 pub use schedule::{RETRIES, Schedule};
 pub use send::{Reply, SendError, Sender, TIMEOUT};
 pub use sign::{BadSecret, Signature, SigningSecret, contract_signature};

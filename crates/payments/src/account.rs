@@ -5,6 +5,7 @@ use serde_json::{Map, Value};
 
 use crate::document::{Document, Stored, list, load};
 use crate::fault::Fault;
+use crate::hooks::{GivenPassword, HookHeaders};
 use crate::relist::AllListed;
 use crate::service::{Merchant, Payments};
 
@@ -30,8 +31,20 @@ pub struct MerchantAccount {
     /// The record of the key that the contract's signatures are made with.
     #[serde(default)]
     pub(crate) hash_key: Option<String>,
+    /// The record of the password of the login at its webhooks' endpoint.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) hook_password: Option<String>,
     /// Fields that are kept to be shown again, by the contract's names.
     pub details: Map<String, Value>,
+}
+
+/// Secrets of a merchant account as a request brings them.
+#[derive(Debug, Default)]
+pub struct AccountSecrets {
+    /// The key of the contract's signatures.
+    pub hash_key: Option<Secret>,
+    /// The password of the login at its webhooks' endpoint.
+    pub hook_password: GivenPassword,
 }
 
 impl MerchantAccount {
@@ -62,6 +75,12 @@ pub struct Profile {
     /// The record of the key that the contract's signatures are made with, if it has its own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) hash_key: Option<String>,
+    /// The record of the password of the login at its webhooks' endpoint.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) hook_password: Option<String>,
+    /// Headers of its own that go along with its webhooks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) hook_headers: Option<HookHeaders>,
 }
 
 impl Document for Profile {
@@ -77,14 +96,14 @@ impl Payments {
     /// signatures: the one that came, or a new one.
     ///
     /// # Errors
-    /// `Duplicate` if there is one of this id.
+    /// `Duplicate` if there is one of this id; `Invalid` for stars in a secret's place.
     pub async fn create_account(
         &self,
         actor: Actor,
         id: &str,
         organization: Option<String>,
         details: Map<String, Value>,
-        hash_key: Option<Secret>,
+        secrets: AccountSecrets,
     ) -> Result<(Stored<MerchantAccount>, Secret), Fault> {
         let audit = self.engine().audit();
         let merchant = merchants::ensure(audit, actor.clone(), id).await?;
@@ -97,6 +116,8 @@ impl Payments {
             name: "default".to_owned(),
             details: Map::new(),
             hash_key: None,
+            hook_password: None,
+            hook_headers: None,
         };
         let organization = organization.unwrap_or_else(|| self.new_name("org_"));
         self.ensure_organization(actor.clone(), &organization).await?;
@@ -110,9 +131,11 @@ impl Payments {
         };
         let (_, publishable) = keys::create(audit, actor.clone(), key).await?;
         let tenant = Tenant { merchant, sandbox: self.is_sandbox() };
-        let (record, hash_key) = self.keep_hash_key(tenant, hash_key).await?;
+        let hook_password = self.keep_hook_password(tenant, None, secrets.hook_password).await?;
+        let (record, hash_key) = self.keep_hash_key(tenant, secrets.hash_key).await?;
         let account = MerchantAccount {
             hash_key: Some(record),
+            hook_password,
             id: id.to_owned(),
             organization,
             default_profile: profile.id.clone(),
@@ -184,13 +207,16 @@ impl Payments {
         actor: Actor,
         id: &str,
         details: Map<String, Value>,
-        hash_key: Option<Secret>,
+        secrets: AccountSecrets,
     ) -> Result<Stored<MerchantAccount>, Fault> {
         let mut account = self.account(id).await?;
         account.body.details.extend(details);
-        if hash_key.is_some() {
-            let tenant = Tenant { merchant: account.merchant, sandbox: self.is_sandbox() };
-            account.body.hash_key = Some(self.keep_hash_key(tenant, hash_key).await?.0);
+        let tenant = Tenant { merchant: account.merchant, sandbox: self.is_sandbox() };
+        let before = account.body.hook_password.take();
+        account.body.hook_password =
+            self.keep_hook_password(tenant, before, secrets.hook_password).await?;
+        if secrets.hash_key.is_some() {
+            account.body.hash_key = Some(self.keep_hash_key(tenant, secrets.hash_key).await?.0);
         }
         self.put_account(actor, account.next(self.now()), "changed").await
     }

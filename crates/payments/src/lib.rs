@@ -40,7 +40,7 @@ pub mod status;
 mod vault_choice;
 mod vaulting;
 
-pub use account::{MerchantAccount, Profile};
+pub use account::{AccountSecrets, MerchantAccount, Profile};
 pub use authenticated::Authenticated;
 pub use bins::{BinFacts, BinTable, BinTableError, CardType};
 pub use connector::{ConnectorAccount, MethodFilter, NewConnector, Wanted};
@@ -50,8 +50,8 @@ pub use fault::Fault;
 pub use follow::follow;
 pub use hooks::{
     AttemptSeen, Disabled, EndpointSeen, EventClass, EventFilter, EventKind, Failed, Frame,
-    HookCounts, HookSettings, HookSink, REPLAY_MAX, Rotated, Shows, hook_shown, hooks_page,
-    replay_failed_hooks, replay_hook,
+    GivenPassword, GivenSecret, HookCounts, HookSettings, HookSink, REPLAY_MAX, Rotated, Shows,
+    hook_shown, hooks_page, replay_failed_hooks, replay_hook,
 };
 pub use intent::{
     Authentication, CaptureMethod, CardInput, CardKept, FutureUsage, Intent, IntentChange, Method,

@@ -13,6 +13,7 @@ use serde_json::{Map, Value, json};
 use crate::account::{MerchantAccount, Profile};
 use crate::document::{Stored, list};
 use crate::fault::Fault;
+use crate::hooks::{GivenPassword, GivenSecret, HookHeaders};
 use crate::service::{Merchant, Payments};
 use crate::vault_choice::VaultChange;
 
@@ -56,6 +57,10 @@ pub struct ProfileChange {
     pub details: Map<String, Value>,
     /// The key of the contract's signatures; without one the merchant account's counts.
     pub hash_key: Option<Secret>,
+    /// The password of the login at its webhooks' endpoint.
+    pub hook_password: GivenPassword,
+    /// Headers of its own that go along with its webhooks, in the place of all before.
+    pub hook_headers: Option<Vec<(String, GivenSecret)>>,
     /// Where its cards are kept.
     pub vault: VaultChange,
 }
@@ -77,6 +82,12 @@ impl Profile {
     #[must_use]
     pub fn has_hash_key(&self) -> bool {
         self.hash_key.is_some()
+    }
+
+    /// The names of the headers that go along with its webhooks; their values are in the vault.
+    #[must_use]
+    pub fn hook_header_names(&self) -> &[String] {
+        self.hook_headers.as_ref().map_or(&[], HookHeaders::names)
     }
 }
 
@@ -110,6 +121,8 @@ impl Payments {
             name: new.name.clone().unwrap_or_else(|| "default".to_owned()),
             details: Map::new(),
             hash_key: None,
+            hook_password: None,
+            hook_headers: None,
         };
         let profile = Stored::new(merchant.caller.merchant, profile, self.now());
         self.put_profile(actor, &everywhere, profile, new, "created").await
@@ -152,6 +165,14 @@ impl Payments {
         if change.hash_key.is_some() {
             let kept = self.keep_hash_key(merchant.caller.tenant(), change.hash_key).await?;
             profile.body.hash_key = Some(kept.0);
+        }
+        let before = profile.body.hook_password.take();
+        let tenant = merchant.caller.tenant();
+        profile.body.hook_password =
+            self.keep_hook_password(tenant, before, change.hook_password).await?;
+        if let Some(headers) = change.hook_headers {
+            let before = profile.body.hook_headers.take();
+            profile.body.hook_headers = self.keep_hook_headers(merchant, before, headers).await?;
         }
         profile.body.name = change.name.unwrap_or(profile.body.name);
         profile.body.details.extend(change.details);

@@ -4,12 +4,13 @@ use std::sync::Arc;
 
 use axum::extract::{Path, State};
 use axum::{Extension, Json};
-use serde_json::{Value, json};
+use baton_payments::AccountSecrets;
+use serde_json::{Map, Value, json};
 
 use super::auth::{Asker, Who};
 use super::body::Body;
 use super::error::Refusal;
-use super::hook::{check_details, hash_key};
+use super::hook::{check_details, hash_key, hook_password};
 use super::shape::{check_id, hide_secrets, request};
 use super::{PaymentsRoute, view};
 use crate::App;
@@ -38,6 +39,10 @@ request!(
     }
 );
 
+fn secrets(details: &Map<String, Value>) -> Result<AccountSecrets, Refusal> {
+    Ok(AccountSecrets { hash_key: hash_key(details)?, hook_password: hook_password(details) })
+}
+
 type Answer = Result<Json<Value>, Refusal>;
 
 async fn create(
@@ -53,10 +58,10 @@ async fn create(
     }
     let mut details = request.kept()?;
     check_details(&app.payments, &details)?;
-    let key = hash_key(&details)?;
+    let secrets = secrets(&details)?;
     hide_secrets(&mut details);
     let (made, key) =
-        app.payments.create_account(asker.actor(), &id, organization, details, key).await?;
+        app.payments.create_account(asker.actor(), &id, organization, details, secrets).await?;
     let mut shown = view::account(&made);
     // Once: from now on it is in the vault.
     if let Value::Object(map) = &mut shown {
@@ -83,9 +88,9 @@ async fn update(
     asker.of_path(&app, &id).await?;
     let mut details = request.kept()?;
     check_details(&app.payments, &details)?;
-    let key = hash_key(&details)?;
+    let secrets = secrets(&details)?;
     hide_secrets(&mut details);
-    let changed = app.payments.update_account(asker.actor(), &id, details, key).await?;
+    let changed = app.payments.update_account(asker.actor(), &id, details, secrets).await?;
     Ok(Json(view::account(&changed)))
 }
 

@@ -4,14 +4,14 @@ use std::sync::Arc;
 
 use axum::extract::{Path, State};
 use axum::{Extension, Json};
-use baton_hooks::HookUrl;
+use baton_hooks::{HEADERS_MAX, HookUrl, LOGIN_MAX, check_header, is_password, is_username};
 use baton_payments::status::IntentStatus;
 use baton_payments::{
-    AttemptSeen, EventFilter, EventKind, Fault, Frame, Mandate, Payments, RefundSeen, SavedMethod,
-    Seen, Shows,
+    AttemptSeen, EventFilter, EventKind, Fault, Frame, GivenPassword, GivenSecret, Mandate,
+    Payments, RefundSeen, SavedMethod, Seen, Shows,
 };
 use baton_store::{HookEventRow, HookState};
-use baton_types::Timestamp;
+use baton_types::{Secret, Timestamp};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
@@ -19,6 +19,7 @@ use serde_json::{Map, Value, json};
 use super::auth::{Asker, Who};
 use super::body::{MaybeBody, Params};
 use super::error::Refusal;
+use super::shape::{STARS, check_kept};
 use super::{PaymentsRoute, method, view};
 use crate::App;
 use crate::openapi::types::Time;
@@ -35,7 +36,9 @@ const SWITCHES: [&str; 3] =
     ["payment_created_enabled", "payment_succeeded_enabled", "payment_failed_enabled"];
 const LISTS: [&str; 3] =
     ["payment_statuses_enabled", "refund_statuses_enabled", "payout_statuses_enabled"];
-const TEXTS: [&str; 3] = ["webhook_version", "webhook_username", "webhook_password"];
+const TEXTS: [&str; 3] = ["webhook_version", USERNAME, PASSWORD];
+const USERNAME: &str = "webhook_username";
+const PASSWORD: &str = "webhook_password";
 
 /// The contract's words for what is told.
 pub(crate) const EVENT_KINDS: &[EventKind] = EventKind::ALL;
@@ -333,7 +336,62 @@ pub(crate) fn check_details(
             _ => return Err(Refusal::json(format!("unknown field `{name}` in webhook_details"))),
         }
     }
+    check_login(members)
+}
+
+/// A login is a username or a password, or both.
+fn check_login(details: &Map<String, Value>) -> Result<(), Refusal> {
+    let wrong =
+        |name: &str, what: String| Err(Refusal::value(&format!("webhook_details.{name}"), what));
+    let text = |name| details.get(name).and_then(Value::as_str).filter(|text| !text.is_empty());
+    let (username, password) = (text(USERNAME), text(PASSWORD));
+    if username.is_some_and(|text| !is_username(text)) {
+        let what = format!(
+            "must have at most {LOGIN_MAX} characters, no colon, and no control characters"
+        );
+        return wrong(USERNAME, what);
+    }
+    if password.is_some_and(|text| !is_password(text)) {
+        let what = format!("must have at most {LOGIN_MAX} characters, and no control characters");
+        return wrong(PASSWORD, what);
+    }
     Ok(())
+}
+
+/// A secret as it was sent: stars stand for the one that is kept.
+fn given(text: &str) -> GivenSecret {
+    if text == STARS { GivenSecret::Same } else { GivenSecret::New(Secret::new(text.to_owned())) }
+}
+
+/// Takes the password of the login out of what is kept in clear.
+pub(crate) fn hook_password(details: &Map<String, Value>) -> GivenPassword {
+    let password = details.get("webhook_details")?.get(PASSWORD).and_then(Value::as_str);
+    Some(password.filter(|text| !text.is_empty()).map(given))
+}
+
+/// Reads the headers that go along with a profile's webhooks; an empty object takes them all away.
+pub(crate) fn hook_headers(value: &Value) -> Result<Vec<(String, GivenSecret)>, Refusal> {
+    const FIELD: &str = "outgoing_webhook_custom_http_headers";
+    let Some(members) = value.as_object() else {
+        return Err(Refusal::value(FIELD, "must be an object of names and values"));
+    };
+    check_kept(FIELD, value)?;
+    if members.len() > HEADERS_MAX {
+        return Err(Refusal::value(FIELD, format!("has more than {HEADERS_MAX} headers")));
+    }
+    let mut headers: Vec<(String, GivenSecret)> = Vec::with_capacity(members.len());
+    for (name, value) in members {
+        let field = format!("{FIELD}.{name}");
+        let Some(text) = value.as_str() else {
+            return Err(Refusal::value(&field, "must be a text"));
+        };
+        check_header(name, text).map_err(|bad| Refusal::value(&field, bad))?;
+        if headers.iter().any(|(other, _)| other.eq_ignore_ascii_case(name)) {
+            return Err(Refusal::value(&field, "is there twice"));
+        }
+        headers.push((name.clone(), given(text)));
+    }
+    Ok(headers)
 }
 
 fn check_url(payments: &Payments, field: &str, value: &Value) -> Result<(), Refusal> {

@@ -13,7 +13,7 @@ use super::PaymentsRoute;
 use super::auth::{Asker, Who};
 use super::body::{Body, MaybeBody};
 use super::error::Refusal;
-use super::hook::{check_details, hash_key};
+use super::hook::{check_details, hash_key, hook_headers, hook_password};
 use super::shape::{check_kept, check_text, check_url, hide_secrets, request, session};
 use super::vault::shown;
 use crate::App;
@@ -39,6 +39,8 @@ request!(
         is_external_vault_enabled: Option<Enabled>,
         #[schemars(with = "super::describe::Kept")]
         external_vault_connector_details: Option<Value>,
+        #[schemars(with = "super::describe::Kept")]
+        outgoing_webhook_custom_http_headers: Option<Value>,
     } kept {
         return_url, enable_payment_response_hash, payment_response_hash_key,
         redirect_to_merchant_with_http_post, webhook_details, metadata, routing_algorithm,
@@ -95,6 +97,8 @@ fn check(details: &Map<String, Value>) -> Result<(), Refusal> {
 
 impl ProfileRequest {
     fn read(mut self, app: &App) -> Result<ProfileChange, Refusal> {
+        let headers = self.outgoing_webhook_custom_http_headers.take();
+        let hook_headers = headers.as_ref().map(hook_headers).transpose()?;
         let vault = self.external_vault_connector_details.take();
         if let Some(details) = &vault {
             check_kept("external_vault_connector_details", details)?;
@@ -112,11 +116,13 @@ impl ProfileRequest {
         check(&details)?;
         check_details(&app.payments, &details)?;
         let hash_key = hash_key(&details)?;
+        let hook_password = hook_password(&details);
         details.remove("payment_response_hash_key");
         hide_secrets(&mut details);
         details.extend(seconds.map(|seconds| ("session_expiry".to_owned(), json!(seconds))));
         let vault = VaultChange { enabled, details: vault };
-        Ok(ProfileChange { name: self.profile_name.take(), details, hash_key, vault })
+        let name = self.profile_name.take();
+        Ok(ProfileChange { name, details, hash_key, hook_password, hook_headers, vault })
     }
 }
 

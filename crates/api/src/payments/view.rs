@@ -461,6 +461,9 @@ pub(crate) fn profile(stored: &Stored<Profile>, merchant: &str) -> Value {
         map.insert((*field).to_owned(), set.unwrap_or(*default).into());
     }
     let key = stored.body.has_hash_key().then_some(STARS);
+    let headers = stored.body.hook_header_names().iter();
+    let headers: Map<String, Value> =
+        headers.map(|name| (name.clone(), Value::from(STARS))).collect();
     extend(
         &mut map,
         json!({
@@ -468,6 +471,7 @@ pub(crate) fn profile(stored: &Stored<Profile>, merchant: &str) -> Value {
             "profile_id": id,
             "profile_name": name,
             "payment_response_hash_key": key,
+            "outgoing_webhook_custom_http_headers": (!headers.is_empty()).then_some(headers),
         }),
     );
     Value::Object(map)

@@ -14,6 +14,7 @@ use serde_json::json;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 
+use super::extra::Extra;
 use super::{Known, Told};
 use crate::fault::Fault;
 use crate::service::Payments;
@@ -282,7 +283,7 @@ pub(super) async fn attempt(
 }
 
 struct Sent {
-    /// The headers that were sent, as JSON.
+    /// The headers that were sent, as JSON; of secrets only that they were.
     request: String,
     result: Result<Reply, SendError>,
 }
@@ -308,12 +309,17 @@ async fn send(
         ("x-webhook-signature-512", contract_signature(body, &hash_key)),
     ]
     .map(|(name, value)| (name.to_owned(), value));
+    let (mut headers, mut logged) = (headers.to_vec(), headers.to_vec());
+    for extra in payments.extra_headers(known, told).await? {
+        logged.push((extra.name.clone(), Extra::logged().to_owned()));
+        headers.push((extra.name, extra.value.expose().to_owned()));
+    }
     let url = told.details.webhook_url.as_deref().unwrap_or_default();
     let result = match HookUrl::parse(url, settings.sender.policy()) {
         Ok(url) => settings.sender.post(&url, &headers, body.to_vec().into()).await,
         Err(bad) => Err(SendError::Address(format!("webhook_url {bad}"))),
     };
-    Ok(Sent { request: json!(headers).to_string(), result })
+    Ok(Sent { request: json!(logged).to_string(), result })
 }
 
 /// Deletes what is older than it is kept.

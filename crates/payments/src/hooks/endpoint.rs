@@ -29,6 +29,12 @@ const HASH_KEY: usize = 64;
 #[serde(default)]
 pub(super) struct Details {
     pub(super) webhook_url: Option<String>,
+    webhook_username: Option<String>,
+    /// Stars, or nothing.
+    webhook_password: Option<String>,
+    /// The record of the password.
+    #[serde(skip)]
+    password: Option<String>,
     pub(super) payment_created_enabled: Option<bool>,
     pub(super) payment_succeeded_enabled: Option<bool>,
     pub(super) payment_failed_enabled: Option<bool>,
@@ -45,12 +51,26 @@ fn or_empty<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Vec<Str
 impl Details {
     /// A profile's own, or those of its merchant account.
     pub(super) fn of(account: &MerchantAccount, profile: &Profile) -> Self {
-        let read = |details: &serde_json::Map<String, serde_json::Value>| {
+        let read = |details: &serde_json::Map<String, serde_json::Value>,
+                    record: &Option<String>| {
             let found = details.get("webhook_details")?.clone();
-            serde_json::from_value::<Self>(found).ok()
+            let found = serde_json::from_value::<Self>(found).ok()?;
+            Some(Self { password: record.clone(), ..found })
         };
-        let own = read(&profile.details).filter(|details| details.webhook_url.is_some());
-        own.or_else(|| read(&account.details)).unwrap_or_default()
+        let own = read(&profile.details, &profile.hook_password);
+        let own = own.filter(|details| details.webhook_url.is_some());
+        own.or_else(|| read(&account.details, &account.hook_password)).unwrap_or_default()
+    }
+
+    /// The login at the endpoint: the username, and the record of the password if there is one. What an earlier
+    /// version has kept of a password is stars only: then there is no login until it is set anew.
+    pub(super) fn login(&self) -> Option<(&str, Option<&str>)> {
+        let text = |text: &Option<String>| text.as_ref().is_some_and(|text| !text.is_empty());
+        let password = self.password.as_deref();
+        let is_whole = password.is_some() || !text(&self.webhook_password);
+        let is_set = text(&self.webhook_username) || password.is_some();
+        let username = self.webhook_username.as_deref().unwrap_or_default();
+        (is_set && is_whole).then_some((username, password))
     }
 }
 
@@ -186,7 +206,7 @@ impl Payments {
     }
 
     /// A record of the vault, which never changes and so is opened once.
-    async fn hook_secret(
+    pub(super) async fn hook_secret(
         &self,
         merchant: &Merchant,
         record: &str,

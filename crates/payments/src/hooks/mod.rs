@@ -14,6 +14,7 @@ mod ask;
 mod deliver;
 mod endpoint;
 mod event;
+mod extra;
 mod operate;
 mod record;
 
@@ -40,7 +41,10 @@ use crate::service::{Merchant, Payments};
 pub use ask::{AttemptSeen, EventFilter};
 pub use endpoint::{Disabled, EndpointSeen, Rotated};
 pub use event::{EventClass, EventKind};
+pub use extra::{GivenPassword, GivenSecret};
 pub use operate::{Failed, REPLAY_MAX, hook_shown, hooks_page, replay_failed_hooks, replay_hook};
+
+pub(crate) use extra::HookHeaders;
 
 use endpoint::{Details, Endpoint, Secrets};
 
@@ -155,6 +159,8 @@ struct Told {
     endpoint: Option<Stored<Endpoint>>,
     /// The record of the key of the contract's signatures, where the profile has its own.
     hash_key: Option<String>,
+    /// Headers of the profile's own.
+    headers: Option<HookHeaders>,
 }
 
 impl Known {
@@ -237,8 +243,8 @@ impl Payments {
         let mut endpoints = HashMap::new();
         for profile in list::<Profile>(store, id, None, MOST).await? {
             let details = Arc::new(Details::of(&account.body, &profile.body));
-            let hash_key = profile.body.hash_key;
-            endpoints.insert(profile.body.id, Told { details, endpoint: None, hash_key });
+            let Profile { id, hash_key, hook_headers: headers, .. } = profile.body;
+            endpoints.insert(id, Told { details, endpoint: None, hash_key, headers });
         }
         if endpoints.values().all(|told| told.details.webhook_url.is_none()) {
             return Ok(Some(Known { merchant, account, endpoints, connectors: Vec::new() }));

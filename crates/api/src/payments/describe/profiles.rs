@@ -34,6 +34,7 @@ const PROFILE: &[Field] = &[
     ("profile_id", text, "Its id."),
     ("profile_name", text, "Its name."),
     ("payment_response_hash_key", maybe_text, "Stars, where it has its own; otherwise the account's counts."),
+    ("outgoing_webhook_custom_http_headers", object_or_null, "Headers that go along with its webhooks: names, with stars for values."),
     ("is_external_vault_enabled", maybe_text, "`enable` where a vault elsewhere keeps its cards, or `skip`."),
     ("external_vault_connector_details", object_or_null, "That vault's connector, as it was sent."),
 ];

@@ -40,6 +40,10 @@ impl Got {
         self.headers.get(name).unwrap_or_else(|| panic!("no {name}")).to_str().unwrap()
     }
 
+    pub(super) fn all(&self, name: &str) -> Vec<&str> {
+        self.headers.get_all(name).iter().map(|value| value.to_str().unwrap()).collect()
+    }
+
     pub(super) fn kind(&self) -> String {
         self.json()["event_type"].as_str().unwrap().to_owned()
     }

@@ -8,6 +8,7 @@ mod default;
 mod expiry;
 mod faults;
 mod guards;
+mod hook_login;
 mod hooks;
 mod increments;
 mod life;
