@@ -8,6 +8,7 @@ use baton_store::{ListedRow, Relist, Relisted, Write};
 use baton_types::{MaskedCard, PaymentId};
 
 use crate::document::{Document, Stored};
+use crate::increment::raised;
 use crate::intent::{CaptureMethod, Intent};
 use crate::refund::{Refund, RefundStatus};
 use crate::status;
@@ -29,38 +30,35 @@ pub fn follow(payment: &Payment) -> Vec<Write> {
     }
     let status = |capture| status::of_payment(payment, capture).as_str().to_owned();
     let (account, connector) = decided(payment);
-    let relisted = |kind: &str, which, status, status_of_several, (account, connector)| {
-        Write::Relisted(Relisted {
-            merchant: payment.merchant,
-            kind: kind.to_owned(),
-            which,
-            payment: payment.id,
-            status,
-            status_of_several,
-            account,
-            connector,
-        })
-    };
-    let mut writes = vec![relisted(
-        Intent::KIND,
-        Relist::Object(intent.clone()),
-        status(CaptureMethod::Manual),
-        status(CaptureMethod::ManualMultiple),
-        (account, connector),
-    )];
+    let mut writes = vec![Write::Relisted(Relisted {
+        merchant: payment.merchant,
+        kind: Intent::KIND.to_owned(),
+        which: Relist::Object(intent.clone()),
+        payment: payment.id,
+        status: status(CaptureMethod::Manual),
+        status_of_several: status(CaptureMethod::ManualMultiple),
+        amount: raised(payment),
+        account,
+        connector,
+    })];
     for (id, call) in payment.calls() {
         let ended =
             call.concluded_at().is_some_and(|at| payment.updated_at.since(at) <= JUST_NOW_MS);
         if ended && matches!(id, CallId::Refund(_)) {
             let which = Relist::Call { owner: intent.clone(), call: id.to_string() };
             let status = RefundStatus::of(Some(call)).as_str().to_owned();
-            writes.push(relisted(
-                Refund::KIND,
+            let (account, connector) = of_call(payment, id);
+            writes.push(Write::Relisted(Relisted {
+                merchant: payment.merchant,
+                kind: Refund::KIND.to_owned(),
                 which,
-                status.clone(),
+                payment: payment.id,
+                status_of_several: status.clone(),
                 status,
-                of_call(payment, id),
-            ));
+                amount: None,
+                account,
+                connector,
+            }));
         }
     }
     writes
@@ -100,7 +98,7 @@ pub(crate) fn of_intent(intent: &Stored<Intent>, payment: Option<&Payment>) -> W
         several: body.capture == CaptureMethod::ManualMultiple,
         status: body.status_with(payment).as_str().to_owned(),
         currency: body.currency.code().to_owned(),
-        amount: body.amount,
+        amount: payment.and_then(raised).unwrap_or(body.amount),
         account,
         connector,
         method: method.map(str::to_owned),

@@ -23,13 +23,18 @@ impl Intent {
     }
 }
 
+/// What is held once a raise has succeeded, in minor units: from then on it is what is to be paid.
+pub(crate) fn raised(payment: &Payment) -> Option<i64> {
+    let has_risen = payment.increments.iter().any(|raise| raise.call.is_concluded());
+    let sums = Some(payment).filter(|_| has_risen).and_then(amounts::of);
+    sums.map(|sums| sums.authorized.minor())
+}
+
 impl Seen {
     /// What is to be paid, in minor units, with every approved raise.
     #[must_use]
     pub fn amount(&self) -> i64 {
-        let raised = self.increments().iter().any(|raise| raise.call.is_concluded());
-        let sums = self.payment.as_deref().filter(|_| raised).and_then(amounts::of);
-        sums.map_or(self.intent.body.amount, |sums| sums.authorized.minor())
+        self.payment.as_deref().and_then(raised).unwrap_or(self.intent.body.amount)
     }
 
     /// The raises, in order.

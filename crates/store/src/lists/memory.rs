@@ -29,8 +29,9 @@ impl Tables {
         for row in rows {
             let status = if row.several { &change.status_of_several } else { &change.status };
             let (account, connector) = (change.account.clone(), change.connector.clone());
+            let (status, amount) = (status.clone(), change.amount.unwrap_or(row.amount));
             let key = (row.merchant, row.kind.clone(), row.id.clone());
-            self.listed.put(key, ListedRow { status: status.clone(), account, connector, ..row });
+            self.listed.put(key, ListedRow { status, amount, account, connector, ..row });
         }
     }
 }

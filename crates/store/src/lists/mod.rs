@@ -87,6 +87,8 @@ pub struct Relisted {
     pub status: String,
     /// How it stands where the row has `several`.
     pub status_of_several: String,
+    /// Its amount from now on, in minor units; none leaves it.
+    pub amount: Option<i64>,
     /// The account that decided, by its name.
     pub account: Option<String>,
     /// The connector of that account.

@@ -51,6 +51,7 @@ pub(crate) fn relisted(row: Relisted) -> (&'static Query, Vec<Value>) {
         row.status_of_several.into(),
         row.account.into(),
         row.connector.into(),
+        row.amount.into(),
     ];
     params.extend(call.map(Value::from));
     (query, params)

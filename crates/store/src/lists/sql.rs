@@ -29,14 +29,14 @@ pub(super) static LIST: Query = write(
 macro_rules! stands {
     () => {
         "update listed set status = case when several = 1 then $6 else $5 end, account = $7, \
-         connector = $8 where merchant = $1 and kind = $2 and payment = $4"
+         connector = $8, amount = coalesce(cast($9 as bigint), amount) where merchant = $1 and kind = $2 and payment = $4"
     };
 }
 
 pub(super) static RELIST: Query = write(3, concat!(stands!(), " and id = $3"));
 
 pub(super) static RELIST_CALL: Query =
-    write(3, concat!(stands!(), " and owner = $3 and call = $9"));
+    write(3, concat!(stands!(), " and owner = $3 and call = $10"));
 
 // Lists of words come as one text with a comma before and behind each.
 macro_rules! filters {

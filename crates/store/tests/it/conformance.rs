@@ -79,6 +79,7 @@ behaviours! {
     pages_follow_each_other_without_a_gap,
     objects_are_listed_by_what_they_are,
     a_listed_object_follows_the_payment_that_decides,
+    a_listed_amount_follows_where_one_is_said,
     a_message_ends_with_what_it_tells,
     a_stream_is_due_while_one_of_its_events_waits,
     of_many_that_conclude_and_record_at_once_nothing_is_left_behind,

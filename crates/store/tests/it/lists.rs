@@ -220,6 +220,7 @@ pub async fn a_listed_object_follows_the_payment_that_decides(store: Arc<dyn Sto
             payment,
             status: "one".into(),
             status_of_several: "other".into(),
+            amount: None,
             account: Some("mca_9".into()),
             connector: Some("new".into()),
         })
@@ -259,4 +260,41 @@ pub async fn a_listed_object_follows_the_payment_that_decides(store: Arc<dyn Sto
     lost.push(Write::Event(event(id(12), 1, 2)));
     assert!(store.commit(set(lost)).await.is_err());
     assert_eq!(statuses().await, "other, requires_capture, succeeded, one");
+}
+
+pub async fn a_listed_amount_follows_where_one_is_said(store: Arc<dyn Store>) {
+    let store = store.as_ref();
+    let has = async |of: &ListedRow, amount: i64| {
+        let query = ListQuery {
+            id: Some(of.id.clone()),
+            least: Some(amount),
+            most: Some(amount),
+            ..ListQuery::of(merchant(), &of.kind)
+        };
+        store.lists().count_listed(&query).await.unwrap() == 1
+    };
+    for row in [12, 18].map(row) {
+        assert_eq!(store.commit(set(writes(&row))).await, Ok(()));
+        let which = match &row.call {
+            None => Relist::Object(row.id.clone()),
+            Some(call) => Relist::Call { owner: row.owner.clone(), call: call.clone() },
+        };
+        let change = |amount| {
+            Write::Relisted(Relisted {
+                merchant: merchant(),
+                kind: row.kind.clone(),
+                which: which.clone(),
+                payment: row.payment.unwrap(),
+                status: "one".into(),
+                status_of_several: "one".into(),
+                amount,
+                account: None,
+                connector: None,
+            })
+        };
+        assert_eq!(store.commit(set([change(None)])).await, Ok(()));
+        assert!(has(&row, row.amount).await, "{row:?}");
+        assert_eq!(store.commit(set([change(Some(77_777))])).await, Ok(()));
+        assert!(has(&row, 77_777).await && !has(&row, row.amount).await, "{row:?}");
+    }
 }

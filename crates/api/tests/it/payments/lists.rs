@@ -70,6 +70,11 @@ async fn mix(shop: &Shop) {
     let again = made(with(payment(1600), json!({"payment_method_data": card(DECLINED)}))).await;
     let body = json!({"payment_method_data": card("5555555555554444")});
     shop.post(&format!("/payments/{again}/confirm"), body).await;
+    // Held, and then more of it.
+    let wants = json!({"request_incremental_authorization": true});
+    let raised = made(with(manual(850, "manual"), wants)).await;
+    let body = json!({"amount": 2000});
+    shop.post(&format!("/payments/{raised}/incremental_authorization"), body).await;
     let refunded = made(payment(1700)).await;
     let fails = json!({"verdict": {"decline": "closed_account"}});
     shop.server.script(json!({"operation": "refund", "amount": 222}), fails).await;
