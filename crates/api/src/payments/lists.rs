@@ -1,14 +1,16 @@
 //! Lists of payments and refunds, with filters, pages and true totals.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::extract::State;
 use axum::{Extension, Json};
+use baton_connect::RedirectMethod;
 use baton_payments::status::IntentStatus;
-use baton_payments::{Fault, Payments, RefundStatus};
+use baton_payments::{Fault, Payments, RefundStatus, VAULT_PROCESSOR};
 use baton_store::{ListOrder, ListQuery};
-use baton_types::Timestamp;
 use baton_types::card::Brand;
+use baton_types::{Currency, Timestamp};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -29,12 +31,16 @@ const PAGE_MAX: u32 = 100;
 /// Most words in one filter.
 const WORDS_MAX: usize = 100;
 
+/// Whether the payer may be challenged.
+const AUTHENTICATIONS: [&str; 2] = ["three_ds", "no_three_ds"];
+
 pub(crate) fn routes() -> Vec<PaymentsRoute> {
     let who = Who::Merchant;
     vec![
         PaymentsRoute::new("GET", "/payments/list", who, by_cursor),
         PaymentsRoute::new("POST", "/payments/list", who, payments),
         PaymentsRoute::new("POST", "/refunds/list", who, refunds),
+        PaymentsRoute::new("GET", "/payments/filter", who, words_of_filters),
     ]
 }
 
@@ -297,7 +303,7 @@ impl PaymentFilter {
             authentications: known(
                 "authentication_type",
                 self.authentication_type,
-                &["three_ds", "no_three_ds"],
+                &AUTHENTICATIONS,
             )?,
             networks: networks(self.card_network)?,
             order: self.order.unwrap_or_default().into(),
@@ -322,6 +328,41 @@ async fn payments(
     let total = app.payments.count(&query).await?;
     let data: Vec<Value> = seen.iter().map(|seen| frame.payment(seen)).collect();
     Ok(Json(json!({ "count": data.len(), "total_count": total, "data": data })))
+}
+
+/// What the filters of payments can be given: what the merchant's connectors are called, and all words that are known.
+/// Nothing of its payments is read for it.
+async fn words_of_filters(
+    State(app): State<Arc<App>>,
+    Extension(asker): Extension<Asker>,
+) -> Answer {
+    let merchant = asker.merchant()?;
+    let mut connectors: BTreeMap<String, Vec<Value>> = BTreeMap::new();
+    for stored in app.payments.connectors(&merchant, None).await? {
+        let connector = stored.body;
+        if connector.kind == VAULT_PROCESSOR {
+            continue;
+        }
+        connectors.entry(connector.connector).or_default().push(json!({
+            "connector_label": connector.label,
+            "merchant_connector_id": connector.id,
+        }));
+    }
+    let mut methods = BTreeMap::from([("card", vec!["credit", "debit"])]);
+    for method in RedirectMethod::ALL {
+        methods.entry(method.family()).or_default().push(method.as_str());
+    }
+    let currencies: Vec<&str> = Currency::all().map(Currency::code).collect();
+    let statuses: Vec<&str> = IntentStatus::ALL.iter().map(|status| status.as_str()).collect();
+    let networks: Vec<&str> = Brand::ALL.into_iter().filter_map(view::network).collect();
+    Ok(Json(json!({
+        "connector": connectors,
+        "currency": currencies,
+        "status": statuses,
+        "payment_method": methods,
+        "authentication_type": AUTHENTICATIONS,
+        "card_network": networks,
+    })))
 }
 
 /// Which refunds are asked for. What is absent, and an empty list, does not restrict.

@@ -5,6 +5,7 @@
 
 pub(crate) mod answers;
 mod attempts;
+mod filters;
 mod form;
 mod hooks;
 mod operations;

@@ -9,6 +9,7 @@ use super::answers::{
     MandateRevoked, NewApiKey, Offer, Payment, PaymentList, PaymentMetadata, PaymentMethod,
     PaymentMethodDeleted, PaymentPage, Refund, RefundPage, SessionTokens,
 };
+use super::filters::PaymentFilterWords;
 use super::hooks::{EventAttempt, EventPage, SigningSecret, WebhookEndpoint};
 use super::profiles::{Organization, Profile};
 use crate::openapi::types::Time;
@@ -89,6 +90,14 @@ fn payments(method: &str, path: &str) -> Option<Doc> {
                         "order": {"on": "amount", "by": "desc"}}"#,
             ),
             "A page.",
+        ),
+        ("GET", "/payments/filter") => gives::<PaymentFilterWords>(
+            doc(
+                "PaymentFilterWords",
+                "What payments can be filtered by",
+                "The merchant's connectors, and the words that each filter knows.",
+            ),
+            "The words.",
         ),
         ("GET", "/payments/{payment_id}") => gives::<Payment>(
             doc("GetPayment", "Look at a payment", "As it stands in the books.")

@@ -265,6 +265,39 @@ fn migrating() -> OpenOptions {
 }
 
 #[tokio::test]
+async fn the_words_of_filters_are_those_that_they_take() {
+    let shop = Shop::open().await;
+    let labelled = json!({"connector_type": "payment_processor", "connector_name": "sandbox",
+        "connector_label": "second", "disabled": true,
+        "connector_account_details": {"auth_type": "HeaderKey", "api_key": "any"}});
+    let second = shop.post("/account/shop/connectors", labelled).await;
+    let words = shop.get("/payments/filter").await;
+    let connectors = words["connector"].as_object().unwrap();
+    assert_eq!(connectors.len(), 1, "{words}");
+    let of_sandbox = connectors["sandbox"].as_array().unwrap();
+    assert_eq!(of_sandbox.len(), 2, "{words}");
+    let label = json!({"connector_label": "second",
+        "merchant_connector_id": second["merchant_connector_id"]});
+    assert!(of_sandbox.contains(&label), "{words}");
+    assert_eq!(words["payment_method"]["card"], json!(["credit", "debit"]));
+    assert!(words["payment_method"]["bank_redirect"].as_array().unwrap().contains(&json!("ideal")));
+    for filter in ["currency", "status", "authentication_type", "card_network"] {
+        let all = words[filter].as_array().unwrap();
+        assert!(all.len() > 1, "{filter}: {words}");
+        // A filter takes at most a hundred words.
+        for some in all.chunks(100) {
+            let found = shop.post("/payments/list", json!({filter: some})).await;
+            assert_eq!(found["total_count"], 0, "{filter}");
+        }
+    }
+    // Another merchant's connectors are not named.
+    let other = Shop::named(shop.server, "other").await;
+    let words = other.get("/payments/filter").await;
+    assert_eq!(words["connector"]["sandbox"].as_array().map(Vec::len), Some(1), "{words}");
+    assert_eq!(words["connector"]["sandbox"][0]["merchant_connector_id"], other.connector);
+}
+
+#[tokio::test]
 async fn lists_agree_with_their_payments_in_memory() {
     lists_agree(Arc::new(MemoryStore::default())).await;
 }
