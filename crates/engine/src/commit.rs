@@ -58,6 +58,7 @@ impl Change<'_> {
         let body = encode(&self.events)?;
         let encoded = snapshot::encode(payment);
         let encoded = encoded.map_err(|error| CommitError::Invalid(error.to_string()))?;
+        let schema = snapshot::schema_of(payment);
         let mut set = WriteSet::new();
         set.push(Write::Event(EventRow {
             id: self.id,
@@ -81,7 +82,7 @@ impl Change<'_> {
             account: payment.deciding_account(),
             created_at: payment.created_at,
             updated_at: now,
-            schema: snapshot::SCHEMA,
+            schema,
             snapshot: encoded.clone(),
         }));
         if self.publish {
@@ -93,7 +94,7 @@ impl Change<'_> {
                 at: now.to_rfc3339(),
                 status,
                 events: self.events,
-                schema: snapshot::SCHEMA,
+                schema,
             })?;
             set.push(Write::Outbox(OutboxRow {
                 id: self.id,

@@ -3,11 +3,34 @@
 //! A snapshot that any released version wrote must load for ever: fields are added with a default, and a
 //! change that a default cannot carry gets a new number here and a converter. `tests/golden` keeps one
 //! snapshot of every number.
+//!
+//! Nodes of two versions run side by side while they are upgraded. So a payment carries the number of the oldest
+//! version that reads it whole, not that of the one that writes it: an older node goes on with all that it understands,
+//! and leaves the rest alone instead of writing it back without what it has not seen. What came with each number:
+//!
+//! | | |
+//! |---|---|
+//! | 2 | raises of what is held, which an older version would drop; a void because of a doubt, which it cannot read |
 
-use crate::Payment;
+use crate::{Payment, VoidReason};
 
-/// The schema that [`encode`] writes.
-pub const SCHEMA: u32 = 1;
+/// The newest schema: [`decode`] reads up to it.
+pub const SCHEMA: u32 = 2;
+
+/// The schema of a payment's snapshot: the oldest that has all of it.
+#[must_use]
+pub fn schema_of(payment: &Payment) -> u32 {
+    let since_2 = !payment.increments.is_empty()
+        || payment.voids.iter().any(|void| match void.why {
+            VoidReason::InDoubt => true,
+            VoidReason::Requested
+            | VoidReason::PartialApproval
+            | VoidReason::ActionRequired
+            | VoidReason::LosingHold
+            | VoidReason::CaptureFailed => false,
+        });
+    if since_2 { 2 } else { 1 }
+}
 
 /// A snapshot that cannot be read or written.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -181,7 +181,7 @@ pub(crate) async fn stored(server: &Server, reference: &str) -> String {
         account: None,
         created_at: now,
         updated_at: now,
-        schema: snapshot::SCHEMA,
+        schema: snapshot::schema_of(&lost),
         snapshot: snapshot::encode(&lost).unwrap(),
     };
     let event = EventRow {

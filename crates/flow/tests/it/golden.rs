@@ -2,7 +2,7 @@
 
 use baton_flow::{
     Amounted, CallId, CallState, Cancel, Check, Closure, DoubtMode, Event, Evidence, EvidenceKind,
-    Input, OrderKind, Payment, Refusal, RetryDeclines, Void, VoidReason, snapshot,
+    Increment, Input, OrderKind, Payment, Refusal, RetryDeclines, Void, VoidReason, snapshot,
 };
 use baton_types::outcome::{Answer, Doubt, Finding, NotSent, Outcome, Refused};
 use baton_types::{Brand, DeclineCode, DeclinedBy, Expiry, MaskedCard};
@@ -91,6 +91,34 @@ fn the_snapshot_of_two_holds_loads_for_ever() {
     assert_eq!(again, stored, "what is written now is not what was");
 }
 
+/// What came with schema 2.
+#[test]
+fn the_snapshot_of_schema_2_loads_for_ever() {
+    let stored = include_str!("../golden/snapshot-2.json");
+    let expected = raised_and_in_doubt();
+    assert_eq!(snapshot::decode(2, stored), Ok(expected.clone()));
+    let again: serde_json::Value =
+        serde_json::from_str(&snapshot::encode(&expected).unwrap()).unwrap();
+    let stored: serde_json::Value = serde_json::from_str(stored).unwrap();
+    assert_eq!(again, stored, "what is written now is not schema 2 as it was");
+}
+
+/// A node of the version before reads what it understands, and only that.
+#[test]
+fn a_payment_has_the_number_of_the_oldest_version_that_reads_it_whole() {
+    let rows = [(everything(), 1), (two_holds(), 1), (raised_and_in_doubt(), 2)];
+    for (payment, schema) in rows {
+        assert_eq!(snapshot::schema_of(&payment), schema, "{:?}", payment.status());
+    }
+    let mut payment = raised_and_in_doubt();
+    payment.increments.clear();
+    assert_eq!(snapshot::schema_of(&payment), 2, "by the void");
+    payment.voids.clear();
+    assert_eq!(snapshot::schema_of(&payment), 1);
+    payment.increments = raised_and_in_doubt().increments;
+    assert_eq!(snapshot::schema_of(&payment), 2, "by the raise");
+}
+
 #[test]
 fn a_snapshot_without_what_has_a_default_loads() {
     let bare = r#"{
@@ -105,9 +133,9 @@ fn a_snapshot_without_what_has_a_default_loads() {
     let payment = snapshot::decode(1, bare).unwrap();
     assert_eq!((payment.order.kind, payment.order.payer_present), (OrderKind::Tokenize, false));
     assert_eq!(payment.calls().count(), 0);
-    let newer = snapshot::decode(2, bare).unwrap_err();
-    assert_eq!(newer, snapshot::SnapshotError::Newer { schema: 2 });
-    assert_eq!(newer.to_string(), "the snapshot has schema 2; this version reads up to 1");
+    let newer = snapshot::decode(3, bare).unwrap_err();
+    assert_eq!(newer, snapshot::SnapshotError::Newer { schema: 3 });
+    assert_eq!(newer.to_string(), "the snapshot has schema 3; this version reads up to 2");
     for broken in ["", "{}", "[]", &bare.replace("tokenize", "lease"), &bare.replace("stop", "go")]
     {
         assert!(matches!(snapshot::decode(1, broken), Err(snapshot::SnapshotError::Broken(_))));
@@ -202,6 +230,17 @@ fn two_holds() -> Payment {
     let mut again = payment.voids[0].clone();
     (again.why, again.attempt) = (VoidReason::CaptureFailed, 2);
     payment.voids.push(again);
+    payment
+}
+
+/// A hold that was raised, whose raise is being voided because of a doubt: no history makes it.
+fn raised_and_in_doubt() -> Payment {
+    let mut payment = two_holds();
+    payment.order.candidates.iter_mut().for_each(|candidate| candidate.increments = true);
+    payment.voids[0].why = VoidReason::InDoubt;
+    let mut call = payment.voids[0].call.clone();
+    call.state = CallState::Final { outcome: approved(usd(150)), at: T0.plus_millis(3_000) };
+    payment.increments = vec![Increment { amount: usd(150), before: usd(100), call }];
     payment
 }
 
