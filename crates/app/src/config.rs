@@ -94,6 +94,7 @@ pub(crate) struct Payments {
     pub(crate) idempotency_hours: u32,
     pub(crate) repeat_wait_ms: u64,
     pub(crate) clock_difference_ms: u32,
+    pub(crate) challenge_minutes: u32,
     pub(crate) replay: bool,
     pub(crate) look_ups_per_second: u32,
     pub(crate) look_up_burst: u32,
@@ -322,6 +323,7 @@ impl Default for Payments {
             idempotency_hours: 24,
             repeat_wait_ms: 10_000,
             clock_difference_ms: 2_000,
+            challenge_minutes: 60,
             replay: true,
             look_ups_per_second: questions.per_second,
             look_up_burst: questions.burst,
@@ -471,6 +473,7 @@ impl Payments {
     fn check(&self) -> Result<(), String> {
         for (name, value, least, most) in [
             ("clock_difference_ms", u64::from(self.clock_difference_ms), 0, 60_000),
+            ("challenge_minutes", u64::from(self.challenge_minutes), 1, 43_200),
             ("look_ups_per_second", u64::from(self.look_ups_per_second), 0, 100_000),
             ("look_up_burst", u64::from(self.look_up_burst), 1, 100_000),
             ("look_up_failures", u64::from(self.look_up_failures), 0, 1_000),
@@ -605,6 +608,11 @@ impl Config {
     pub(crate) fn root_key_file(&self) -> PathBuf {
         let named = self.vault.root_key_file.clone();
         named.unwrap_or_else(|| self.data_dir.join("vault-root.key"))
+    }
+
+    /// How long a payer has for a challenge, in milliseconds.
+    pub(crate) fn payer_ms(&self) -> i64 {
+        i64::from(self.payments.challenge_minutes).saturating_mul(60_000)
     }
 
     /// How the database is opened.

@@ -253,8 +253,8 @@ pub(crate) async fn start(mut config: Config, dev: Option<Dev>) -> Result<Runnin
         sink: Arc::clone(&sink) as Arc<dyn EventSink>,
         audit,
     });
-    let payments =
-        Payments::new(engine.clone(), is_dev).reached_at(public_url.as_deref()).knowing(bins);
+    let payments = Payments::new(engine.clone(), is_dev).patient_with_payers(config.payer_ms());
+    let payments = payments.reached_at(public_url.as_deref()).knowing(bins);
     let payments = with_vaults(payments.with_webhooks(webhooks), sandbox_url.as_deref());
     let app = App::new(begin(payments, &sink), config.admin_api_key.take(), config.limits());
     let stop = CancellationToken::new();

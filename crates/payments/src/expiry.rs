@@ -3,10 +3,15 @@
 //! An intent is expired from the commit that says so, never by the clock alone: of a confirmation and that commit one is
 //! first, and the other finds it so. Guarantees: what has expired can never be paid; it is told of once, in the commit
 //! that makes it so. Done by a chore that is written with the intent, and by whoever looks at it before that is run.
-//! Left out: payers who were sent to a challenge and never came back; that is the engine's to end.
+//!
+//! A payer who was sent somewhere and never came back leaves a payment that its provider may still take. When their time
+//! is over the provider is asked once more, and then to cancel it, by the same durable void as for a merchant. The payment
+//! ends when the provider confirms that, and not before: where it refuses, the payment goes on waiting and is tried again.
 
 use baton_engine::Chore;
+use baton_flow::{CallId, Payment};
 use baton_store::Write;
+use baton_types::outcome::{Finding, Outcome};
 use baton_types::{PaymentId, Timestamp};
 use baton_vault::SealedKind;
 
@@ -15,7 +20,7 @@ use crate::chores::Step;
 use crate::document::Stored;
 use crate::fault::Fault;
 use crate::follow::of_intent;
-use crate::intent::Intent;
+use crate::intent::{Intent, Seen};
 use crate::service::{Merchant, Payments};
 use crate::status::IntentStatus;
 
@@ -24,6 +29,15 @@ pub(crate) const EXPIRY: &str = "expire:";
 
 /// How long an intent can be confirmed unless it or its profile says otherwise, in seconds.
 const SESSION_S: u32 = 900;
+
+/// How long a payer has for a challenge unless the operator says otherwise, from the confirmation, in milliseconds.
+pub(crate) const PAYER_MS: i64 = 3_600_000;
+
+/// How long they have at least at a bank's or a lender's page: such a page may be open for hours.
+const PAGE_MS: i64 = 24 * 3_600_000;
+
+/// Why a payment was cancelled that its payer has left.
+const LEFT: &str = "abandoned";
 
 /// How long an intent of a profile can be confirmed that does not say it, in seconds.
 pub(crate) fn session_of(profile: &Profile) -> u32 {
@@ -48,7 +62,28 @@ impl Intent {
     }
 }
 
+/// Whether the provider has said after this time that the payer still has to act. One that cannot be asked has had the
+/// time to tell otherwise.
+fn is_still_awaited(payment: &Payment, since: Timestamp) -> bool {
+    let Some(no) = payment.awaited() else { return false };
+    if payment.candidate(no).is_some_and(|at| at.quiet_ms.is_none()) {
+        return true;
+    }
+    let last = payment.call(CallId::Attempt(no)).and_then(|call| call.checks.last());
+    let waits = |finding: &Finding| {
+        matches!(finding, Finding::Found { outcome: Outcome::ActionRequired { .. } })
+    };
+    last.is_some_and(|check| check.at >= since && waits(&check.finding))
+}
+
 impl Payments {
+    /// The same, for payers who have so long for a challenge, in milliseconds. Before it does chores.
+    #[must_use]
+    pub fn patient_with_payers(mut self, payer_ms: i64) -> Self {
+        self.payer_ms = payer_ms;
+        self
+    }
+
     fn expiry_of(intent: &Stored<Intent>) -> Chore {
         let merchant = intent.merchant;
         let about = PaymentId::from_bytes(*merchant.as_bytes());
@@ -62,6 +97,22 @@ impl Payments {
 
     fn expiry(&self, intent: &Stored<Intent>) -> Write {
         self.engine().alarm_at(&Self::expiry_of(intent), intent.body.expires_at)
+    }
+
+    /// Until when a payer has time who was sent away by a confirmation at this time.
+    fn payers_end(&self, intent: &Intent, confirmed_at: Timestamp) -> Timestamp {
+        let least = if intent.redirect.is_some() { PAGE_MS } else { 0 };
+        intent.expires_at.max(confirmed_at.plus_millis(self.payer_ms.max(least)))
+    }
+
+    /// What a confirmation makes of the intent's end: a later one where its payer may be sent away, and none otherwise.
+    pub(crate) fn confirmed(&self, intent: &Stored<Intent>, may_ask: bool) -> Option<Write> {
+        if may_ask {
+            let end = self.payers_end(&intent.body, self.now());
+            return Some(self.engine().alarm_at(&Self::expiry_of(intent), end));
+        }
+        let waited = intent.version > 1 && intent.body.tries.len() == 1;
+        waited.then(|| self.no_expiry(intent))
     }
 
     /// What takes that back: in the commit after which it waits no more.
@@ -109,7 +160,36 @@ impl Payments {
             self.expire(intent).await?;
         } else if intent.body.waits() {
             return Ok(Step::At(intent.body.expires_at));
+        } else if !intent.body.tries.is_empty() {
+            return self.end_what_was_left(merchant, intent).await;
         }
         Ok(Step::Nothing)
+    }
+
+    /// Cancels a payment whose payer has not come back in time.
+    async fn end_what_was_left(
+        &self,
+        merchant: &Merchant,
+        intent: Stored<Intent>,
+    ) -> Result<Step, Fault> {
+        use IntentStatus::{Processing, RequiresCustomerAction};
+        let id = intent.body.id.clone();
+        let seen = self.seen(merchant, intent).await?;
+        let is_open = |seen: &Seen| matches!(seen.status(), Processing | RequiresCustomerAction);
+        let Some(payment) = seen.payment.as_ref().filter(|_| is_open(&seen)) else {
+            return Ok(Step::Nothing);
+        };
+        let end = self.payers_end(&seen.intent.body, payment.created_at);
+        if self.now() < end {
+            return Ok(Step::At(end));
+        }
+        // Its provider may know of an end that nobody has told here. What is in doubt is not this step's to end.
+        let seen = self.retrieve(merchant, &id, true).await?;
+        if seen.payment.as_ref().is_some_and(|payment| is_still_awaited(payment, end)) {
+            tracing::info!(payment = %id, "a payer has not come back: the payment is cancelled");
+            let seen = self.cancel(merchant, &id, Some(LEFT.to_owned()), None).await?;
+            return Ok(if is_open(&seen) { Step::Again } else { Step::Nothing });
+        }
+        Ok(if is_open(&seen) { Step::Again } else { Step::Nothing })
     }
 }

@@ -18,7 +18,7 @@ use crate::back;
 use crate::bins::BinTable;
 use crate::connector::ConnectorAccount;
 use crate::document::{Document, Stored, load};
-use crate::expiry::{end_of, session_of};
+use crate::expiry::{PAYER_MS, end_of, session_of};
 use crate::fault::Fault;
 use crate::follow::{follow, of_intent};
 use crate::hooks::Hooks;
@@ -67,6 +67,8 @@ pub struct Payments {
     /// The vaults elsewhere that this build knows.
     pub(crate) card_vaults: Arc<CardVaults>,
     pub(crate) hooks: Arc<Hooks>,
+    /// How long a payer has for a challenge, in milliseconds.
+    pub(crate) payer_ms: i64,
 }
 
 impl Payments {
@@ -76,7 +78,8 @@ impl Payments {
         let (bins, waiting) = (Arc::default(), Arc::default());
         let (card_vaults, hooks) = (Arc::default(), Arc::default());
         engine.follow_by(follow);
-        Self { engine, sandbox, public_url: None, bins, waiting, card_vaults, hooks }
+        let (public_url, payer_ms) = (None, PAYER_MS);
+        Self { engine, sandbox, public_url, bins, waiting, card_vaults, hooks, payer_ms }
     }
 
     /// The same, with vaults elsewhere that merchants may have their cards in; by name: where test accounts of one
@@ -336,9 +339,6 @@ impl Payments {
         let mut saves = None;
         let accounts = self.route(merchant, &intent.body).await?;
         let payment = self.engine.new_payment_id();
-        if intent.version > 1 && intent.body.tries.is_empty() {
-            writes.push(self.no_expiry(&intent));
-        }
         intent.body.tries.push(payment);
         let is_new = intent.body.saved_method.is_none() && intent.body.mandate.is_none();
         if let Some(card) = card.as_ref().filter(|_| is_new && !asks) {
@@ -362,6 +362,7 @@ impl Payments {
             true => None,
             false => self.way_back(merchant.caller.merchant, &mut intent.body),
         };
+        writes.extend(self.confirmed(&intent, challenge.is_some()));
         let card = card.map(|card| paid_with(card, given.three_ds)).transpose()?;
         let with = With { card, accounts, payer: given.payer, challenge, stored };
         let purchase = purchase(&intent.body, with);

@@ -33,6 +33,9 @@ pub(crate) const HOOK_SECRET: &str =
 /// Test accounts at the sandbox; all have a credential.
 const ACCOUNTS: [&str; 3] = ["acme", "acme-a", "acme-b"];
 
+/// What payers have for a challenge.
+const AN_HOUR_MS: i64 = 3_600_000;
+
 pub(crate) struct Server {
     pub(crate) addr: SocketAddr,
     pub(crate) engine: Engine,
@@ -75,7 +78,7 @@ impl Server {
 
     pub(crate) async fn limited(config: EngineConfig, limits: Limits) -> Self {
         let store = Arc::new(MemoryStore::default());
-        Self::serve(config, limits, Arc::clone(&store), store, None).await
+        Self::serve(config, limits, Arc::clone(&store), store, None, AN_HOUR_MS).await
     }
 
     /// A server on another store than one in memory.
@@ -83,7 +86,7 @@ impl Server {
         let limits =
             Limits { failed_keys_per_minute: 0, requests_per_second: 0, ..Limits::default() };
         let store = Arc::new(MemoryStore::default());
-        Self::serve(EngineConfig::default(), limits, store, served, None).await
+        Self::serve(EngineConfig::default(), limits, store, served, None, AN_HOUR_MS).await
     }
 
     /// A server that sends webhooks, on a store of its own if none is given.
@@ -91,6 +94,16 @@ impl Server {
         served: Option<Arc<dyn Store>>,
         policy: Policy,
         retry_ms: &[i64],
+    ) -> Self {
+        Self::telling_within(served, policy, retry_ms, AN_HOUR_MS).await
+    }
+
+    /// The same, whose payers have so long for a challenge, in milliseconds.
+    pub(crate) async fn telling_within(
+        served: Option<Arc<dyn Store>>,
+        policy: Policy,
+        retry_ms: &[i64],
+        payer_ms: i64,
     ) -> Self {
         let limits =
             Limits { failed_keys_per_minute: 0, requests_per_second: 0, ..Limits::default() };
@@ -102,7 +115,7 @@ impl Server {
             shows: Arc::new(ContractForm),
             keep_ms: 30 * 24 * 3_600_000,
         };
-        Self::serve(EngineConfig::default(), limits, store, served, Some(hooks)).await
+        Self::serve(EngineConfig::default(), limits, store, served, Some(hooks), payer_ms).await
     }
 
     async fn serve(
@@ -111,6 +124,7 @@ impl Server {
         memory: Arc<MemoryStore>,
         store: Arc<dyn Store>,
         hooks: Option<HookSettings>,
+        payer_ms: i64,
     ) -> Self {
         logs::capture();
         let listen = SocketAddr::from(([127, 0, 0, 1], 0));
@@ -180,6 +194,7 @@ impl Server {
         let own_url = format!("http://{}/", listener.local_addr().unwrap());
         let payments = Payments::new(engine.clone(), true)
             .reached_at(Some(&own_url))
+            .patient_with_payers(payer_ms)
             .with_vaults(baton_connectors::card_vaults::all(), test_vaults(host));
         let payments = tell(payments, hooks, &sink);
         let app = App::new(payments, Some(Secret::new(OPERATOR.to_owned())), limits);

@@ -130,6 +130,15 @@ pub(super) async fn open(store: Option<Arc<dyn Store>>, retry_ms: &[i64]) -> (Sh
     (shop, receiver)
 }
 
+/// The same, whose payers have so long for a challenge, in milliseconds.
+pub(super) async fn open_within(store: Option<Arc<dyn Store>>, payer_ms: i64) -> (Shop, Receiver) {
+    let server = Server::telling_within(store, anywhere(), &[50; 16], payer_ms).await;
+    let shop = Shop::named(server, "shop").await;
+    let receiver = Receiver::open().await;
+    listen(&shop, &receiver, json!({})).await;
+    (shop, receiver)
+}
+
 pub(super) fn kinds(got: &[Got]) -> Vec<String> {
     got.iter().map(Got::kind).collect()
 }

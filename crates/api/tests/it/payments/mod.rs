@@ -11,6 +11,7 @@ mod guards;
 mod hook_login;
 mod hooks;
 mod increments;
+mod left;
 mod life;
 mod lists;
 mod once;
