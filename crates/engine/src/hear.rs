@@ -49,8 +49,9 @@ impl Engine {
             return Ok(Heard::Unknown);
         };
         let id = payment.id;
-        let (call, finding) =
-            of_void(&payment, call, event).unwrap_or((call, event.finding.clone()));
+        let (call, finding) = of_void(&payment, call, event)
+            .or_else(|| of_verification(&payment, call, event))
+            .unwrap_or((call, event.finding.clone()));
         let state = payment.call(call).map(|call| call.state.clone());
         let heard = match state {
             None => Heard::Unknown,
@@ -131,6 +132,22 @@ fn of_void(payment: &Payment, call: CallId, event: &WebhookEvent) -> Option<(Cal
     let answer = Answer { code: Some(event.name.clone()), ..Answer::default() };
     let outcome = Outcome::Approved { amount: None, answer };
     Some((void, Finding::Found { outcome }))
+}
+
+/// That a card was verified, of which a provider tells no amount: it is the nothing that was asked for.
+fn of_verification(
+    payment: &Payment,
+    call: CallId,
+    event: &WebhookEvent,
+) -> Option<(CallId, Finding)> {
+    let asked = payment.order.kind.amount().filter(|asked| asked.is_zero());
+    let CallId::Attempt(_) = call else { return None };
+    let Finding::Found { outcome: Outcome::Approved { amount: None, answer } } = &event.finding
+    else {
+        return None;
+    };
+    let outcome = Outcome::Approved { amount: Some(asked?), answer: answer.clone() };
+    Some((call, Finding::Found { outcome }))
 }
 
 fn is_about(subject: EventSubject, call: CallId) -> bool {

@@ -51,10 +51,11 @@ impl Setup {
         }
     }
 
-    /// How it stands; nothing where it was never confirmed, or was cancelled.
-    pub(super) fn outcome(&self, manifest: &Manifest, asked: Money) -> Option<Outcome> {
+    /// How it stands; nothing where it was never confirmed, or was cancelled. It has no amount of its own: it is approved for
+    /// what was asked, where that is known.
+    pub(super) fn outcome(&self, manifest: &Manifest, asked: Option<Money>) -> Option<Outcome> {
         match self.status.as_str() {
-            "succeeded" => Some(Outcome::Approved { amount: Some(asked), answer: self.answer() }),
+            "succeeded" => Some(Outcome::Approved { amount: asked, answer: self.answer() }),
             "processing" => Some(Outcome::Pending { answer: self.answer() }),
             "requires_action" => Some(Outcome::ActionRequired { answer: self.answer() }),
             "requires_payment_method" => {
@@ -136,7 +137,7 @@ pub(super) fn step(
         (_, Some(known)) => {
             let made = Setup::parse(&reply.body)?;
             let ours = made.id == known && made.is(&purchase.reference);
-            ours.then(|| made.outcome(manifest, purchase.amount))?.map(Decoded::Outcome)
+            ours.then(|| made.outcome(manifest, Some(purchase.amount)))?.map(Decoded::Outcome)
         }
         (_, None) => None,
     }
@@ -187,7 +188,7 @@ pub(super) fn read(
     let standing = |made: &Setup| match made.status.as_str() {
         "canceled" => Some(Finding::Voided),
         _ if made.is_untouched() => Some(Finding::NotFound),
-        _ => made.outcome(manifest, asked.amount?).map(|outcome| Finding::Found { outcome }),
+        _ => made.outcome(manifest, Some(asked.amount?)).map(|outcome| Finding::Found { outcome }),
     };
     one(&asked.reference, asked.planned_at, sent, reply, standing)
 }

@@ -5,6 +5,8 @@ use serde_json::{Value, json};
 use super::back::{open, press};
 use super::recurring::{KINDS, again, open_with_all, switch_on};
 use super::{Shop, card, payment, with};
+use crate::client;
+use crate::server::HOOK_SECRET;
 
 const CHALLENGED: &str = "4000000000003220";
 
@@ -154,4 +156,46 @@ async fn what_is_no_set_up_is_not_for_nothing() {
         "payment_method_data": card("4242424242424242")});
     let done = shop.send_as(&shop.publishable, "POST", &format!("{path}/confirm"), &body).await;
     assert_eq!(done.json()["status"], "succeeded", "{done:?}");
+}
+
+#[tokio::test]
+async fn a_set_up_at_stripe_is_settled_by_its_webhook() {
+    let shop = Shop::open().await;
+    let path = format!("/account/{}/connectors", shop.merchant);
+    let own = json!({"connector_type": "payment_processor", "disabled": true});
+    shop.post(&format!("{path}/{}", shop.connector), own).await;
+    let body = json!({
+        "connector_type": "payment_processor", "connector_name": "stripe",
+        "connector_account_details":
+            {"auth_type": "BodyKey", "api_key": "canary-connector-3", "key1": "Shop"},
+        "connector_webhook_details": {"merchant_secret": HOOK_SECRET},
+    });
+    let made = shop.post(&path, body).await;
+    let account = made["merchant_connector_id"].as_str().unwrap();
+    let url = format!("http://{}/webhooks/{}/{account}", shop.server.addr, shop.merchant);
+    let endpoint = json!({"url": url, "secret": HOOK_SECRET, "dialect": "stripe"}).to_string();
+    let at = format!("/admin/accounts/{account}/webhook");
+    let sandbox = shop.server.sandbox.addr();
+    let seen = client::send(sandbox, "PUT", &at, &[], endpoint.as_bytes()).await;
+    assert!((200..300).contains(&seen.status), "{seen:?}");
+    // Nobody can ask, so that only the webhook tells.
+    let blind = json!({"fault": {"commit": "never", "answer": {"status": {"status": 503}}}});
+    shop.server.script(json!({"operation": "lookup"}), blind).await;
+    let asked =
+        json!({"authentication_type": "three_ds", "return_url": "https://shop.example/done"});
+    for (button, status) in [("approve", "succeeded"), ("fail", "failed")] {
+        let made = shop.post("/payments", with(setup(CHALLENGED), asked.clone())).await;
+        assert_eq!(made["status"], "requires_customer_action", "{made}");
+        assert_eq!(shop.challenge(&made, button).await.status, 303);
+        let path = format!("/payments/{}", made["payment_id"].as_str().unwrap());
+        let mut seen = Value::Null;
+        for _ in 0..200 {
+            seen = shop.get(&path).await;
+            if seen["status"] == status {
+                break;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        }
+        assert_eq!((&seen["status"], &seen["amount"]), (&json!(status), &json!(0)), "{seen}");
+    }
 }

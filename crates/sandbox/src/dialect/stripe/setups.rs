@@ -7,7 +7,7 @@ use super::{
 };
 use crate::clock::Id;
 use crate::codes::DeclineCode;
-use crate::core::{Ask, Books, NewPayment, Payment, Refusal, Settings, Status, Verdict};
+use crate::core::{Ask, Books, EventKind, NewPayment, Payment, Refusal, Settings, Status, Verdict};
 use crate::dialect::fields::Invalid;
 use crate::dialect::{Dialect, Urls, traits_of_existing};
 use crate::exchange::Job;
@@ -224,6 +224,29 @@ fn shown(books: &Books, id: Id, urls: &Urls) -> Reply {
         || error(404, "resource_missing", "No such setup intent."),
         |payment| Reply::json(200, &setup(payment, urls)),
     )
+}
+
+/// What Stripe would announce of one.
+pub(super) fn told(kind: EventKind, payment: &Payment, urls: &Urls) -> Vec<(&'static str, Value)> {
+    let name = match (kind, payment.status) {
+        (EventKind::Created, _) => "setup_intent.created",
+        (EventKind::Attempted | EventKind::Concluded, status) => match status {
+            Status::Captured | Status::Authorized => "setup_intent.succeeded",
+            Status::Declined => "setup_intent.setup_failed",
+            Status::ActionRequired => "setup_intent.requires_action",
+            Status::Pending | Status::Created => return Vec::new(),
+        },
+        (EventKind::Void, _) if payment.voided => "setup_intent.canceled",
+        (
+            EventKind::Void
+            | EventKind::Capture
+            | EventKind::Refund
+            | EventKind::Increment
+            | EventKind::CancelFailed,
+            _,
+        ) => return Vec::new(),
+    };
+    vec![(name, setup(payment, urls))]
 }
 
 fn setup(payment: &Payment, urls: &Urls) -> Value {

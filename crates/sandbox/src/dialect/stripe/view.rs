@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
-use super::declines;
+use super::{declines, setups};
 use crate::clock::Id;
 use crate::codes::{DeclineCode, DeclinedBy};
 use crate::core::{
@@ -375,16 +375,13 @@ pub(super) fn list(url: &str, data: Vec<Value>, has_more: bool) -> Value {
 /// What Stripe would announce: usually an event about the charge and one about the intent.
 pub(crate) fn events_of(event: &Event, urls: &Urls) -> Vec<Value> {
     let Subject::Payment { payment, operation } = &event.subject else { return Vec::new() };
-    if payment.settings.verification {
-        // Its events are Setup Intents', which nobody hears here.
-        return Vec::new();
-    }
     let operation = operation.and_then(|id| payment.operation(id));
     let failed = operation.is_some_and(|operation| operation.failure.is_some());
     let of_charge = || payment.attempt().map_or(Value::Null, |attempt| charge(payment, attempt));
     let of_intent = || intent(payment, urls);
     let of_refund = || operation.map_or(Value::Null, |operation| refund(payment, operation));
     let told = match (event.kind, payment.status) {
+        _ if payment.settings.verification => setups::told(event.kind, payment, urls),
         (EventKind::Created, _) => vec![("payment_intent.created", of_intent())],
         (EventKind::Attempted | EventKind::Concluded, status) => match status {
             Status::Captured => {
