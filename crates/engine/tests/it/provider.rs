@@ -61,6 +61,11 @@ impl Provider {
     }
 
     /// How often the rules have applied, newest first.
+    /// From now on it does what it does by itself.
+    pub(crate) async fn forget_rules(self) {
+        let _nothing = self.send("DELETE", "/admin/rules", "").await;
+    }
+
     pub(crate) async fn applied(self) -> Vec<u64> {
         let rules = self.ask("GET", "/admin/rules", None).await;
         let applied = |rule: &Value| rule["applied"].as_u64().unwrap();
