@@ -6,7 +6,7 @@ use std::time::Duration;
 use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::Next;
 use axum::response::Response;
-use baton_engine::audit;
+use baton_engine::{audit, measure_waits};
 use baton_types::RequestId;
 use http::{HeaderValue, Method};
 use tokio::time::Instant;
@@ -15,14 +15,6 @@ use tracing::Instrument as _;
 use crate::App;
 
 const REQUEST_ID: &str = "x-request-id";
-
-/// How long providers were waited for; a header tells the client, and the log.
-#[derive(Clone, Copy)]
-struct ProviderTime(Duration);
-
-pub(crate) fn set_provider_time(response: &mut Response, took: Duration) {
-    response.extensions_mut().insert(ProviderTime(took));
-}
 
 /// Gives the request its id, which every line about it carries down to the provider call, and answers
 /// with it; measures, logs and counts.
@@ -36,9 +28,9 @@ pub(crate) async fn observe(State(app): State<Arc<App>>, request: Request, next:
     // At the highest level, so that a log of warnings only has the id on its lines too.
     let span = tracing::error_span!("request", request_id = %id);
     let work = next.run(request).instrument(span.clone());
-    let mut response = audit::in_request(Some(id.clone()), work).await;
+    let work = audit::in_request(Some(id.clone()), work);
+    let (mut response, provider) = measure_waits(work).await;
     let took = started.elapsed();
-    let provider = response.extensions().get::<ProviderTime>().map_or(Duration::ZERO, |t| t.0);
     let added = took.saturating_sub(provider);
     app.metrics.request(&route, method, response.status().as_u16(), took, added);
     span.in_scope(|| {

@@ -32,6 +32,7 @@ use crate::questions::{QuestionLimits, Questions};
 use crate::relay::EventSink;
 use crate::stored::Stored;
 use crate::task::{Claim, Progress, PurchaseSecrets, Stopped, Task};
+use crate::waits::waited;
 use crate::{Clock, new_id};
 
 /// What the engine can be told. Times in milliseconds.
@@ -211,8 +212,6 @@ pub struct Answered {
     pub call: CallId,
     /// Whether this is the stored answer to an earlier request with the same key.
     pub replayed: bool,
-    /// How long providers have been waited for.
-    pub provider: Duration,
     /// Whether this is another payment, for the same thing and in doubt; what was asked for was not done.
     pub duplicate: bool,
 }
@@ -221,7 +220,7 @@ impl Answered {
     /// How a call of a payment stands, for whoever asks.
     #[must_use]
     pub fn of(payment: Arc<Payment>, call: CallId) -> Self {
-        Self { payment, call, replayed: false, provider: Duration::ZERO, duplicate: false }
+        Self { payment, call, replayed: false, duplicate: false }
     }
 }
 
@@ -649,7 +648,8 @@ async fn answer(
     let _ = tokio::time::timeout(patience, seen.wait_for(|progress| progress.done)).await;
     let Progress { payment, call, provider, .. } = seen.borrow().clone();
     let call = call.ok_or(EngineError::Internal)?;
-    Ok(Answered { provider, ..Answered::of(payment, call) })
+    waited(provider);
+    Ok(Answered::of(payment, call))
 }
 
 /// Whether the request behind a call is still being worked on; a doubt that has been told is not.

@@ -46,6 +46,7 @@ mod returned;
 mod stored;
 mod task;
 mod tokens;
+mod waits;
 
 pub use accounts::{Account, Credentials, Hmac, Secrets};
 pub use alongside::{Alongside, Change, Follow};
@@ -67,3 +68,4 @@ pub use network::Network;
 pub use questions::QuestionLimits;
 pub use relay::{EventSink, LogSink, Message};
 pub use stored::{How, Stored};
+pub use waits::measure_waits;

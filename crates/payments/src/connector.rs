@@ -188,7 +188,7 @@ impl Payments {
             settings: BTreeMap::new(),
         };
         let account = Stored::new(merchant.caller.merchant, account, self.now());
-        self.commit(vec![account.write()]).await?;
+        self.put_connector(&account).await?;
         Ok(account)
     }
 
@@ -233,7 +233,7 @@ impl Payments {
             body.methods = methods;
         }
         body.details.extend(change.details);
-        self.commit(vec![account.write()]).await?;
+        self.put_connector(&account).await?;
         Ok(account)
     }
 
@@ -245,7 +245,7 @@ impl Payments {
         let now = self.now();
         let mut account = self.connector(merchant, id).await?.next(now);
         account.removed_at = Some(now);
-        self.commit(vec![account.write()]).await?;
+        self.put_connector(&account).await?;
         if !account.body.is_processor() {
             return self.forget_vault(merchant, id).await;
         }
@@ -268,6 +268,15 @@ impl Payments {
         let own = merchant.profile.map(|own| own.to_string());
         let profile = profile.or(own.as_deref());
         Ok(list(store, merchant.caller.merchant, profile, MOST).await?)
+    }
+
+    pub(crate) async fn put_connector(
+        &self,
+        account: &Stored<ConnectorAccount>,
+    ) -> Result<(), Fault> {
+        let done = self.commit(vec![account.write()]).await;
+        self.forget_known(account.merchant);
+        done
     }
 
     async fn put_engine_account(

@@ -35,8 +35,10 @@ mod relist;
 mod retry;
 mod service;
 mod session;
+mod settings;
 mod setup;
 pub mod status;
+mod unconfirmed;
 mod vault_choice;
 mod vaulting;
 

@@ -12,7 +12,6 @@ use baton_store::Write;
 use baton_types::{AccountId, PaymentId};
 use serde::{Deserialize, Serialize};
 
-use crate::connector::ConnectorAccount;
 use crate::document::Stored;
 use crate::fault::Fault;
 use crate::intent::{FutureUsage, Intent};
@@ -120,21 +119,17 @@ impl Payments {
             Some(_) | None => Ok((None, None)),
         }
     }
+}
 
-    /// The one connector that a provider's token is for.
-    pub(crate) async fn place_of_token(
-        &self,
-        eligible: &[ConnectorAccount],
-        named: Option<&str>,
-    ) -> Result<String, Fault> {
-        match (named, eligible) {
-            (Some(id), _) => {
-                let known = eligible.iter().find(|account| account.id == id);
-                Ok(known.ok_or(Fault::NotFound("merchant connector account"))?.id.clone())
-            }
-            (None, [only]) => Ok(only.id.clone()),
-            (None, _) => Err(Fault::Missing("recurring_details.data.merchant_connector_id")),
+/// The one connector, of those that can be asked, that a provider's token is for.
+pub(crate) fn place_of_token(eligible: &[String], named: Option<&str>) -> Result<String, Fault> {
+    match (named, eligible) {
+        (Some(named), _) => {
+            let known = eligible.iter().find(|id| *id == named);
+            known.cloned().ok_or(Fault::NotFound("merchant connector account"))
         }
+        (None, [only]) => Ok(only.clone()),
+        (None, _) => Err(Fault::Missing("recurring_details.data.merchant_connector_id")),
     }
 }
 

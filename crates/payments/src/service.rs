@@ -1,7 +1,7 @@
 //! What can be asked of intents: make, change, confirm, look. What follows a payment is in `after`.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use baton_connect::card_vault::CardVault;
 use baton_connect::{Challenge, Manifest, Payer};
@@ -16,7 +16,6 @@ use serde_json::json;
 use crate::authenticated::{Authenticated, none_without_confirmation};
 use crate::back;
 use crate::bins::BinTable;
-use crate::connector::ConnectorAccount;
 use crate::document::{Document, Stored, load};
 use crate::expiry::{PAYER_MS, end_of, session_of};
 use crate::fault::Fault;
@@ -31,19 +30,10 @@ use crate::key::{self, Key, Keys};
 use crate::method::NewMandate;
 use crate::profile::ProfileId;
 use crate::purchase::{With, asked, paid_with, purchase, show_card};
+use crate::recurring::place_of_token;
+use crate::settings::{KnownSettings, Settings};
 use crate::status::{Flow, IntentStatus};
-
-/// How long a CVC waits in memory for a confirmation, in milliseconds.
-const CVV_MS: i64 = 15 * 60 * 1000;
-
-/// How long a card that waits for a confirmation is kept beyond its intent's session, in milliseconds.
-const CARD_MS: i64 = 24 * 3_600_000;
-
-/// Most CVCs that wait at once.
-const CVVS_MAX: usize = 100_000;
-
-/// CVCs by intent, each with the time after which it is gone.
-type Waiting = HashMap<(MerchantId, String), (Timestamp, Cvv)>;
+use crate::unconfirmed::WaitingCvvs;
 
 /// A merchant who asks, by one of its keys.
 #[derive(Clone, Copy, Debug)]
@@ -63,23 +53,33 @@ pub struct Payments {
     pub(crate) public_url: Option<String>,
     bins: Arc<BinTable>,
     /// CVCs of intents that are not confirmed yet: in this process only, never stored.
-    waiting: Arc<Mutex<Waiting>>,
+    pub(crate) waiting_cvvs: Arc<Mutex<WaitingCvvs>>,
     /// The vaults elsewhere that this build knows.
     pub(crate) card_vaults: Arc<CardVaults>,
     pub(crate) hooks: Arc<Hooks>,
     /// How long a payer has for a challenge, in milliseconds.
     pub(crate) payer_ms: i64,
+    pub(crate) known_settings: Arc<KnownSettings>,
 }
 
 impl Payments {
     /// The service on an engine. In sandbox mode every key that it makes is for test accounts.
     #[must_use]
     pub fn new(engine: Engine, sandbox: bool) -> Self {
-        let (bins, waiting) = (Arc::default(), Arc::default());
-        let (card_vaults, hooks) = (Arc::default(), Arc::default());
+        let (bins, waiting_cvvs) = (Arc::default(), Arc::default());
+        let (card_vaults, hooks, known_settings) = (Arc::default(), Arc::default(), Arc::default());
         engine.follow_by(follow);
-        let (public_url, payer_ms) = (None, PAYER_MS);
-        Self { engine, sandbox, public_url, bins, waiting, card_vaults, hooks, payer_ms }
+        Self {
+            engine,
+            sandbox,
+            public_url: None,
+            bins,
+            waiting_cvvs,
+            card_vaults,
+            hooks,
+            known_settings,
+            payer_ms: PAYER_MS,
+        }
     }
 
     /// The same, with vaults elsewhere that merchants may have their cards in; by name: where test accounts of one
@@ -206,18 +206,20 @@ impl Payments {
     ) -> Result<Seen, Fault> {
         let now = self.now();
         let made = |key| key::id_of("pay_", key);
-        let id = new.id.or(key.map(made)).unwrap_or_else(|| self.new_name("pay_"));
+        let named = new.id.or(key.map(made));
+        let is_new = named.is_none();
+        let id = named.unwrap_or_else(|| self.new_name("pay_"));
         let duplicate = || key.map_or(Fault::Duplicate("payment"), |_| Fault::KeyReused);
         let asked = json!([new.profile, new.amount, new.currency, confirm, asked(&new.change)]);
         let fingerprint = key::hash(&[&asked.to_string()]);
-        if let Some(known) = self.load::<Intent>(merchant.caller.merchant, &id).await? {
+        if !is_new && let Some(known) = self.load::<Intent>(merchant.caller.merchant, &id).await? {
             let same = known.body.fingerprint == fingerprint && merchant.sees(&known.body.profile);
             return if same { self.seen(merchant, known).await } else { Err(duplicate()) };
         }
         if !confirm {
             none_without_confirmation(&new.change)?;
         }
-        let profile = self.profile(merchant, new.profile.as_deref()).await?;
+        let profile = self.profile_for(merchant, new.profile.as_deref()).await?;
         let intent = Intent {
             client_secret: self.new_secret(&format!("{id}_secret_"), 20),
             id: id.clone(),
@@ -568,79 +570,25 @@ impl Payments {
         })
     }
 
-    /// Seals a card's number under the intent's id, and keeps its CVC in memory.
-    async fn keep_card(
-        &self,
-        merchant: &Merchant,
-        intent: &mut Stored<Intent>,
-        card: CardInput,
-    ) -> Result<(), Fault> {
-        let now = self.now();
-        let id = intent.body.id.clone();
-        let (vault, tenant) = (self.engine.vault(), merchant.caller.tenant());
-        // Longer than a browser may take part, so that a server can still confirm; then nobody will.
-        let until = Some(now.max(intent.body.expires_at).plus_millis(CARD_MS));
-        let kind = SealedKind::IntentCard;
-        vault.put_until(tenant, kind, &id, &card.number, now, until).await?;
-        if let Some(cvv) = card.cvv {
-            let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-            if waiting.len() >= CVVS_MAX {
-                waiting.retain(|_, (until, _)| *until > now);
-            }
-            if waiting.len() < CVVS_MAX {
-                let until = now.plus_millis(CVV_MS);
-                waiting.insert((merchant.caller.merchant, id.clone()), (until, cvv));
-            }
-        }
-        if let Some(method) = &mut intent.body.method {
-            method.card.record = Some(id);
-        }
-        Ok(())
-    }
-
-    /// The card of an intent that is being confirmed; from here on only this request has it.
-    async fn kept_card(
-        &self,
-        merchant: &Merchant,
-        intent: &Stored<Intent>,
-        record: Option<&str>,
-    ) -> Result<CardInput, Fault> {
-        let method = intent.body.method.as_ref().ok_or(Fault::Missing("payment_method_data"))?;
-        let record = record.ok_or(Fault::Missing("payment_method_data"))?;
-        let (vault, tenant) = (self.engine.vault(), merchant.caller.tenant());
-        let number = vault.get(tenant, SealedKind::IntentCard, record).await?;
-        let number = number.ok_or(Fault::Missing("payment_method_data"))?;
-        let key = (merchant.caller.merchant, intent.body.id.clone());
-        let cvv = self.waiting.lock().unwrap_or_else(PoisonError::into_inner).remove(&key);
-        let cvv = cvv.filter(|(until, _)| *until > self.now()).map(|(_, cvv)| cvv);
-        if method.card.has_cvv && cvv.is_none() {
-            return Err(Fault::Missing("card_cvc"));
-        }
-        let (masked, holder) = (method.card.masked.clone(), method.card.holder.clone());
-        Ok(CardInput { number, masked, cvv, holder })
-    }
-
-    pub(crate) async fn drop_card(&self, merchant: &Merchant, kind: SealedKind, record: &str) {
-        let (vault, tenant) = (self.engine.vault(), merchant.caller.tenant());
-        if let Err(error) = vault.remove(tenant, kind, record).await {
-            tracing::warn!(%error, "a card that is not needed any more stays in the vault");
-        }
-    }
-
     /// The names of the engine's accounts to try, in order.
     async fn route(&self, merchant: &Merchant, intent: &Intent) -> Result<Vec<String>, Fault> {
         intent.check_redirect()?;
-        let mut connectors = self.connectors(merchant, Some(&intent.profile)).await?;
-        // The oldest first: what was set up first is the primary one.
-        connectors.reverse();
-        let takes = |account: &ConnectorAccount| self.takes(account, intent);
-        let eligible: Vec<_> =
-            connectors.into_iter().map(|stored| stored.body).filter(takes).collect();
-        if let Some((_, named)) = intent.token() {
-            return Ok(vec![self.place_of_token(&eligible, named).await?]);
+        let token = intent.token();
+        let named = token.and_then(|(_, named)| named);
+        let eligible = |settings: &Settings| {
+            // The oldest first: what was set up first is the primary one.
+            let all = settings.connectors_of(&intent.profile).rev();
+            let takes = all.filter(|account| self.takes(account, intent));
+            let names: Vec<String> = takes.map(|account| account.id.clone()).collect();
+            let is_there = named.is_none_or(|named| names.iter().any(|name| name == named));
+            (!names.is_empty() && is_there).then_some(names)
+        };
+        let names = self.chosen(merchant, eligible).await?.unwrap_or_default();
+        match token {
+            Some(_) => Ok(vec![place_of_token(&names, named)?]),
+            None if names.is_empty() => Err(Fault::NoConnector),
+            None => Ok(names),
         }
-        let names: Vec<String> = eligible.into_iter().map(|account| account.id).collect();
-        if names.is_empty() { Err(Fault::NoConnector) } else { Ok(names) }
     }
 
     /// Where a payer comes back to after a challenge, if one may be asked for.

@@ -104,7 +104,7 @@ impl Payments {
         self.settle_settings(claims, &mut account, Some(&given))?;
         let account = Stored::new(merchant.caller.merchant, account, self.now());
         self.seal_credentials(merchant, &account.body.id, &given).await?;
-        self.commit(vec![account.write()]).await?;
+        self.put_connector(&account).await?;
         Ok(account)
     }
 
@@ -129,7 +129,7 @@ impl Payments {
         if let Some(given) = &change.credentials {
             self.seal_credentials(merchant, &account.body.id, given).await?;
         }
-        self.commit(vec![account.write()]).await?;
+        self.put_connector(&account).await?;
         Ok(account)
     }
 

@@ -82,7 +82,7 @@ pub(crate) static VAULT: Schema = schema!(
 );
 
 /// All migrations. Append only: a released script never changes.
-static MIGRATIONS: [Migration; 9] = [
+static MIGRATIONS: [Migration; 10] = [
     Migration {
         version: 1,
         name: "payments",
@@ -136,6 +136,12 @@ static MIGRATIONS: [Migration; 9] = [
         name: "listed",
         script: include_str!("../migrations/V9__listed.sql"),
         sqlite: include_str!("../migrations/V9__listed.sqlite.sql"),
+    },
+    Migration {
+        version: 10,
+        name: "one_index",
+        script: include_str!("../migrations/V10__one_index.sql"),
+        sqlite: "",
     },
 ];
 

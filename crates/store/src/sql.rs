@@ -4,7 +4,8 @@
 //! the application; an optional filter is `cast($n as text) is null or …`; no JSON operators, no
 //! data-modifying CTE; a lease is `update … where … in (select … limit $n) returning`. A lease repeats its
 //! condition outside the sub-select: PostgreSQL checks the outer one again on a row that another worker has
-//! just changed, not the inner one. Booleans are 0 and 1. Texts compare by the database's own collation, so
+//! just changed, not the inner one. `merchant || '' = $n` in place of `merchant = $n` asks for the index by time or by
+//! owner, which the primary key must not be taken for, nor it for the primary key (migration 10). Booleans are 0 and 1. Texts compare by the database's own collation, so
 //! the final order of rows is made in `decode`, not here.
 
 use crate::store::Guard;
@@ -167,8 +168,12 @@ macro_rules! payment_filters {
 }
 
 /// A page of a merchant's payments, newest first.
-pub(crate) static PAYMENTS: Query =
-    read(concat!("select ", payments!(), " from payments where merchant = $1", payment_filters!()));
+pub(crate) static PAYMENTS: Query = read(concat!(
+    "select ",
+    payments!(),
+    " from payments where merchant || '' = $1",
+    payment_filters!()
+));
 
 /// Those with a reference of the merchant's own.
 pub(crate) static PAYMENTS_OF_REFERENCE: Query = read(concat!(
@@ -330,6 +335,24 @@ pub(crate) static DOCUMENT_UPDATE: Query = guard(
     ),
 );
 
+/// The same for many documents, a column's values in an array each: on PostgreSQL. The first case is of the row that would
+/// be inserted, so that the second need not know it again.
+pub(crate) const DOCUMENT_UPDATE_MANY: &str = concat!(
+    "insert into documents (",
+    documents!(),
+    ") select merchant, kind, id, case when version - 1 = (select version from documents \
+     where merchant = n.merchant and kind = n.kind and id = n.id) then version else 0 end, \
+     owner, status, created_at, updated_at, removed_at, schema, body \
+     from unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::text[], $6::text[], \
+     $7::bigint[], $8::bigint[], $9::bigint[], $10::bigint[], $11::text[]) as n (",
+    documents!(),
+    ") on conflict (merchant, kind, id) do update set \
+     version = case when documents.version = excluded.version - 1 \
+     then excluded.version else 0 end, \
+     owner = excluded.owner, status = excluded.status, updated_at = excluded.updated_at, \
+     removed_at = excluded.removed_at, schema = excluded.schema, body = excluded.body"
+);
+
 pub(crate) static DOCUMENT: Query = read(concat!(
     "select ",
     documents!(),
@@ -349,14 +372,14 @@ macro_rules! document_filters {
 pub(crate) static DOCUMENTS: Query = read(concat!(
     "select ",
     documents!(),
-    " from documents where merchant = $1 and kind = $2 and created_at >= $3 and created_at <= $4",
+    " from documents where merchant || '' = $1 and kind = $2 and created_at >= $3 and created_at <= $4",
     document_filters!()
 ));
 
 pub(crate) static DOCUMENTS_OF_OWNER: Query = read(concat!(
     "select ",
     documents!(),
-    " from documents where merchant = $1 and kind = $2 and owner = $9 and created_at >= $3 \
+    " from documents where merchant || '' = $1 and kind = $2 and owner = $9 and created_at >= $3 \
      and created_at <= $4",
     document_filters!()
 ));

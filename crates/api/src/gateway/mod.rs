@@ -22,13 +22,13 @@ use baton_engine::{AccountFault, Answered, BroughtFault, Caller, EngineError, Id
 use http::{HeaderMap, HeaderValue, StatusCode};
 use serde::Serialize;
 
+use crate::App;
 use crate::accounts::{self, FieldNames};
 use crate::body::{Json, JsonBody};
 use crate::error::{json, validation};
 use crate::fields::{FieldError, Fields, HOLDS_CARD_NUMBER, sentence};
 use crate::pan::holds_card_number;
 use crate::route::{Access, Route};
-use crate::{App, respond};
 use request::{AccountsForm, Changing, Making};
 use result::{OperationResult, OperationType};
 
@@ -138,7 +138,6 @@ async fn operate(
                 let replayed = HeaderValue::from_static("true");
                 response.headers_mut().insert("idempotent-replayed", replayed);
             }
-            respond::set_provider_time(&mut response, answered.provider);
             response
         }
         Err(fault) => explain(&fault, operation),

@@ -10,7 +10,7 @@ use baton_payments::{CaptureMethod, Seen};
 use baton_types::outcome::{Answer, Outcome};
 use serde_json::{Value, json};
 
-use super::view::{Connectors, time, told};
+use super::view::{connector_name, time, told};
 
 /// What a provider said, if it said anything.
 fn answer(call: &Call) -> Option<&Answer> {
@@ -30,12 +30,12 @@ fn failure(call: &Call) -> (Option<String>, Option<String>) {
 }
 
 /// Every attempt of every confirmation, the first first. Before the first one: the one that is to be made.
-pub(super) fn all(seen: &Seen, tries: &[Arc<Payment>], connectors: &Connectors) -> Value {
+pub(super) fn all(seen: &Seen, tries: &[Arc<Payment>]) -> Value {
     let mut shown = Vec::new();
     for payment in tries {
         for (no, call) in (1_u16..).zip(&payment.attempts) {
             let number = shown.len().saturating_add(1);
-            shown.push(attempt(seen, number, payment, (no, call), connectors));
+            shown.push(attempt(seen, number, payment, (no, call)));
         }
     }
     if shown.is_empty() {
@@ -44,14 +44,7 @@ pub(super) fn all(seen: &Seen, tries: &[Arc<Payment>], connectors: &Connectors) 
     Value::Array(shown)
 }
 
-fn attempt(
-    seen: &Seen,
-    number: usize,
-    payment: &Payment,
-    (no, call): (u16, &Call),
-    connectors: &Connectors,
-) -> Value {
-    let label = payment.candidate(no).map(|candidate| candidate.label.as_str());
+fn attempt(seen: &Seen, number: usize, payment: &Payment, (no, call): (u16, &Call)) -> Value {
     let last = call.checks.last().map(|check| check.at);
     let changed = [call.concluded_at(), call.open_since, last].into_iter().flatten().max();
     let word = status(payment, no, seen.intent.body.capture);
@@ -61,7 +54,7 @@ fn attempt(
         super::view::extend(
             map,
             json!({
-                "connector": label.and_then(|label| connectors.name(label)),
+                "connector": payment.candidate(no).map(connector_name),
                 "error_code": code,
                 "error_message": message,
                 "connector_transaction_id": answer(call).and_then(|answer| answer.reference.clone()),
@@ -165,13 +158,13 @@ fn of_hold(payment: &Payment, capture: CaptureMethod) -> &'static str {
 }
 
 /// The captures of the latest confirmation's payment, the first first.
-pub(super) fn captures(seen: &Seen, connectors: &Connectors) -> Value {
+pub(super) fn captures(seen: &Seen) -> Value {
     let id = &seen.intent.body.id;
     let Some(payment) = &seen.payment else { return json!([]) };
     let before = seen.intent.body.tries.len().saturating_sub(1);
     let shown = (1_u16..).zip(&payment.captures).map(|(no, made)| {
         let attempt = payment.attempt_of(CallId::Capture(no)).unwrap_or(1);
-        let label = payment.candidate(attempt).map(|candidate| candidate.label.as_str());
+        let candidate = payment.candidate(attempt);
         let of = format!("{id}_{}", before.saturating_add(usize::from(attempt)));
         let (code, message) = failure(&made.call);
         json!({
@@ -184,7 +177,7 @@ pub(super) fn captures(seen: &Seen, connectors: &Connectors) -> Value {
             },
             "amount": made.amount.minor(),
             "currency": made.amount.currency().code(),
-            "connector": label.and_then(|label| connectors.name(label)).unwrap_or_default(),
+            "connector": candidate.map(connector_name).unwrap_or_default(),
             "authorized_attempt_id": of,
             "connector_capture_id": answer(&made.call).and_then(|answer| answer.reference.clone()),
             "capture_sequence": no,

@@ -205,8 +205,8 @@ async fn asker(app: &App, who: Who, headers: &HeaderMap) -> Result<Option<Known>
     let caller = Caller { merchant: key.merchant, sandbox: key.sandbox, key: Some(key.id) };
     let merchant = Merchant { caller, profile: None };
     // The keys of an account that was removed open nothing.
-    let account = match app.payments.account_of(&merchant).await {
-        Ok(account) => account.body.id.into(),
+    let account = match app.payments.account_id(&merchant).await {
+        Ok(id) => id.into(),
         Err(Fault::NotFound(_)) => return Ok(None),
         Err(fault) => return Err(fault),
     };

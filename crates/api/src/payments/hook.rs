@@ -450,20 +450,16 @@ pub struct ContractForm;
 
 impl Shows for ContractForm {
     fn payment(&self, seen: &Seen, frame: Frame<'_>) -> Value {
-        view::payment(seen, frame.account, &connectors(frame), frame.bins)
+        view::payment(seen, frame.account, frame.bins)
     }
 
-    fn refund(&self, seen: &RefundSeen, frame: Frame<'_>) -> Value {
-        view::refund(seen, &connectors(frame))
+    fn refund(&self, seen: &RefundSeen) -> Value {
+        view::refund(seen)
     }
 
     fn mandate(&self, mandate: &Mandate, saved: &SavedMethod, frame: Frame<'_>) -> Value {
         method::of_mandate(mandate, saved, frame.bins)
     }
-}
-
-fn connectors(frame: Frame<'_>) -> view::Connectors {
-    view::Connectors(frame.connectors.to_vec())
 }
 
 impl From<baton_store::StoreError> for Refusal {

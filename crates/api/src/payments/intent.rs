@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::extract::{Path, State};
 use axum::{Extension, Json};
-use baton_payments::{Merchant, NewIntent, Payments, RefundSeen, Seen};
+use baton_payments::{Merchant, NewIntent, Payments, Seen};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
@@ -45,31 +45,21 @@ pub(crate) fn routes() -> Vec<PaymentsRoute> {
 
 type Answer = Result<Json<Value>, Refusal>;
 
-/// What an answer needs besides the payment. It is read before anything is done, so that nothing that was done
-/// is answered with an error.
+/// What an answer needs besides the payment.
 pub(crate) struct Frame {
     account: AccountId,
-    connectors: view::Connectors,
     payments: Payments,
 }
 
 impl Frame {
-    pub(crate) async fn of(app: &App, asker: &Asker) -> Result<Self, Refusal> {
-        let (merchant, account) = asker.account()?;
-        let known = app.payments.connectors(&merchant, None).await?;
-        let names = known.into_iter().map(|stored| (stored.body.id, stored.body.connector));
-        let connectors = view::Connectors(names.collect());
-        Ok(Self { account: Arc::clone(account), connectors, payments: app.payments.clone() })
+    pub(crate) fn of(app: &App, asker: &Asker) -> Result<Self, Refusal> {
+        let (_, account) = asker.account()?;
+        Ok(Self { account: Arc::clone(account), payments: app.payments.clone() })
     }
 
     /// A payment in the contract's form.
     pub(crate) fn payment(&self, seen: &Seen) -> Value {
-        view::payment(seen, &self.account, &self.connectors, self.payments.bins())
-    }
-
-    /// A refund in the contract's form.
-    pub(crate) fn refund(&self, seen: &RefundSeen) -> Value {
-        view::refund(seen, &self.connectors)
+        view::payment(seen, &self.account, self.payments.bins())
     }
 }
 
@@ -110,7 +100,7 @@ async fn create(
     Body(mut request): Body<PaymentsRequest>,
 ) -> Answer {
     let merchant = asker.merchant()?;
-    let frame = Frame::of(&app, &asker).await?;
+    let frame = Frame::of(&app, &asker)?;
     let amount = payable(request.amount)?.ok_or_else(|| Refusal::missing("amount"))?;
     let code = request.currency.as_deref().ok_or_else(|| Refusal::missing("currency"))?;
     let currency = currency(code)?;
@@ -134,7 +124,7 @@ async fn update(
     Body(mut request): Body<PaymentsRequest>,
 ) -> Answer {
     let merchant = admit_to_change(&app, &asker, &id, &mut request).await?;
-    let frame = Frame::of(&app, &asker).await?;
+    let frame = Frame::of(&app, &asker)?;
     let confirm = request.confirm.unwrap_or(false);
     let change = request.change(app.engine.clock().now())?;
     let seen = if confirm {
@@ -153,7 +143,7 @@ async fn confirm(
     MaybeBody(mut request): MaybeBody<PaymentsRequest>,
 ) -> Answer {
     let merchant = admit_to_change(&app, &asker, &id, &mut request).await?;
-    let frame = Frame::of(&app, &asker).await?;
+    let frame = Frame::of(&app, &asker)?;
     let change = request.change(app.engine.clock().now())?;
     let seen = app.payments.confirm(&merchant, &id, change, key.as_deref()).await?;
     Ok(Json(with_status(&app, &merchant, &seen, frame.payment(&seen)).await))
@@ -177,16 +167,16 @@ async fn show(
     Params(look): Params<Look>,
 ) -> Answer {
     let merchant = admit(&app, &asker, &id, look.client_secret.as_deref()).await?;
-    let frame = Frame::of(&app, &asker).await?;
+    let frame = Frame::of(&app, &asker)?;
     let seen = app.payments.retrieve(&merchant, &id, look.force_sync).await?;
     let mut shown = with_status(&app, &merchant, &seen, frame.payment(&seen)).await;
     if let Value::Object(map) = &mut shown {
         if look.expand_attempts {
             let tries = app.payments.tries(&merchant, &seen).await?;
-            map.insert("attempts".to_owned(), attempts::all(&seen, &tries, &frame.connectors));
+            map.insert("attempts".to_owned(), attempts::all(&seen, &tries));
         }
         if look.expand_captures {
-            map.insert("captures".to_owned(), attempts::captures(&seen, &frame.connectors));
+            map.insert("captures".to_owned(), attempts::captures(&seen));
         }
     }
     Ok(Json(shown))
@@ -216,7 +206,7 @@ async fn capture(
     MaybeBody(request): MaybeBody<CaptureRequest>,
 ) -> Answer {
     let merchant = asker.merchant()?;
-    let frame = Frame::of(&app, &asker).await?;
+    let frame = Frame::of(&app, &asker)?;
     let amount = positive("amount_to_capture", request.amount_to_capture)?;
     let seen = app.payments.capture(&merchant, &id, amount, key.as_deref()).await?;
     Ok(Json(frame.payment(&seen)))
@@ -239,7 +229,7 @@ async fn incremental_authorization(
     Body(request): Body<IncrementRequest>,
 ) -> Answer {
     let merchant = asker.merchant()?;
-    let frame = Frame::of(&app, &asker).await?;
+    let frame = Frame::of(&app, &asker)?;
     request.reason.as_deref().map_or(Ok(()), |reason| check_text("reason", reason))?;
     let Some(amount) = positive("amount", request.amount)? else {
         app.payments.see(&merchant, &id).await?;
@@ -265,7 +255,7 @@ async fn cancel(
     MaybeBody(request): MaybeBody<CancelRequest>,
 ) -> Answer {
     let merchant = asker.merchant()?;
-    let frame = Frame::of(&app, &asker).await?;
+    let frame = Frame::of(&app, &asker)?;
     let reason = checked(request)?;
     let seen = app.payments.cancel(&merchant, &id, reason, key.as_deref()).await?;
     Ok(Json(frame.payment(&seen)))
@@ -279,7 +269,7 @@ async fn cancel_post_capture(
     MaybeBody(request): MaybeBody<CancelRequest>,
 ) -> Answer {
     let merchant = asker.merchant()?;
-    let frame = Frame::of(&app, &asker).await?;
+    let frame = Frame::of(&app, &asker)?;
     let reason = checked(request)?;
     let key = key.as_deref();
     let seen = app.payments.cancel_post_capture(&merchant, &id, reason, key).await?;

@@ -207,7 +207,7 @@ async fn by_cursor(
         // Those next to it, and then in the list's own order.
         query.order = ListOrder::Oldest;
     }
-    let frame = Frame::of(&app, &asker).await?;
+    let frame = Frame::of(&app, &asker)?;
     let mut seen = app.payments.list(&merchant, &query).await?;
     if query.order == ListOrder::Oldest {
         seen.reverse();
@@ -323,7 +323,7 @@ async fn payments(
 ) -> Answer {
     let merchant = asker.merchant()?;
     let query = filter.into_query(Payments::intents_of(&merchant))?;
-    let frame = Frame::of(&app, &asker).await?;
+    let frame = Frame::of(&app, &asker)?;
     let seen = app.payments.list(&merchant, &query).await?;
     let total = app.payments.count(&query).await?;
     let data: Vec<Value> = seen.iter().map(|seen| frame.payment(seen)).collect();
@@ -420,9 +420,8 @@ async fn refunds(
 ) -> Answer {
     let merchant = asker.merchant()?;
     let query = filter.into_query(Payments::refunds_of(&merchant))?;
-    let frame = Frame::of(&app, &asker).await?;
     let seen = app.payments.list_refunds(&merchant, &query).await?;
     let total = app.payments.count(&query).await?;
-    let data: Vec<Value> = seen.iter().map(|seen| frame.refund(seen)).collect();
+    let data: Vec<Value> = seen.iter().map(view::refund).collect();
     Ok(Json(json!({ "count": data.len(), "total_count": total, "data": data })))
 }

@@ -9,12 +9,11 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::PaymentsRoute;
 use super::auth::{Asker, Who};
 use super::body::{Body, ClientKey, MaybeBody};
 use super::error::Refusal;
-use super::intent::Frame;
 use super::shape::{check_id, check_text, positive, request};
+use super::{PaymentsRoute, view};
 use crate::App;
 
 pub(crate) fn routes() -> Vec<PaymentsRoute> {
@@ -55,7 +54,6 @@ async fn create(
     Body(mut request): Body<RefundRequest>,
 ) -> Answer {
     let merchant = asker.merchant()?;
-    let frame = Frame::of(&app, &asker).await?;
     let intent = request.payment_id.take().ok_or_else(|| Refusal::missing("payment_id"))?;
     if let Some(id) = &request.refund_id {
         check_id("refund_id", id)?;
@@ -74,7 +72,7 @@ async fn create(
         details: request.kept()?,
     };
     let seen = app.payments.refund(&merchant, new, key.as_deref()).await?;
-    Ok(Json(frame.refund(&seen)))
+    Ok(Json(view::refund(&seen)))
 }
 
 async fn show(
@@ -83,9 +81,8 @@ async fn show(
     Path(id): Path<String>,
 ) -> Answer {
     let merchant = asker.merchant()?;
-    let frame = Frame::of(&app, &asker).await?;
     let seen = app.payments.find_refund(&merchant, &id).await?;
-    Ok(Json(frame.refund(&seen)))
+    Ok(Json(view::refund(&seen)))
 }
 
 request!(
@@ -104,11 +101,10 @@ async fn update(
     MaybeBody(mut request): MaybeBody<RefundChange>,
 ) -> Answer {
     let merchant = asker.merchant()?;
-    let frame = Frame::of(&app, &asker).await?;
     if let Some(reason) = &request.reason {
         check_text("reason", reason)?;
     }
     let (reason, details) = (request.reason.take(), request.kept()?);
     let seen = app.payments.update_refund(&merchant, &id, reason, details).await?;
-    Ok(Json(frame.refund(&seen)))
+    Ok(Json(view::refund(&seen)))
 }

@@ -1,6 +1,6 @@
 //! What is answered: objects in the contract's form. Nulls are written, not left out.
 
-use baton_flow::{CallState, Closure, Increment, Payment};
+use baton_flow::{CallState, Candidate, Closure, Increment, Payment};
 use baton_payments::status::IntentStatus;
 use baton_payments::{BinTable, CardType};
 use baton_payments::{
@@ -76,12 +76,7 @@ pub(crate) const NULLS: &[&str] = &[
 ];
 
 /// A payment, with the id of its merchant account.
-pub(crate) fn payment(
-    seen: &Seen,
-    merchant: &str,
-    connectors: &Connectors,
-    bins: &BinTable,
-) -> Value {
+pub(crate) fn payment(seen: &Seen, merchant: &str, bins: &BinTable) -> Value {
     let Stored { body: intent, created_at, updated_at, .. } = &seen.intent;
     let mut map = Map::new();
     for name in NULLS {
@@ -135,7 +130,7 @@ pub(crate) fn payment(
     });
     extend(&mut map, fields);
     extend(&mut map, means(intent, bins));
-    extend(&mut map, outcome(seen, status, connectors));
+    extend(&mut map, outcome(seen, status));
     Value::Object(map)
 }
 
@@ -199,11 +194,10 @@ pub(crate) fn told(outcome: &Outcome) -> (Option<String>, Option<String>) {
 }
 
 /// What the provider said.
-fn outcome(seen: &Seen, status: IntentStatus, connectors: &Connectors) -> Value {
+fn outcome(seen: &Seen, status: IntentStatus) -> Value {
     let decided = seen.deciding();
-    let candidate = seen.payment.as_ref().zip(decided).and_then(|(payment, (no, _))| {
-        payment.candidate(no).map(|candidate| candidate.label.clone())
-    });
+    let candidate =
+        seen.payment.as_ref().zip(decided).and_then(|(payment, (no, _))| payment.candidate(no));
     let answer = decided.and_then(|(_, call)| match &call.state {
         CallState::Open { outcome } | CallState::Final { outcome, .. } => outcome.answer(),
         CallState::Planned | CallState::Closed { .. } => None,
@@ -211,8 +205,8 @@ fn outcome(seen: &Seen, status: IntentStatus, connectors: &Connectors) -> Value 
     let (code, message) = error(seen, status);
     let next = decided.and_then(|(_, call)| next_check(call, seen.payment.as_deref()?));
     json!({
-        "connector": candidate.as_ref().and_then(|id| connectors.name(id)),
-        "merchant_connector_id": candidate,
+        "connector": candidate.map(connector_name),
+        "merchant_connector_id": candidate.map(|candidate| candidate.label.as_str()),
         "connector_transaction_id": answer.and_then(|answer| answer.reference.clone()),
         "network_transaction_id": answer.and_then(|answer| answer.network_transaction_id.clone()),
         "error_code": code,
@@ -310,21 +304,17 @@ fn customer_of(intent: &Intent) -> Value {
     })
 }
 
-/// The contract's names of a merchant's connectors, by id.
-pub(crate) struct Connectors(pub(crate) Vec<(String, String)>);
-
-impl Connectors {
-    pub(crate) fn name(&self, id: &str) -> Option<&str> {
-        self.0.iter().find(|(known, _)| known == id).map(|(_, name)| name.as_str())
-    }
+/// The contract's name of the connector that an attempt goes to.
+pub(super) fn connector_name(candidate: &Candidate) -> String {
+    candidate.gateway.to_ascii_lowercase()
 }
 
 /// A refund.
-pub(crate) fn refund(seen: &RefundSeen, connectors: &Connectors) -> Value {
+pub(crate) fn refund(seen: &RefundSeen) -> Value {
     let Stored { body, created_at, updated_at, .. } = &seen.refund;
     let status = seen.status();
     let attempt = seen.payment.attempt_of(body.call);
-    let label = attempt.and_then(|no| seen.payment.candidate(no)).map(|c| c.label.clone());
+    let candidate = attempt.and_then(|no| seen.payment.candidate(no));
     let answer = seen.call().and_then(|call| match &call.state {
         CallState::Open { outcome } | CallState::Final { outcome, .. } => outcome.answer(),
         CallState::Planned | CallState::Closed { .. } => None,
@@ -345,9 +335,9 @@ pub(crate) fn refund(seen: &RefundSeen, connectors: &Connectors) -> Value {
         "unified_message": null,
         "created_at": time(*created_at),
         "updated_at": time(seen.payment.updated_at.max(*updated_at)),
-        "connector": label.as_ref().and_then(|id| connectors.name(id)).unwrap_or_default(),
+        "connector": candidate.map(connector_name).unwrap_or_default(),
         "profile_id": body.profile,
-        "merchant_connector_id": label,
+        "merchant_connector_id": candidate.map(|candidate| candidate.label.as_str()),
         "split_refunds": null,
         "connector_refund_id": answer.and_then(|answer| answer.reference.clone()),
         "issuer_error_code": null,

@@ -1,6 +1,6 @@
 //! Every operation on every store, and who may not do it.
 
-use baton_engine::{EngineError, Target};
+use baton_engine::{EngineError, Target, measure_waits};
 use baton_flow::{CallId, OrderKind, Refusal};
 use baton_types::outcome::Outcome;
 use serde_json::json;
@@ -18,13 +18,13 @@ fn outcome_class(answered: &baton_engine::Answered) -> &'static str {
 #[tokio::test]
 async fn a_hold_is_captured_in_parts_and_refunded_in_parts() {
     for world in World::on_all_stores().await {
-        let held = world.authorize(1_000, &["first"]).await;
+        let (held, waited) = measure_waits(Box::pin(world.authorize(1_000, &["first"]))).await;
         let id = held.payment.id;
         assert_eq!(
             (verdict(&held.payment).as_str(), held.payment.status()),
             ("approved at 1", "authorized")
         );
-        assert!(!held.replayed && held.provider.as_micros() > 0);
+        assert!(!held.replayed && waited.as_micros() > 0);
         for (number, minor) in [(1, 300), (2, 600)] {
             let captured = world.capture(id, minor).await.unwrap();
             assert_eq!(captured.call, CallId::Capture(number));

@@ -59,8 +59,6 @@ const REMEMBERED_MAX: usize = 10_000;
 pub struct Frame<'a> {
     /// The merchant account's id.
     pub account: &'a str,
-    /// The contract's names of connectors, by id.
-    pub connectors: &'a [(String, String)],
     /// What is known of cards by their first digits.
     pub bins: &'a BinTable,
 }
@@ -70,7 +68,7 @@ pub trait Shows: Send + Sync {
     /// A payment.
     fn payment(&self, seen: &Seen, frame: Frame<'_>) -> Value;
     /// A refund.
-    fn refund(&self, seen: &RefundSeen, frame: Frame<'_>) -> Value;
+    fn refund(&self, seen: &RefundSeen) -> Value;
     /// A mandate.
     fn mandate(&self, mandate: &Mandate, method: &SavedMethod, frame: Frame<'_>) -> Value;
 }
@@ -148,8 +146,6 @@ pub(crate) struct Known {
     account: Stored<MerchantAccount>,
     /// By profile.
     endpoints: HashMap<String, Told>,
-    /// The contract's names of connectors, by id.
-    connectors: Vec<(String, String)>,
 }
 
 /// Where a profile's events go.
@@ -165,8 +161,7 @@ struct Told {
 
 impl Known {
     fn frame<'a>(&'a self, payments: &'a Payments) -> Frame<'a> {
-        let (account, connectors) = (&self.account.body.id, &self.connectors);
-        Frame { account, connectors, bins: payments.bins() }
+        Frame { account: &self.account.body.id, bins: payments.bins() }
     }
 
     /// Where a profile's events go, if they go anywhere.
@@ -247,20 +242,19 @@ impl Payments {
             endpoints.insert(id, Told { details, endpoint: None, hash_key, headers });
         }
         if endpoints.values().all(|told| told.details.webhook_url.is_none()) {
-            return Ok(Some(Known { merchant, account, endpoints, connectors: Vec::new() }));
+            return Ok(Some(Known { merchant, account, endpoints }));
         }
         for endpoint in list::<Endpoint>(store, id, None, MOST).await? {
             if let Some(told) = endpoints.get_mut(&endpoint.body.profile) {
                 told.endpoint = Some(endpoint);
             }
         }
-        let connectors = self.connectors(&merchant, None).await?.into_iter();
-        let connectors = connectors.map(|stored| (stored.body.id, stored.body.connector)).collect();
-        Ok(Some(Known { merchant, account, endpoints, connectors }))
+        Ok(Some(Known { merchant, account, endpoints }))
     }
 
     /// Settings of a merchant were changed by this process: they count from now on.
     pub(crate) fn forget_known(&self, merchant: MerchantId) {
+        self.known_settings.forget(merchant);
         self.hooks.lock_known().remove(&merchant);
     }
 }

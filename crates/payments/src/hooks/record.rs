@@ -367,8 +367,7 @@ impl Events<'_> {
             if !event::wants_refund(&self.telling.told.details, kind) {
                 continue;
             }
-            let frame = self.telling.known.frame(payments);
-            let shown = payments.hook_settings()?.shows.refund(&seen, frame);
+            let shown = payments.hook_settings()?.shows.refund(&seen);
             let id = refund.body.id.clone();
             self.add(kind, &id, &[&id, &call.to_string()], shown)?;
         }

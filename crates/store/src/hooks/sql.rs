@@ -116,7 +116,7 @@ macro_rules! hook_filters {
 pub(super) static HOOKS: Query = read(concat!(
     "select ",
     hooks!(),
-    " from hook_events where merchant = $1",
+    " from hook_events where merchant || '' = $1",
     hook_filters!(),
     " order by created_at desc, id desc limit $10 offset $11"
 ));
@@ -124,16 +124,16 @@ pub(super) static HOOKS: Query = read(concat!(
 pub(super) static HOOKS_OF_OBJECT: Query = read(concat!(
     "select ",
     hooks!(),
-    " from hook_events where merchant = $1 and object = $12",
+    " from hook_events where merchant || '' = $1 and object = $12",
     hook_filters!(),
     " order by created_at desc, id desc limit $10 offset $11"
 ));
 
 pub(super) static HOOK_COUNT: Query =
-    read(concat!("select count(*) from hook_events where merchant = $1", hook_filters!()));
+    read(concat!("select count(*) from hook_events where merchant || '' = $1", hook_filters!()));
 
 pub(super) static HOOK_COUNT_OF_OBJECT: Query = read(concat!(
-    "select count(*) from hook_events where merchant = $1 and object = $10",
+    "select count(*) from hook_events where merchant || '' = $1 and object = $10",
     hook_filters!()
 ));
 

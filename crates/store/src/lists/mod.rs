@@ -6,7 +6,7 @@
 
 mod memory;
 mod records;
-mod sql;
+pub(crate) mod sql;
 
 use async_trait::async_trait;
 use baton_types::{MerchantId, PaymentId, Timestamp};

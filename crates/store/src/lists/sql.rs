@@ -10,7 +10,7 @@ macro_rules! listed {
 }
 
 /// What the index by time holds stays as first written.
-pub(super) static LIST: Query = write(
+pub(crate) static LIST: Query = write(
     3,
     concat!(
         "insert into listed (",
@@ -29,19 +29,29 @@ pub(super) static LIST: Query = write(
 macro_rules! stands {
     () => {
         "update listed set status = case when several = 1 then $6 else $5 end, account = $7, \
-         connector = $8, amount = coalesce(cast($9 as bigint), amount) where merchant = $1 and kind = $2 and payment = $4"
+         connector = $8, amount = coalesce(cast($9 as bigint), amount) \
+         where kind = $2 and payment = $4"
     };
 }
 
-pub(super) static RELIST: Query = write(3, concat!(stands!(), " and id = $3"));
+pub(crate) static RELIST: Query = write(3, concat!(stands!(), " and merchant = $1 and id = $3"));
+
+/// The same for many objects, a column's values in an array each: on PostgreSQL.
+pub(crate) const RELIST_MANY: &str = "update listed set \
+    status = case when several = 1 then n.of_several else n.of_one end, \
+    account = n.account, connector = n.connector, amount = coalesce(n.amount, listed.amount) \
+    from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::bigint[]) \
+    as n (merchant, kind, id, payment, of_one, of_several, account, connector, amount) \
+    where listed.merchant = n.merchant and listed.kind = n.kind and listed.id = n.id \
+    and listed.payment = n.payment";
 
 pub(super) static RELIST_CALL: Query =
-    write(3, concat!(stands!(), " and owner = $3 and call = $10"));
+    write(3, concat!(stands!(), " and merchant || '' = $1 and owner = $3 and call = $10"));
 
 // Lists of words come as one text with a comma before and behind each.
 macro_rules! filters {
     () => {
-        " from listed where merchant = $1 and kind = $2 and created_at >= $3 and created_at <= $4 \
+        " from listed where merchant || '' = $1 and kind = $2 and created_at >= $3 and created_at <= $4 \
          and (created_at > $3 or cast($5 as text) is null or id > $5) \
          and (created_at < $4 or cast($6 as text) is null or id < $6) \
          and (cast($7 as text) is null or id = $7) \
@@ -63,7 +73,7 @@ macro_rules! filters {
 // With nothing but a time to go by, the index alone is read.
 macro_rules! in_time {
     () => {
-        " from listed where merchant = $1 and kind = $2 and created_at >= $3 and created_at <= $4 \
+        " from listed where merchant || '' = $1 and kind = $2 and created_at >= $3 and created_at <= $4 \
          and (created_at > $3 or cast($5 as text) is null or id > $5) \
          and (created_at < $4 or cast($6 as text) is null or id < $6)"
     };

@@ -10,6 +10,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::LazyLock;
 
 use crate::compile::{Statement, Value};
+use crate::lists::sql as lists;
 use crate::sql::{self, Query};
 
 /// What a session needs that runs these: plans that do not change with the size of a table. The planner
@@ -22,7 +23,7 @@ pub(super) const SESSION: &str = "set plan_cache_mode = force_generic_plan; set 
 type Form = (&'static Query, &'static str, Option<&'static str>);
 
 /// What a payment's steps write. Everything else is rare.
-static FORMS: [Form; 10] = [
+static FORMS: [Form; 14] = [
     (&sql::EVENT_INSERT, "ttitiit", None),
     (&sql::KEY_INSERT, "ttbttii", None),
     (&sql::GUARD_TAKE, "ttti", None),
@@ -49,6 +50,10 @@ static FORMS: [Form; 10] = [
     (&sql::OUTBOX_INSERT, "tttiiit", None),
     (&sql::REFERENCE_INSERT, "tttttti", None),
     (&sql::OUTBOX_DELETE, "t", Some("delete from outbox where id = any($1::text[])")),
+    (&sql::DOCUMENT_INSERT, "tttittiiiit", None),
+    (&sql::DOCUMENT_UPDATE, "tttittiiiit", Some(sql::DOCUMENT_UPDATE_MANY)),
+    (&lists::LIST, "tttttttittittttttti", None),
+    (&lists::RELIST, "tttttttti", Some(lists::RELIST_MANY)),
 ];
 
 /// The place in [`FORMS`], and the text for many rows, by the text for one.

@@ -80,6 +80,7 @@ behaviours! {
     objects_are_listed_by_what_they_are,
     a_listed_object_follows_the_payment_that_decides,
     a_listed_amount_follows_where_one_is_said,
+    sets_that_share_statements_write_what_each_says,
     a_message_ends_with_what_it_tells,
     a_stream_is_due_while_one_of_its_events_waits,
     of_many_that_conclude_and_record_at_once_nothing_is_left_behind,

@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use baton_store::{DocumentRow, ListOrder, ListQuery, ListedRow, Relist, Relisted, Store, Write};
+use baton_store::{
+    CommitError, DocumentRow, Guard, ListOrder, ListQuery, ListedRow, Relist, Relisted, Store,
+    Write,
+};
 
 use crate::support::*;
 
@@ -16,7 +19,7 @@ fn pick(from: &[&str], n: u64) -> String {
 }
 
 /// Several in one millisecond, several of one amount, half of them with a payment.
-fn row(n: u64) -> ListedRow {
+pub fn row(n: u64) -> ListedRow {
     ListedRow {
         merchant: if n % 10 == 9 { id(2) } else { merchant() },
         kind: if n % 10 == 8 { "refund".into() } else { KIND.into() },
@@ -40,7 +43,7 @@ fn row(n: u64) -> ListedRow {
     }
 }
 
-fn document(row: &ListedRow) -> DocumentRow {
+pub fn document(row: &ListedRow) -> DocumentRow {
     DocumentRow {
         merchant: row.merchant,
         kind: row.kind.clone(),
@@ -296,5 +299,78 @@ pub async fn a_listed_amount_follows_where_one_is_said(store: Arc<dyn Store>) {
         assert!(has(&row, row.amount).await, "{row:?}");
         assert_eq!(store.commit(set([change(Some(77_777))])).await, Ok(()));
         assert!(has(&row, 77_777).await && !has(&row, row.amount).await, "{row:?}");
+    }
+}
+
+/// Sets that come at once share statements on PostgreSQL: each row becomes what its own set says, and who is late is refused alone.
+pub async fn sets_that_share_statements_write_what_each_says(store: Arc<dyn Store>) {
+    const SETS: u64 = 200;
+    let of = |n: u64| ListedRow {
+        merchant: merchant(),
+        kind: KIND.into(),
+        call: None,
+        payment: Some(id(n)),
+        ..row(n)
+    };
+    let mut first = tokio::task::JoinSet::new();
+    for n in 0..SETS {
+        let store = Arc::clone(&store);
+        first.spawn(async move { store.commit(set(writes(&of(n)))).await });
+    }
+    assert!(first.join_all().await.iter().all(Result::is_ok));
+
+    let mut second = tokio::task::JoinSet::new();
+    for n in 0..SETS {
+        let store = Arc::clone(&store);
+        second.spawn(async move {
+            let document =
+                DocumentRow { version: 2, body: format!("changed {n}"), ..document(&of(n)) };
+            let relisted = Relisted {
+                merchant: merchant(),
+                kind: KIND.into(),
+                which: Relist::Object(of(n).id),
+                payment: id(n),
+                status: format!("one {n}"),
+                status_of_several: format!("several {n}"),
+                amount: (n % 4 == 0).then_some(70_000),
+                account: Some(format!("mca_{n}")),
+                connector: (n % 3 == 0).then(|| format!("gateway {n}")),
+            };
+            store.commit(set([Write::Document(document), Write::Relisted(relisted)])).await
+        });
+    }
+    assert!(second.join_all().await.iter().all(Result::is_ok));
+    for n in 0..SETS {
+        let found = store.document(merchant(), KIND, &of(n).id).await.unwrap().unwrap();
+        assert_eq!((found.version, found.body), (2, format!("changed {n}")));
+        let word = if of(n).several { "several" } else { "one" };
+        let amount = if n % 4 == 0 { 70_000 } else { of(n).amount };
+        let is_so = ListQuery {
+            id: Some(of(n).id),
+            statuses: vec![format!("{word} {n}")],
+            accounts: vec![format!("mca_{n}")],
+            connectors: if n % 3 == 0 { vec![format!("gateway {n}")] } else { vec![] },
+            least: Some(amount),
+            most: Some(amount),
+            ..ListQuery::of(merchant(), KIND)
+        };
+        assert_eq!(store.lists().count_listed(&is_so).await, Ok(1), "{n}");
+    }
+
+    let is_late = |n: u64| n % 10 == 7;
+    let mut third = tokio::task::JoinSet::new();
+    for n in 0..SETS {
+        let store = Arc::clone(&store);
+        third.spawn(async move {
+            let version = if is_late(n) { 4 } else { 3 };
+            let next = DocumentRow { version, body: "again".into(), ..document(&of(n)) };
+            (n, store.commit(set([Write::Document(next)])).await)
+        });
+    }
+    let late = Err(CommitError::Conflict(Guard::Document));
+    for (n, done) in third.join_all().await {
+        assert_eq!(done, if is_late(n) { late.clone() } else { Ok(()) }, "{n}");
+        let found = store.document(merchant(), KIND, &of(n).id).await.unwrap().unwrap();
+        assert_eq!(found.version, if is_late(n) { 2 } else { 3 });
     }
 }

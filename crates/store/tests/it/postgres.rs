@@ -4,12 +4,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use baton_store::{CommitError, OpenError, OpenOptions, Store, StoreError, Write, WriteSet, open};
+use baton_store::{
+    CommitError, ListQuery, OpenError, OpenOptions, Relist, Relisted, Store, StoreError, Write,
+    WriteSet, open,
+};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
+use crate::lists::{document, row};
 use crate::support::*;
 
 fn one(n: u64) -> WriteSet {
@@ -246,4 +250,74 @@ async fn two_nodes_that_write_the_same_rows_do_not_deadlock() {
     let deadlocks = "select deadlocks from pg_stat_database where datname = current_database()";
     let row = postgres_client(&url).await.query_one(deadlocks, &[]).await.unwrap();
     assert_eq!(row.get::<_, i64>(0), 0);
+}
+
+/// How often each index was scanned, once the server has counted `least` scans of the primary keys.
+async fn scans(url: &str, least: i64) -> Vec<(String, i64)> {
+    let client = postgres_client(url).await;
+    let counted = timeout(Duration::from_secs(20), async {
+        loop {
+            let rows = client
+                .query("select indexrelname::text, idx_scan from pg_stat_user_indexes", &[])
+                .await
+                .unwrap();
+            let rows: Vec<(String, i64)> =
+                rows.iter().map(|row| (row.get(0), row.get(1))).collect();
+            let keys =
+                ["payments_merchant_id", "documents_merchant_kind_id", "listed_merchant_kind_id"];
+            if keys
+                .iter()
+                .all(|key| rows.iter().any(|(name, scans)| name == key && *scans >= least))
+            {
+                return rows;
+            }
+            sleep(Duration::from_millis(50)).await;
+        }
+    });
+    counted.await.unwrap()
+}
+
+/// The plans are made while the tables are empty, and nobody analyses them.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_row_is_found_by_its_key_also_where_the_server_knows_nothing_of_a_table() {
+    const ROWS: u64 = 20;
+    let Some(url) = postgres_database().await else { return };
+    let store = open(&url, OpenOptions { writers: 1, readers: 1, ..migrate() }).await.unwrap();
+    for n in (0..ROWS).map(|n| n * 10) {
+        let listed = row(n);
+        let (first, payment) = (document(&listed), payment(id(n), 1, "snapshot"));
+        let (kind, name) = (listed.kind.clone(), listed.id.clone());
+        let second = baton_store::DocumentRow { version: 2, ..first.clone() };
+        let relisted = Relisted {
+            merchant: merchant(),
+            kind: kind.clone(),
+            which: Relist::Object(name.clone()),
+            payment: id(n),
+            status: "failed".into(),
+            status_of_several: "failed".into(),
+            amount: None,
+            account: None,
+            connector: None,
+        };
+        let writes = [
+            Write::Document(first),
+            Write::Listed(listed),
+            Write::Payment(payment),
+            Write::Event(event(id(n), 1, n + 1)),
+        ];
+        store.commit(set(writes)).await.unwrap();
+        let writes = [Write::Document(second), Write::Relisted(relisted)];
+        store.commit(set(writes)).await.unwrap();
+        assert_eq!(store.document(merchant(), &kind, &name).await.unwrap().unwrap().version, 2);
+        assert!(store.payment(merchant(), id(n)).await.unwrap().is_some());
+    }
+    // And a list goes by time.
+    let listed = store.lists().listed(&ListQuery::of(merchant(), "intent")).await.unwrap();
+    assert_eq!(listed.len(), 10);
+    // A session counts at its end.
+    drop(store);
+    for (index, scans) in scans(&url, i64::try_from(ROWS).unwrap()).await {
+        let most = i64::from(index == "listed_by_time");
+        assert!(scans <= most || !index.contains("_by_"), "{index} was scanned {scans} times");
+    }
 }

@@ -307,3 +307,23 @@ async fn a_second_payment_waits_for_the_outcome_of_the_first_and_a_challenge_bar
         assert_eq!(asked["status"], "requires_customer_action", "{asked}");
     }
 }
+
+/// Milliseconds of one entry of `Server-Timing`.
+fn waited(seen: &client::Seen, entry: &str) -> f64 {
+    let header = seen.header("server-timing").unwrap();
+    let found = header.split(", ").find_map(|part| part.strip_prefix(entry)?.strip_prefix(";dur="));
+    found.unwrap().parse().unwrap()
+}
+
+#[tokio::test]
+async fn what_a_provider_takes_is_not_counted_as_ours() {
+    let shop = Shop::open().await;
+    shop.server.script(json!({"operation": "sale"}), json!({"latency_ms": 300})).await;
+    let made = shop.send("POST", "/payments", &payment(100)).await;
+    assert_eq!(made.json()["status"], "succeeded");
+    let (total, provider) = (waited(&made, "total"), waited(&made, "provider"));
+    assert!(provider >= 300.0 && total >= provider, "{total} {provider}");
+    let looked = format!("/payments/{}", made.json()["payment_id"].as_str().unwrap());
+    let looked = shop.send("GET", &looked, &Value::Null).await;
+    assert_eq!(waited(&looked, "provider"), 0.0, "nobody was asked");
+}

@@ -14,6 +14,7 @@ mod increments;
 mod left;
 mod life;
 mod lists;
+mod nodes;
 mod once;
 mod profiles;
 mod recurring;
