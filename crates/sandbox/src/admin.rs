@@ -3,6 +3,7 @@
 //! No authentication: the sandbox is for tests and listens on loopback by default.
 
 mod books;
+mod disputes;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -32,6 +33,12 @@ pub(crate) async fn handle(provider: &Arc<Provider>, call: &Call, rest: &[&str])
         (&Method::GET, ["settings"]) => Ok(settings(provider)),
         (&Method::PUT, ["accounts", account, "webhook"]) => {
             webhook_update(provider, call, account).await
+        }
+        (&Method::POST, ["accounts", account, "disputes"]) => {
+            disputes::open(provider, call, account).await
+        }
+        (&Method::POST, ["accounts", account, "disputes", id]) => {
+            disputes::decide(provider, call, account, id).await
         }
         (&Method::GET, ["books"]) => books::page(provider, call),
         (&Method::GET, ["books", "summary"]) => Ok(books::summary(provider, call).await),

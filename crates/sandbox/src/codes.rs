@@ -7,8 +7,8 @@ use std::sync::LazyLock;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::core::Verdict;
 use crate::core::payment::UNAUTHENTICATED;
+use crate::core::{DisputeStage as Stage, NewDispute, Verdict};
 use crate::script::{Action, Answer, CommitWhen, Fault};
 
 /// Who refused a payment.
@@ -82,6 +82,16 @@ pub struct TestCard {
     pub(crate) verdict: Verdict,
 }
 
+/// A test card that is approved, and disputed once it has paid.
+#[derive(Debug)]
+pub struct DisputeCard {
+    /// The full number; valid by the Luhn check.
+    pub number: &'static str,
+    /// What happens, for people.
+    pub description: &'static str,
+    pub(crate) dispute: NewDispute,
+}
+
 /// An amount with a scripted behaviour.
 #[derive(Debug)]
 pub struct TestAmount {
@@ -99,6 +109,8 @@ pub struct Codes {
     pub declines: Vec<(i64, &'static Decline)>,
     /// Test cards. Any other number that passes the Luhn check is approved.
     pub cards: Vec<TestCard>,
+    /// Test cards that are disputed.
+    pub disputes: Vec<DisputeCard>,
     /// Amounts that trigger faults and special outcomes.
     pub amounts: Vec<TestAmount>,
 }
@@ -109,6 +121,7 @@ pub fn codes() -> &'static Codes {
     static CODES: LazyLock<Codes> = LazyLock::new(|| Codes {
         declines: (FIRST_DECLINE_AMOUNT..).zip(DECLINES).collect(),
         cards: cards(),
+        disputes: disputes(),
         amounts: (FIRST_FAULT_AMOUNT..)
             .zip(faults())
             .map(|(amount, (description, action))| TestAmount {
@@ -138,6 +151,34 @@ pub(crate) fn action_of_amount(amount: i64) -> Option<Action> {
 pub(crate) fn verdict_of_card(number: &str) -> Verdict {
     let card = codes().cards.iter().find(|card| card.number == number);
     card.map_or(Verdict::Approve, |card| card.verdict.clone())
+}
+
+/// What a card number is disputed for.
+pub(crate) fn dispute_of_card(number: &str) -> Option<NewDispute> {
+    let card = codes().disputes.iter().find(|card| card.number == number)?;
+    Some(card.dispute.clone())
+}
+
+fn disputes() -> Vec<DisputeCard> {
+    let rows = [
+        (
+            "4000000000000259",
+            "approved, then disputed as fraudulent",
+            NewDispute::of("fraudulent", Stage::Dispute),
+        ),
+        (
+            "4000000000002685",
+            "approved, then disputed: product_not_received",
+            NewDispute::of("product_not_received", Stage::Dispute),
+        ),
+        (
+            "4000000000001976",
+            "approved, then an inquiry: no money is withdrawn",
+            NewDispute::of("fraudulent", Stage::PreDispute),
+        ),
+    ];
+    let card = |(number, description, dispute)| DisputeCard { number, description, dispute };
+    rows.into_iter().map(card).collect()
 }
 
 const fn row(code: &'static str, by: DeclinedBy, message: &'static str) -> Decline {
@@ -334,6 +375,11 @@ mod tests {
         for card in &codes.cards {
             assert!(crate::core::card::passes_luhn(card.number), "{}", card.number);
             assert_eq!(verdict_of_card(card.number), card.verdict);
+        }
+        for card in &codes.disputes {
+            assert!(crate::core::card::passes_luhn(card.number), "{}", card.number);
+            assert_eq!(dispute_of_card(card.number).as_ref(), Some(&card.dispute));
+            assert!(!numbers.contains(card.number), "{}", card.number);
         }
         for (amount, decline) in &codes.declines {
             let action = action_of_amount(*amount).unwrap();

@@ -33,7 +33,9 @@ use std::{fmt, io};
 
 use tokio::net::TcpListener;
 
-pub use codes::{Codes, Decline, DeclineCode, DeclinedBy, TestAmount, TestCard, codes};
+pub use codes::{
+    Codes, Decline, DeclineCode, DeclinedBy, DisputeCard, TestAmount, TestCard, codes,
+};
 
 use crate::journal::Journal;
 use crate::provider::Provider;

@@ -33,6 +33,10 @@ pub(crate) enum OperationKind {
     Complete,
     /// Cancel by merchant reference.
     Cancel,
+    /// A dispute is accepted.
+    DisputeAccept,
+    /// Evidence is sent.
+    DisputeSubmit,
 }
 
 /// Whether, and when, the books are changed.

@@ -7,8 +7,10 @@ use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
 use bytes::Bytes;
+use serde_json::{Map, Value};
 
 use super::card::{Card, Token};
+use super::dispute::{Dispute, NewDispute, Stage as DisputeStage, State as DisputeState};
 use super::payment::{
     Ask, Attempt, Kind, NewPayment, Operation, Payment, Refusal, Route, Stamp, Status, Verdict,
 };
@@ -30,6 +32,10 @@ pub(crate) enum EventKind {
     Void,
     Refund,
     Increment,
+    /// A dispute was opened.
+    DisputeOpened,
+    /// A dispute stands otherwise.
+    DisputeMoved,
     /// A cancel by reference found nothing to cancel.
     CancelFailed,
 }
@@ -37,7 +43,7 @@ pub(crate) enum EventKind {
 /// What an event is about.
 #[derive(Clone, Debug)]
 pub(crate) enum Subject {
-    /// The payment as it was just after; `operation` for captures, voids and refunds.
+    /// The payment as it was just after; `operation` for captures, voids, refunds and disputes.
     Payment { payment: Arc<Payment>, operation: Option<Id> },
     /// A merchant reference that no payment has.
     Reference { reference: String, merchant_account: String },
@@ -97,7 +103,7 @@ pub(crate) struct Books {
     ids: Arc<Ids>,
     now_ms: i64,
     payments: Vec<Arc<Payment>>,
-    /// Payments, attempts and operations, to the payment's place.
+    /// Payments, attempts, operations and disputes, to the payment's place.
     by_id: HashMap<Id, usize>,
     by_reference: HashMap<String, Vec<usize>>,
     by_operation_reference: HashMap<String, Vec<(usize, Id)>>,
@@ -169,11 +175,13 @@ impl Books {
         self.payments.iter().rev().any(|payment| agreed(&payment))
     }
 
-    /// What was captured and neither refunded nor voided, by currency.
+    /// What was captured and neither refunded, voided nor withdrawn by a dispute, by currency.
     pub(crate) fn balances(&self) -> BTreeMap<String, i64> {
         let mut held = BTreeMap::new();
         for payment in self.payments.iter().filter(|payment| !payment.voided) {
-            let kept = payment.captured.saturating_sub(payment.refunded);
+            let withdrawn = payment.disputes.iter().filter(|dispute| dispute.is_withdrawn());
+            let withdrawn: i64 = withdrawn.map(|dispute| dispute.amount).sum();
+            let kept = payment.captured.saturating_sub(payment.refunded).saturating_sub(withdrawn);
             let sum: &mut i64 = held.entry(payment.currency.clone()).or_default();
             *sum = sum.saturating_add(kept);
         }
@@ -263,6 +271,7 @@ impl Books {
         let stamp = self.stamp();
         self.change(id, |payment| payment.authorize(stamp, card, verdict))?;
         self.announce(EventKind::Attempted, id, None);
+        self.dispute_by_card(id);
         self.payment(id).cloned().ok_or(Refusal::NotFound)
     }
 
@@ -277,6 +286,7 @@ impl Books {
             return None;
         }
         self.announce(EventKind::Concluded, id, None);
+        self.dispute_by_card(id);
         self.payment(id).cloned()
     }
 
@@ -286,7 +296,10 @@ impl Books {
         ask: Ask,
         last: bool,
     ) -> Result<(Arc<Payment>, Operation), Refusal> {
-        self.modify(id, EventKind::Capture, |payment, stamp| payment.capture(stamp, ask, last))
+        let done =
+            self.modify(id, EventKind::Capture, |payment, stamp| payment.capture(stamp, ask, last));
+        self.dispute_by_card(id);
+        done
     }
 
     pub(crate) fn void(&mut self, id: Id, ask: Ask) -> Result<(Arc<Payment>, Operation), Refusal> {
@@ -307,6 +320,82 @@ impl Books {
         ask: Ask,
     ) -> Result<(Arc<Payment>, Operation), Refusal> {
         self.modify(id, EventKind::Increment, |payment, stamp| payment.increment(stamp, ask))
+    }
+
+    /// A dispute with its payment.
+    pub(crate) fn dispute(&self, id: Id) -> Option<(Arc<Payment>, Dispute)> {
+        let payment = self.find(id)?;
+        let dispute = payment.disputes.iter().find(|dispute| dispute.id == id)?;
+        Some((payment.clone(), dispute.clone()))
+    }
+
+    /// Opens what the card asks for, once money was taken with it.
+    fn dispute_by_card(&mut self, id: Id) {
+        let Some(payment) = self.payment(id) else { return };
+        let new = payment.attempt().and_then(|attempt| attempt.card.as_ref()?.dispute.clone());
+        if let Some(new) = new.filter(|_| payment.disputes.is_empty()) {
+            // Nothing is captured yet: later, perhaps.
+            let _ = self.dispute_open(id, &new);
+        }
+    }
+
+    pub(crate) fn dispute_open(
+        &mut self,
+        id: Id,
+        new: &NewDispute,
+    ) -> Result<(Arc<Payment>, Dispute), Refusal> {
+        let stamp = self.stamp();
+        let dispute = self.change(id, |payment| payment.dispute(stamp, new))?;
+        self.announce(EventKind::DisputeOpened, id, Some(dispute.id));
+        self.dispute(dispute.id).ok_or(Refusal::NotFound)
+    }
+
+    pub(crate) fn dispute_accept(&mut self, id: Id) -> Result<(Arc<Payment>, Dispute), Refusal> {
+        let now_ms = self.now_ms;
+        self.dispute_change(id, |dispute| dispute.accept(now_ms))
+    }
+
+    /// Keeps evidence. What is submitted may be decided at once: that is announced, and not part of the answer.
+    pub(crate) fn dispute_explain(
+        &mut self,
+        id: Id,
+        evidence: Map<String, Value>,
+        submit: bool,
+    ) -> Result<(Arc<Payment>, Dispute), Refusal> {
+        let now_ms = self.now_ms;
+        let answered =
+            self.dispute_change(id, |dispute| dispute.explain(now_ms, evidence, submit))?;
+        if let Some(decided) = answered.1.decides() {
+            self.dispute_move(id, None, decided)?;
+        }
+        Ok(answered)
+    }
+
+    pub(crate) fn dispute_move(
+        &mut self,
+        id: Id,
+        stage: Option<DisputeStage>,
+        state: DisputeState,
+    ) -> Result<(Arc<Payment>, Dispute), Refusal> {
+        let now_ms = self.now_ms;
+        self.dispute_change(id, |dispute| {
+            dispute.move_to(now_ms, stage, state);
+            Ok(())
+        })
+    }
+
+    fn dispute_change(
+        &mut self,
+        id: Id,
+        apply: impl FnOnce(&mut Dispute) -> Result<(), Refusal>,
+    ) -> Result<(Arc<Payment>, Dispute), Refusal> {
+        let payment = self.dispute(id).ok_or(Refusal::NotFound)?.0.id;
+        self.change(payment, |payment| {
+            let dispute = payment.disputes.iter_mut().find(|dispute| dispute.id == id);
+            apply(dispute.ok_or(Refusal::NotFound)?)
+        })?;
+        self.announce(EventKind::DisputeMoved, payment, Some(id));
+        self.dispute(id).ok_or(Refusal::NotFound)
     }
 
     /// Records a refused modification, for a dialect that has already said "received".
@@ -466,6 +555,9 @@ impl Books {
         }
         for attempt in &payment.attempts {
             self.by_id.insert(attempt.id, place);
+        }
+        for dispute in &payment.disputes {
+            self.by_id.insert(dispute.id, place);
         }
         match self.payments.get_mut(place) {
             Some(slot) => *slot = payment.clone(),

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::dispute::NewDispute;
 use super::payment::Verdict;
 use crate::clock::{Id, rfc3339};
 
@@ -14,6 +15,9 @@ pub(crate) struct Card {
     pub(crate) exp_month: u8,
     pub(crate) exp_year: u16,
     pub(crate) script: Verdict,
+    /// What it is disputed for once it has paid.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) dispute: Option<NewDispute>,
 }
 
 /// Card brands told apart by their number.
@@ -83,6 +87,7 @@ impl Card {
             exp_month,
             exp_year,
             script: crate::codes::verdict_of_card(&number),
+            dispute: crate::codes::dispute_of_card(&number),
         })
     }
 

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::card::Card;
+use super::dispute::{Dispute, NewDispute};
 use crate::clock::Id;
 use crate::codes::DeclineCode;
 use crate::dialect::Dialect;
@@ -193,6 +194,8 @@ pub(crate) struct Payment {
     pub(crate) attempts: Vec<Attempt>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) operations: Vec<Operation>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) disputes: Vec<Dispute>,
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     pub(crate) metadata: Map<String, Value>,
     #[serde(default)]
@@ -211,6 +214,8 @@ pub(crate) enum Refusal {
     NotRefundable,
     ExceedsRefundable,
     NotRaisable,
+    NotDisputable,
+    DisputeNotOpen,
 }
 
 impl Refusal {
@@ -225,6 +230,8 @@ impl Refusal {
             Refusal::NotRefundable => "not_refundable",
             Refusal::ExceedsRefundable => "amount_exceeds_refundable",
             Refusal::NotRaisable => "not_raisable",
+            Refusal::NotDisputable => "not_disputable",
+            Refusal::DisputeNotOpen => "dispute_not_open",
         }
     }
 
@@ -239,6 +246,8 @@ impl Refusal {
             Refusal::NotRefundable => "The payment has nothing to refund.",
             Refusal::ExceedsRefundable => "More than is left to refund.",
             Refusal::NotRaisable => "The payment holds nothing that this would raise.",
+            Refusal::NotDisputable => "The payment has nothing that could be disputed.",
+            Refusal::DisputeNotOpen => "The dispute's state does not allow this.",
         }
     }
 }
@@ -268,6 +277,7 @@ impl Payment {
             refunded: 0,
             attempts: Vec::new(),
             operations: Vec::new(),
+            disputes: Vec::new(),
             metadata: new.metadata,
             settings: new.settings,
         }
@@ -468,6 +478,23 @@ impl Payment {
             (self.amount, self.authorized) = (amount, amount);
         }
         Ok(self.record(stamp, Kind::Increment, amount, ask))
+    }
+
+    /// What is captured and not disputed yet.
+    pub(crate) fn disputable(&self) -> i64 {
+        self.captured - self.disputes.iter().map(|dispute| dispute.amount).sum::<i64>()
+    }
+
+    /// The shopper wants money back from the issuer.
+    pub(crate) fn dispute(&mut self, stamp: Stamp, new: &NewDispute) -> Result<Dispute, Refusal> {
+        let left = self.disputable();
+        let amount = new.amount.unwrap_or(left);
+        if left <= 0 || !(1..=left).contains(&amount) {
+            return Err(Refusal::NotDisputable);
+        }
+        let dispute = Dispute::new(stamp, amount, new);
+        self.disputes.push(dispute.clone());
+        Ok(dispute)
     }
 
     /// Records a modification that was accepted for later and then refused by the books.

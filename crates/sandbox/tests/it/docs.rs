@@ -69,6 +69,12 @@ async fn docs_tables_are_what_the_sandbox_answers() {
         .map(|card| format!("| {} | {} |", card.number, card.description))
         .collect();
     check("cards", &format!("| number | behaviour |\n|---|---|\n{}\n", cards.join("\n")));
+    let disputes: Vec<_> = codes
+        .disputes
+        .iter()
+        .map(|card| format!("| {} | {} |", card.number, card.description))
+        .collect();
+    check("disputes", &format!("| number | behaviour |\n|---|---|\n{}\n", disputes.join("\n")));
     let faults: Vec<_> = codes
         .amounts
         .iter()

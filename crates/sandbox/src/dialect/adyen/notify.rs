@@ -9,7 +9,10 @@ use serde_json::{Map, Value, json};
 use super::refusals::refusal;
 use super::view::brand;
 use crate::clock::{Id, rfc3339};
-use crate::core::{Event, EventKind, Kind, Operation, Payment, Route, Status, Subject, network};
+use crate::core::{
+    Dispute, DisputeStage, DisputeState, Event, EventKind, Kind, Operation, Payment, Route, Status,
+    Subject, network,
+};
 
 /// One notification's fields, before they are worded and signed.
 #[derive(Debug)]
@@ -45,6 +48,7 @@ pub(crate) fn notification(event: &Event, secret: &str) -> Option<Value> {
             more: Map::new(),
         },
         Subject::Payment { payment, operation } => {
+            let disputed = operation.and_then(|id| payment.disputes.iter().find(|it| it.id == id));
             let operation = operation.and_then(|id| payment.operation(id));
             match (event.kind, operation) {
                 (EventKind::Attempted | EventKind::Concluded, _) => authorisation(payment)?,
@@ -52,6 +56,9 @@ pub(crate) fn notification(event: &Event, secret: &str) -> Option<Value> {
                     EventKind::Capture | EventKind::Void | EventKind::Refund | EventKind::Increment,
                     Some(operation),
                 ) => modification(payment, operation),
+                (EventKind::DisputeOpened | EventKind::DisputeMoved, _) => {
+                    dispute(payment, disputed?, event.kind)
+                }
                 (EventKind::Created | EventKind::CancelFailed, _) | (_, None) => return None,
             }
         }
@@ -113,6 +120,48 @@ fn modification<'a>(payment: &'a Payment, operation: &'a Operation) -> Notice<'a
         value: operation.amount,
         success: operation.failure.is_none(),
         reason: operation.failure.clone().unwrap_or_default(),
+        more,
+        ..base(payment)
+    }
+}
+
+/// What is told of a dispute: by the kind of event, and how it stands beyond that.
+fn dispute<'a>(payment: &'a Payment, dispute: &'a Dispute, kind: EventKind) -> Notice<'a> {
+    use DisputeStage::{Dispute as Chargeback, PreArbitration, PreDispute};
+    use DisputeState::{Accepted, Cancelled, Challenged, Expired, Lost, Opened, Won};
+    let opened = kind == EventKind::DisputeOpened;
+    let event_code = match (dispute.stage, dispute.state) {
+        (PreDispute, Opened) => "REQUEST_FOR_INFORMATION",
+        (PreDispute, _) => "INFORMATION_SUPPLIED",
+        (Chargeback, Opened) if opened => "NOTIFICATION_OF_CHARGEBACK",
+        (Chargeback, Opened | Accepted | Lost) => "CHARGEBACK",
+        (Chargeback, Challenged | Won | Cancelled) => "CHARGEBACK_REVERSED",
+        (Chargeback, Expired) => "DISPUTE_DEFENSE_PERIOD_ENDED",
+        (PreArbitration, Opened | Challenged) => "PREARBITRATION_OPEN",
+        (PreArbitration, Won | Cancelled) => "PREARBITRATION_WON",
+        (PreArbitration, Accepted | Lost | Expired) => "PREARBITRATION_LOST",
+    };
+    let word = match dispute.state {
+        Opened => "Undefended",
+        Challenged => "Pending",
+        Accepted => "Accepted",
+        Won | Cancelled => "Won",
+        Lost => "Lost",
+        Expired => "Expired",
+    };
+    let mut more = Map::new();
+    more.insert("disputeStatus".to_owned(), word.into());
+    more.insert("defensePeriodEndsAt".to_owned(), rfc3339(dispute.respond_by_ms()).into());
+    if let Some(code) = dispute.reason_code() {
+        more.insert("chargebackReasonCode".to_owned(), code.into());
+    }
+    Notice {
+        event_code,
+        psp_reference: dispute.id,
+        original: Some(payment.id),
+        value: dispute.amount,
+        success: true,
+        reason: dispute.reason.clone(),
         more,
         ..base(payment)
     }

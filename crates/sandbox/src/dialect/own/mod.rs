@@ -1,5 +1,6 @@
 //! The sandbox's own dialect: JSON, amounts in minor units, `docs/sandbox.md` is its reference.
 
+mod disputes;
 mod view;
 
 use std::sync::Arc;
@@ -18,6 +19,7 @@ use crate::http::{Call, Reply};
 use crate::provider::Account;
 use crate::script::{Action, OperationKind, Traits};
 
+pub(crate) use disputes::dispute_view;
 pub(crate) use view::{event_body, payment_view};
 
 const PAYMENT: &str = "sp_";
@@ -43,6 +45,9 @@ pub(crate) fn read(account: &Arc<Account>, call: &Call, rest: &[&str]) -> Result
         ("GET", ["operations"]) => request.operations_by_reference(),
         ("POST", ["tokens"]) => request.tokenize(),
         ("POST", ["cancels"]) => request.cancel(),
+        ("GET", ["disputes", id]) => request.dispute(id),
+        ("POST", ["disputes", id, "accept"]) => request.dispute_accept(id),
+        ("POST", ["disputes", id, "evidence"]) => request.dispute_explain(id),
         ("GET", ["balance"]) => request.balance(),
         _ => Err(error(404, "no_such_path", "No such path or method.")),
     }

@@ -3,7 +3,7 @@
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
-use super::{PAYMENT, TOKEN};
+use super::{PAYMENT, TOKEN, dispute_view};
 use crate::clock::rfc3339;
 use crate::codes::DeclinedBy;
 use crate::core::{
@@ -160,6 +160,7 @@ pub(crate) fn cancel_view(cancelled: &Cancelled) -> Value {
 /// A webhook's body: what happened, and the payment as it was just after.
 pub(crate) fn event_body(event: &Event, urls: &Urls) -> Option<Value> {
     let Subject::Payment { payment, operation } = &event.subject else { return None };
+    let dispute = operation.and_then(|id| payment.disputes.iter().find(|it| it.id == id));
     let operation = operation.and_then(|id| payment.operation(id));
     let failed = operation.is_some_and(|operation| operation.failure.is_some());
     let modified = |name: &str| format!("{name}.{}", if failed { "failed" } else { "succeeded" });
@@ -173,13 +174,22 @@ pub(crate) fn event_body(event: &Event, urls: &Urls) -> Option<Value> {
         EventKind::Void => modified("void"),
         EventKind::Refund => modified("refund"),
         EventKind::Increment => modified("increment"),
+        EventKind::DisputeOpened => "dispute.opened".to_owned(),
+        EventKind::DisputeMoved => {
+            let state = serde_json::to_value(dispute?.state).ok()?;
+            format!("dispute.{}", state.as_str()?)
+        }
         EventKind::CancelFailed => return None,
     };
-    Some(json!({
+    let mut body = json!({
         "id": format!("se_{}", event.id),
         "type": name,
         "created": rfc3339(event.at_ms),
         "payment": payment_view(payment, urls),
         "operation": operation.map(|operation| operation_view(payment, operation)),
-    }))
+    });
+    if let (Some(dispute), Some(members)) = (dispute, body.as_object_mut()) {
+        members.insert("dispute".to_owned(), dispute_view(payment, dispute));
+    }
+    Some(body)
 }

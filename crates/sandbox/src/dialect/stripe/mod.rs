@@ -3,9 +3,10 @@
 //! Paths, parameters, objects and errors follow Stripe's OpenAPI description; required fields are always
 //! there. A payment's merchant reference is `metadata[reference]`. Known parameters that mean nothing here
 //! (customers, shipping, transfers) are accepted and forgotten; unknown ones are refused. Leaves out:
-//! customers beyond owning a payment method, disputes, search, balance transactions, Connect.
+//! customers beyond owning a payment method, files, search, balance transactions, Connect.
 
 mod declines;
+mod disputes;
 mod expand;
 mod form;
 mod intents;
@@ -64,6 +65,9 @@ pub(crate) fn read(account: &Arc<Account>, call: &Call, rest: &[&str]) -> Result
         ("GET", ["refunds"]) => request.refund_list(),
         ("GET", ["refunds", id]) => request.refund(id),
         ("GET", ["charges", id]) => request.charge(id),
+        ("GET", ["disputes", id]) => request.dispute(id),
+        ("POST", ["disputes", id]) => request.dispute_update(id),
+        ("POST", ["disputes", id, "close"]) => request.dispute_close(id),
         ("GET", ["balance"]) => request.balance(),
         ("GET", ["events"]) => request.event_list(),
         ("GET", ["events", id]) => request.event(id),
@@ -308,6 +312,8 @@ fn refused(refusal: Refusal) -> Reply {
         | Refusal::NotVoidable
         | Refusal::NotRefundable
         | Refusal::ExceedsRefundable
-        | Refusal::NotRaisable => error(400, refusal.code(), refusal.message()),
+        | Refusal::NotRaisable
+        | Refusal::NotDisputable
+        | Refusal::DisputeNotOpen => error(400, refusal.code(), refusal.message()),
     }
 }

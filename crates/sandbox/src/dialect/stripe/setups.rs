@@ -242,6 +242,8 @@ pub(super) fn told(kind: EventKind, payment: &Payment, urls: &Urls) -> Vec<(&'st
             | EventKind::Capture
             | EventKind::Refund
             | EventKind::Increment
+            | EventKind::DisputeOpened
+            | EventKind::DisputeMoved
             | EventKind::CancelFailed,
             _,
         ) => return Vec::new(),

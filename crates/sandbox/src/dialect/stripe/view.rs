@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
-use super::{declines, setups};
+use super::{declines, disputes, setups};
 use crate::clock::Id;
 use crate::codes::{DeclineCode, DeclinedBy};
 use crate::core::{
@@ -146,7 +146,7 @@ pub(super) fn declined(payment: &Payment, urls: &Urls) -> Value {
     json!({"error": error})
 }
 
-fn charge_id(attempt: &Attempt) -> String {
+pub(super) fn charge_id(attempt: &Attempt) -> String {
     format!("ch_{}", attempt.id)
 }
 
@@ -375,6 +375,9 @@ pub(super) fn list(url: &str, data: Vec<Value>, has_more: bool) -> Value {
 /// What Stripe would announce: usually an event about the charge and one about the intent.
 pub(crate) fn events_of(event: &Event, urls: &Urls) -> Vec<Value> {
     let Subject::Payment { payment, operation } = &event.subject else { return Vec::new() };
+    let disputed = operation.and_then(|id| payment.disputes.iter().find(|it| it.id == id));
+    let of_dispute =
+        |is_new| disputed.map(|it| disputes::told(payment, it, is_new)).unwrap_or_default();
     let operation = operation.and_then(|id| payment.operation(id));
     let failed = operation.is_some_and(|operation| operation.failure.is_some());
     let of_charge = || payment.attempt().map_or(Value::Null, |attempt| charge(payment, attempt));
@@ -415,6 +418,8 @@ pub(crate) fn events_of(event: &Event, urls: &Urls) -> Vec<Value> {
         (EventKind::Refund, _) => {
             vec![("refund.created", of_refund()), ("charge.refunded", of_charge())]
         }
+        (EventKind::DisputeOpened, _) => of_dispute(true),
+        (EventKind::DisputeMoved, _) => of_dispute(false),
         (EventKind::CancelFailed, _) => Vec::new(),
     };
     let wrap = |(place, (name, object)): (usize, (&str, Value))| {
