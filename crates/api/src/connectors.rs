@@ -49,6 +49,8 @@ pub struct ConnectorView {
     look_up: Option<String>,
     /// Whether a payment can be had by the provider's own id; null where not.
     retrieve: Option<String>,
+    /// What it can be asked about disputes.
+    disputes: BTreeMap<&'static str, String>,
     cancel_by_reference: Option<String>,
     completion: Option<String>,
     webhook: Option<String>,
@@ -93,6 +95,8 @@ impl From<&Manifest> for ConnectorView {
             manifest.operations.iter().map(|(kind, claim)| (kind.as_str(), cited(claim)));
         let features =
             manifest.features.iter().map(|(feature, claim)| (feature.as_str(), cited(claim)));
+        let disputes =
+            manifest.disputes.iter().map(|(action, claim)| (action.as_str(), cited(claim)));
         let codes = manifest.declines.iter().flat_map(|table| &table.codes);
         Self {
             id: manifest.id.clone(),
@@ -112,6 +116,7 @@ impl From<&Manifest> for ConnectorView {
             }),
             look_up: manifest.look_up.as_ref().map(|claim| claim.citation.clone()),
             retrieve: manifest.retrieve.as_ref().map(cited),
+            disputes: disputes.collect(),
             cancel_by_reference: manifest.cancel_by_reference.as_ref().map(|c| c.citation.clone()),
             completion: manifest.completion.as_ref().map(cited),
             webhook: manifest.webhook.as_ref().map(|claim| claim.citation.clone()),

@@ -13,6 +13,7 @@ use axum::extract::{Path, State};
 use axum::response::{IntoResponse as _, Response};
 use baton_connect::{Freshness, Incoming, WebhookError};
 use baton_engine::{Account, EngineError, Heard};
+use baton_payments::{DisputeHeard, Fault};
 use baton_types::MerchantId;
 use http::{HeaderMap, StatusCode};
 
@@ -72,19 +73,26 @@ async fn receive(
     let headers = readable(&headers);
     let message = Incoming { headers: &headers, body: &body };
     let freshness = Freshness { now: app.engine.clock().now(), tolerance_ms: TOLERANCE_MS };
-    let events = match account.webhook(&message, freshness) {
-        Ok(events) => events,
+    let told = match account.webhook(&message, freshness) {
+        Ok(told) => told,
         Err(error) => {
             tracing::warn!(account = %account.row.name, %error, "a webhook is not believed");
             return disbelieve(&error);
         }
     };
     let mut early = false;
-    for event in &events {
+    for event in &told.events {
         match app.engine.hear(&account, event, &body).await {
             Ok(Heard::Early) => early = true,
             Ok(Heard::Taken | Heard::Known | Heard::Unknown) => {}
             Err(error) => return failure(&error),
+        }
+    }
+    for event in &told.disputes {
+        match app.payments.hear_dispute(&account, event).await {
+            Ok(DisputeHeard::Early) => early = true,
+            Ok(DisputeHeard::Taken | DisputeHeard::Known | DisputeHeard::Unknown) => {}
+            Err(fault) => return not_recorded(&fault),
         }
     }
     if early {
@@ -92,6 +100,12 @@ async fn receive(
         return refuse(StatusCode::SERVICE_UNAVAILABLE, message);
     }
     ACCEPTED.into_response()
+}
+
+/// Whatever it was: the provider is to tell again.
+fn not_recorded(fault: &Fault) -> Response {
+    tracing::warn!(?fault, "what a provider tells of a dispute cannot be recorded now");
+    refuse(StatusCode::SERVICE_UNAVAILABLE, "It cannot be recorded now; tell again.")
 }
 
 /// The account that an address means. Names are what people type into a provider's pages.

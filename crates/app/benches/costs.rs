@@ -50,9 +50,11 @@ fn connectors(criterion: &mut Criterion) {
                         Call::Immediate(_) => None,
                     }
                 }
-                Ask::Operation(_) | Ask::LookUp(_) | Ask::Complete { .. } | Ask::Retrieve(_) => {
-                    None
-                }
+                Ask::Operation(_)
+                | Ask::LookUp(_)
+                | Ask::Complete { .. }
+                | Ask::Retrieve(_)
+                | Ask::Dispute(_) => None,
             })
             .unwrap();
         let reply = case.replies.first().unwrap();

@@ -7,8 +7,8 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::{
-    Call, Connector, Cx, Decoded, HttpCall, HttpReply, LookUp, Looked, Method, Operation, Question,
-    Returned,
+    Call, Connector, Cx, Decoded, DisputeCall, HttpCall, HttpReply, LookUp, Looked, Method,
+    Operation, Question, Returned,
 };
 
 /// One case.
@@ -46,6 +46,8 @@ pub enum Ask {
     },
     /// A payment, by the provider's own id.
     Retrieve(String),
+    /// A call about a dispute.
+    Dispute(DisputeCall),
 }
 
 /// One reply of a case. The body is JSON, or text where it is none.
@@ -138,6 +140,10 @@ fn encoded(connector: &dyn Connector, case: &Case) -> Result<Shown, String> {
             Some(call) => return shown(call),
             None => Value::Null,
         },
+        Ask::Dispute(asked) => match connector.dispute(asked, &case.cx) {
+            Some(call) => return shown(call),
+            None => Value::Null,
+        },
     };
     Ok((value, None))
 }
@@ -168,6 +174,7 @@ fn read(
             Ok((json(&connector.read_completion(about, &case.cx, &reply))?, None))
         }
         Ask::Retrieve(id) => Ok((json(&connector.read_retrieved(id, &case.cx, &reply))?, None)),
+        Ask::Dispute(asked) => Ok((json(&connector.read_dispute(asked, &case.cx, &reply))?, None)),
     }
 }
 

@@ -11,7 +11,7 @@ use baton_types::Currency;
 use serde_json::Value;
 
 use crate::cases::{Ask, Case, Reply};
-use crate::{Feature, Manifest, Operation, OperationKind, Subject};
+use crate::{DisputeAction, Feature, Manifest, Operation, OperationKind, Subject};
 
 /// What a manifest says that no case can show, and why.
 pub const NOT_SHOWN: [(&str, &str); 8] = [
@@ -59,6 +59,7 @@ pub fn unshown(manifest: &Manifest, cases: &[Case]) -> Vec<String> {
         retrieve,
         cancel_by_reference,
         completion,
+        disputes,
         webhook,
         declines,
     } = manifest;
@@ -94,28 +95,34 @@ pub fn unshown(manifest: &Manifest, cases: &[Case]) -> Vec<String> {
     }
     for field in credentials {
         let is_for_webhooks = webhook.as_ref().is_some_and(|claim| claim.credential == field.name);
-        let shown = any(&|case| uses(case, &field.name, field.secret));
         let what = format!("credentials.{}: no case's call uses it", field.name);
-        want(!is_for_webhooks, shown, what);
+        want(!is_for_webhooks, any(&|case| uses(case, &field.name, field.secret)), what);
     }
-    let found = any(&|case| looks_up(case, "found"));
+    let (found, not_found) =
+        (any(&|case| looks_up(case, "found")), any(&|case| looks_up(case, "not_found")));
     want(look_up.is_some(), found, "look_up: no case finds a payment".to_owned());
-    let not_found = any(&|case| looks_up(case, "not_found"));
     // A mock's look-up is an answer, and finds the same always.
     let is_asked = look_up.is_some() && any(&|case| asks(case) && is_call(&case.gives));
     want(is_asked, not_found, "look_up: no case finds nothing".to_owned());
-    let shown = any(&retrieves);
-    want(retrieve.is_some(), shown, "retrieve: no case finds a payment by its id".to_owned());
-    let shown = any(&|case| cancels_by_reference(case, *mock));
+    let what = "retrieve: no case finds a payment by its id";
+    want(retrieve.is_some(), any(&retrieves), what.to_owned());
     let what = "cancel_by_reference: no case voids a payment whose id is not known";
+    let shown = any(&|case| cancels_by_reference(case, *mock));
     want(cancel_by_reference.is_some(), shown, what.to_owned());
-    let shown = any(&completes);
-    want(completion.is_some(), shown, "completion: no case passes on what was brought".to_owned());
+    let what = "completion: no case passes on what was brought";
+    want(completion.is_some(), any(&completes), what.to_owned());
     if let Some(table) = declines {
         let shown = any(&|case| replies(&case.replies).any(|r| declines_with(&r.means, table)));
         want(true, shown, "declines: no case is declined with a code of the table".to_owned());
     }
+    missing.extend(disputes.keys().filter_map(|action| undisputed(*action, cases)));
     missing
+}
+
+/// That no case carries out a call about a dispute.
+fn undisputed(action: DisputeAction, cases: &[Case]) -> Option<String> {
+    let is_shown = cases.iter().any(|case| disputes_by(case, action));
+    (!is_shown).then(|| format!("disputes.{}: no case of it is carried out", action.as_str()))
 }
 
 /// What a case of an operation has to come to.
@@ -192,22 +199,30 @@ fn asks(case: &Case) -> bool {
             | Subject::Refund(_)
             | Subject::Increment(_) => false,
         },
-        Ask::Operation(_) | Ask::Complete { .. } | Ask::Retrieve(_) => false,
+        Ask::Operation(_) | Ask::Complete { .. } | Ask::Retrieve(_) | Ask::Dispute(_) => false,
     }
 }
 
 fn retrieves(case: &Case) -> bool {
     let by_id = match &case.ask {
         Ask::Retrieve(_) => true,
-        Ask::Operation(_) | Ask::LookUp(_) | Ask::Complete { .. } => false,
+        Ask::Operation(_) | Ask::LookUp(_) | Ask::Complete { .. } | Ask::Dispute(_) => false,
     };
     by_id && answers(case).any(|means| word(means, "/retrieved") == Some("found"))
+}
+
+fn disputes_by(case: &Case, action: DisputeAction) -> bool {
+    let asked = match &case.ask {
+        Ask::Dispute(call) => call.action() == action,
+        Ask::Operation(_) | Ask::LookUp(_) | Ask::Complete { .. } | Ask::Retrieve(_) => false,
+    };
+    asked && answers(case).any(|means| word(means, "/shows") == Some("stands"))
 }
 
 fn completes(case: &Case) -> bool {
     let completes = match &case.ask {
         Ask::Complete { .. } => true,
-        Ask::Operation(_) | Ask::LookUp(_) | Ask::Retrieve(_) => false,
+        Ask::Operation(_) | Ask::LookUp(_) | Ask::Retrieve(_) | Ask::Dispute(_) => false,
     };
     completes && answers(case).any(|means| word(means, "/finding") == Some("found"))
 }
@@ -215,7 +230,7 @@ fn completes(case: &Case) -> bool {
 fn operation(case: &Case) -> Option<&Operation> {
     match &case.ask {
         Ask::Operation(operation) => Some(operation),
-        Ask::LookUp(_) | Ask::Complete { .. } | Ask::Retrieve(_) => None,
+        Ask::LookUp(_) | Ask::Complete { .. } | Ask::Retrieve(_) | Ask::Dispute(_) => None,
     }
 }
 
@@ -294,6 +309,7 @@ mod tests {
         features.three_ds.citation = "docs"
         look_up = { index_lag_ms = 0, in_flight_bound_ms = 1, citation = "docs" }
         retrieve.citation = "docs"
+        disputes.accept.citation = "docs"
         cancel_by_reference = { fences = true, citation = "docs" }
         completion.citation = "docs"
         declines = { citation = "docs", codes = { "51" = "insufficient_funds" } }
@@ -357,6 +373,14 @@ mod tests {
             ),
             (case(r#"{"retrieve": "1"}"#, "null", r#"{"retrieved": "found"}"#), vec!["retrieve"]),
             (case(complete, "null", r#"{"finding": "found"}"#), vec!["completion"]),
+            (
+                case(
+                    r#"{"dispute": {"action": "accept", "dispute": "1"}}"#,
+                    "null",
+                    r#"{"shows": "stands"}"#,
+                ),
+                vec!["disputes.accept"],
+            ),
         ];
         let all: Vec<Case> =
             rows.iter().map(|(text, _)| serde_json::from_str(text).unwrap()).collect();

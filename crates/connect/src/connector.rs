@@ -5,8 +5,8 @@ use baton_types::{Foreign, Money};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    HttpCall, HttpReply, Incoming, LookUp, Manifest, Operation, Redirect, Returned, Signed,
-    WebhookError,
+    DisputeAnswer, DisputeCall, HttpCall, HttpReply, Incoming, LookUp, Manifest, Operation,
+    Redirect, Returned, Signed, WebhookError,
 };
 
 /// What the runner gives a connector beside the operation: nothing secret, nothing of the payment's state.
@@ -72,6 +72,17 @@ pub trait Connector: Send + Sync {
     /// What the reply to that call shows.
     fn read_retrieved(&self, _id: &str, _cx: &Cx, _reply: &HttpReply) -> Retrieved {
         Retrieved::Unclear
+    }
+
+    /// A call about a dispute; `None` where the provider has no such call, or where this can be none of its ids. Made
+    /// only where the manifest claims it.
+    fn dispute(&self, _call: &DisputeCall, _cx: &Cx) -> Option<HttpCall> {
+        None
+    }
+
+    /// What the reply to that call shows.
+    fn read_dispute(&self, _call: &DisputeCall, _cx: &Cx, _reply: &HttpReply) -> DisputeAnswer {
+        DisputeAnswer::Unclear
     }
 
     /// A call that does nothing but show whether the account's credentials are taken; `None` where the

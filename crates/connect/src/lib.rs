@@ -13,6 +13,7 @@ pub mod card_vault;
 pub mod cases;
 pub mod claims;
 mod connector;
+mod dispute;
 mod json;
 mod manifest;
 mod operation;
@@ -23,6 +24,10 @@ pub use call::{Body, Fill, FillError, Filled, Hole, HttpCall, HttpReply, Method,
 pub use connector::{
     Balance, Call, Connector, CredentialsCheck, Cx, Decoded, EncodeError, Looked, Question,
     Retrieved, identifier, message, network_id,
+};
+pub use dispute::{
+    DisputeAction, DisputeAnswer, DisputeCall, DisputeEvent, DisputeFacts, DisputeStage,
+    DisputeStatus, Evidence, EvidenceField,
 };
 pub use json::Json;
 pub use manifest::{
@@ -35,6 +40,6 @@ pub use operation::{
 };
 pub use redirect::{Contact, Redirect, RedirectMethod};
 pub use webhook::{
-    EventSubject, Freshness, Incoming, KeyForm, Signature, Signed, Verifier, WebhookError,
+    EventSubject, Freshness, Incoming, KeyForm, Signature, Signed, Told, Verifier, WebhookError,
     WebhookEvent, bytes_of_base64, bytes_of_hex,
 };

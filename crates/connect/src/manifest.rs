@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use baton_types::{Currency, DeclineCode, DeclinedBy, Money};
 use serde::Deserialize;
 
-use crate::{Feature, OperationKind, RedirectMethod};
+use crate::{DisputeAction, Feature, OperationKind, RedirectMethod};
 
 /// A connector's capabilities. Loaded once, from the file beside its code.
 #[derive(Clone, Debug, Deserialize)]
@@ -71,6 +71,9 @@ pub struct Manifest {
     /// That what a payer brings back from a challenge has to be passed on, if it has.
     #[serde(default)]
     pub completion: Option<Claim>,
+    /// What it can be asked about disputes.
+    #[serde(default)]
+    pub disputes: BTreeMap<DisputeAction, Claim>,
     /// How webhooks are signed, if it sends any that are read.
     #[serde(default)]
     pub webhook: Option<WebhookClaim>,
@@ -210,6 +213,7 @@ impl Manifest {
             .map(|(kind, claim)| (kind.as_str(), &claim.citation))
             .chain(manifest.features.iter().map(|(what, claim)| (what.as_str(), &claim.citation)))
             .chain(manifest.redirects.iter().map(|(what, claim)| (what.as_str(), &claim.citation)))
+            .chain(manifest.disputes.iter().map(|(what, claim)| (what.as_str(), &claim.citation)))
             .chain(manifest.idempotency.iter().map(|claim| ("idempotency", &claim.citation)))
             .chain(manifest.look_up.iter().map(|claim| ("look_up", &claim.citation)))
             .chain(manifest.retrieve.iter().map(|claim| ("retrieve", &claim.citation)))
@@ -246,6 +250,12 @@ impl Manifest {
     #[must_use]
     pub fn claims(&self, kind: OperationKind) -> bool {
         self.operations.contains_key(&kind)
+    }
+
+    /// Whether the provider is claimed to take this call about a dispute.
+    #[must_use]
+    pub fn disputes(&self, action: DisputeAction) -> bool {
+        self.disputes.contains_key(&action)
     }
 
     /// Whether the provider is claimed to take this beside plain cards.

@@ -7,7 +7,7 @@
 use baton_types::Timestamp;
 use baton_types::outcome::Finding;
 
-use crate::{Fill, Hole};
+use crate::{DisputeEvent, Fill, Hole};
 
 /// A webhook as it arrived. The body is exactly the bytes that were received: they were signed.
 #[derive(Clone, Copy, Debug)]
@@ -54,7 +54,24 @@ pub struct Signature {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Signed {
     signature: Signature,
-    events: Vec<WebhookEvent>,
+    told: Told,
+}
+
+/// What a verified webhook says.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Told {
+    /// About operations.
+    pub events: Vec<WebhookEvent>,
+    /// About disputes.
+    pub disputes: Vec<DisputeEvent>,
+}
+
+impl Told {
+    /// Adds what another message says.
+    pub fn extend(&mut self, more: Self) {
+        self.events.extend(more.events);
+        self.disputes.extend(more.disputes);
+    }
 }
 
 /// Who can check a signature, in constant time.
@@ -76,7 +93,14 @@ impl Signed {
     /// Puts events behind their signature.
     #[must_use]
     pub fn new(signature: Signature, events: Vec<WebhookEvent>) -> Self {
-        Self { signature, events }
+        Self { signature, told: Told { events, disputes: Vec::new() } }
+    }
+
+    /// The same, with what it says about disputes.
+    #[must_use]
+    pub fn with_disputes(mut self, disputes: Vec<DisputeEvent>) -> Self {
+        self.told.disputes.extend(disputes);
+        self
     }
 
     /// What has to be verified.
@@ -85,7 +109,7 @@ impl Signed {
         &self.signature
     }
 
-    /// The events, if the signature is right and fresh.
+    /// What it says, if the signature is right and fresh.
     ///
     /// # Errors
     /// No secret to check it with, a signature that does not fit, or one that is too old.
@@ -94,7 +118,7 @@ impl Signed {
         secrets: &dyn Fill,
         verifier: &dyn Verifier,
         freshness: Freshness,
-    ) -> Result<Vec<WebhookEvent>, WebhookError> {
+    ) -> Result<Told, WebhookError> {
         let Signature { credential, key_form, message, candidates, signed_at } = self.signature;
         let hole = Hole::Credential(credential);
         let secret = secrets.secret(&hole).filter(|secret| !secret.is_empty());
@@ -114,7 +138,7 @@ impl Signed {
         if signed_at.is_some_and(too_old) {
             return Err(WebhookError::TooOld);
         }
-        Ok(self.events)
+        Ok(self.told)
     }
 }
 
@@ -256,7 +280,7 @@ mod tests {
         let secrets = HashMap::from([("Webhook".to_owned(), Secret::new(secret.to_owned()))]);
         let freshness = Freshness { now: Timestamp::from_millis(1_000_000), tolerance_ms: 300_000 };
         let opened = Signed::new(signature, Vec::new()).open(&secrets, &Echo, freshness);
-        opened.map(|events| assert!(events.is_empty()))
+        opened.map(|told| assert_eq!(told, Told::default()))
     }
 
     #[test]

@@ -49,17 +49,19 @@ mod tests {
     }
 
     /// Every file of cases, with the connector that it is of.
-    const CASES: [(&str, &str); 14] = [
+    const CASES: [(&str, &str); 16] = [
         ("NULLSuccess", include_str!("null_success/cases.json")),
         ("NULLFailure", include_str!("null_failure/cases.json")),
         ("Sandbox", include_str!("sandbox/cases/purchase.json")),
         ("Sandbox", include_str!("sandbox/cases/modify.json")),
         ("Sandbox", include_str!("sandbox/cases/look_up.json")),
+        ("Sandbox", include_str!("sandbox/cases/dispute.json")),
         ("Sandbox", include_str!("sandbox/cases/retrieve.json")),
         ("Stripe", include_str!("stripe/cases/purchase.json")),
         ("Stripe", include_str!("stripe/cases/redirect.json")),
         ("Stripe", include_str!("stripe/cases/modify.json")),
         ("Stripe", include_str!("stripe/cases/look_up.json")),
+        ("Stripe", include_str!("stripe/cases/dispute.json")),
         ("Stripe", include_str!("stripe/cases/retrieve.json")),
         ("Adyen", include_str!("adyen/cases/purchase.json")),
         ("Adyen", include_str!("adyen/cases/modify.json")),

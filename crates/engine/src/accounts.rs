@@ -9,9 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use aws_lc_rs::hmac;
-use baton_connect::{
-    Connector, Cx, Fill, Freshness, Hole, Incoming, Verifier, WebhookError, WebhookEvent,
-};
+use baton_connect::{Connector, Cx, Fill, Freshness, Hole, Incoming, Told, Verifier, WebhookError};
 use baton_flow::{Candidate, Payment};
 use baton_store::{AccountRow, Store, StoreError};
 use baton_types::{AccountId, Card, Cvv, MerchantId, Secret, Timestamp};
@@ -108,13 +106,13 @@ impl Account {
         &self,
         message: &Incoming<'_>,
         freshness: Freshness,
-    ) -> Result<Vec<WebhookEvent>, WebhookError> {
+    ) -> Result<Told, WebhookError> {
         let connector = self.connector.as_ref().ok_or(WebhookError::NotSupported)?;
-        let mut events = Vec::new();
+        let mut told = Told::default();
         for signed in connector.webhook(&self.cx, message)? {
-            events.extend(signed.open(self.secrets.as_ref(), &Hmac, freshness)?);
+            told.extend(signed.open(self.secrets.as_ref(), &Hmac, freshness)?);
         }
-        Ok(events)
+        Ok(told)
     }
 
     /// The secrets of one call: the account's, and the card's where the request's task holds it.

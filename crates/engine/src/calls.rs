@@ -118,7 +118,7 @@ pub(crate) fn prepare(
 }
 
 /// Puts the idempotency key of this call of the sequence where the provider wants it.
-fn number(
+pub(crate) fn number(
     call: &mut HttpCall,
     claim: Option<&baton_connect::Idempotency>,
     key: &str,
@@ -397,7 +397,11 @@ pub(crate) async fn ask(
     }
 }
 
-async fn exchange(account: &Account, call: &HttpCall, wire: &dyn Network) -> Option<Exchange> {
+pub(crate) async fn exchange(
+    account: &Account,
+    call: &HttpCall,
+    wire: &dyn Network,
+) -> Option<Exchange> {
     let filled = call.fill(&account.secrets(None)).ok()?;
     // A provider that fails to take payments may well answer questions; the schedule bounds them.
     let target = Target { breaker: false, ..account.target.clone()? };
@@ -408,7 +412,7 @@ async fn exchange(account: &Account, call: &HttpCall, wire: &dyn Network) -> Opt
 }
 
 /// Whether whoever answers questions is well; nothing if it was not asked at all.
-fn shows_health(exchange: &Exchange) -> Option<bool> {
+pub(crate) fn shows_health(exchange: &Exchange) -> Option<bool> {
     match exchange {
         Exchange::Reply(reply) => Some(reply.status < 500 && reply.status != 429),
         Exchange::Lost(_) => Some(false),

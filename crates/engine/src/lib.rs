@@ -22,6 +22,7 @@ mod certificates;
 mod chores;
 mod clock;
 mod commit;
+mod disputes;
 pub mod doubts;
 mod engine;
 mod error;
@@ -56,6 +57,7 @@ pub use card_vaults::{VaultPlace, VaultSilence};
 pub use certificates::{CertificateFault, CertificateView};
 pub use chores::{Chore, Chores};
 pub use clock::{Clock, SystemClock, new_id};
+pub use disputes::{DisputeReady, DisputeReply, NotAsked};
 pub use engine::{
     Answered, Caller, Engine, EngineConfig, Idempotency, PaidWith, Parts, Purchase, Target,
 };

@@ -2,8 +2,10 @@
 
 use async_trait::async_trait;
 use baton_engine::{Caller, Chore, Chores};
+use baton_store::Write;
 use baton_types::Timestamp;
 
+use crate::dispute::DISPUTE;
 use crate::document::Stored;
 use crate::expiry::EXPIRY;
 use crate::fault::Fault;
@@ -18,8 +20,10 @@ const AGAIN_MS: [i64; 7] = [2_000, 10_000, 30_000, 120_000, 600_000, 1_800_000, 
 pub(crate) enum Step {
     /// Nothing is left to do about this version of the method.
     Done(Box<Stored<SavedMethod>>),
-    /// There is no such method.
+    /// There is nothing to be done.
     Nothing,
+    /// This is to be written, and says what becomes of the timer.
+    Written(Vec<Write>),
     /// Not yet: when to look again, in milliseconds.
     Later(i64),
     /// Not before this time.
@@ -33,7 +37,9 @@ impl Chores for Payments {
     async fn run(&self, chore: Chore) {
         let caller = Caller { merchant: chore.merchant, sandbox: self.is_sandbox(), key: None };
         let merchant = Merchant { caller, profile: None };
-        let done = if let Some(intent) = chore.name.strip_prefix(EXPIRY) {
+        let done = if let Some(dispute) = chore.name.strip_prefix(DISPUTE) {
+            self.dispute_step(chore.merchant, dispute).await
+        } else if let Some(intent) = chore.name.strip_prefix(EXPIRY) {
             self.expiry_step(&merchant, intent).await
         } else if let Some(customer) = chore.name.strip_prefix(CUSTOMER) {
             self.forget_methods(&merchant, customer).await.map(|()| Step::Nothing)
@@ -57,6 +63,8 @@ impl Chores for Payments {
                 let settled = method.next(self.now());
                 vec![settled.write(), engine.no_chore(&chore)]
             }
+            Ok(Step::Written(writes)) if writes.is_empty() => return,
+            Ok(Step::Written(writes)) => writes,
             Ok(Step::Nothing) => vec![engine.no_chore(&chore)],
             Ok(Step::At(at)) => vec![engine.alarm_at(&chore, at)],
             Ok(Step::Later(ms)) => later(ms, chore.attempt),

@@ -68,6 +68,27 @@ pub enum Fault {
         /// The vault.
         vault: String,
     },
+    /// The provider has no such call about disputes.
+    FlowNotSupported {
+        /// What was to be done.
+        flow: &'static str,
+        /// The contract's name of the connector.
+        connector: String,
+    },
+    /// The provider cannot be called now. It can be tried again.
+    NothingSent {
+        /// The contract's name of the connector.
+        connector: String,
+        /// The word for why.
+        why: &'static str,
+    },
+    /// The provider has done nothing, and says why.
+    ProviderRefused {
+        /// The contract's name of the connector.
+        connector: String,
+        /// Its words.
+        message: String,
+    },
     /// The engine's own.
     Engine(EngineError),
 }

@@ -138,6 +138,9 @@ pub struct Intent {
     /// The payments that confirmations have made, in order.
     #[serde(default)]
     pub tries: Vec<PaymentId>,
+    /// The disputes of those payments, in the order in which they were heard of.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub disputes: Vec<String>,
     /// The saved method that it is paid with, or that it saves.
     #[serde(default)]
     pub saved_method: Option<String>,

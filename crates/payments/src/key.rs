@@ -43,6 +43,11 @@ impl Keys {
         }
     }
 
+    /// What was remembered last has come to nothing, and can be asked for again.
+    pub(crate) fn forget_last(&mut self) {
+        self.0.pop();
+    }
+
     pub(crate) fn remember(&mut self, key: Option<&Key>) {
         if self.0.len() >= KEYS_MAX {
             self.0.remove(0);

@@ -1,4 +1,4 @@
-//! The Payments API's objects: merchant accounts, profiles, connectors, customers, intents and refunds.
+//! The Payments API's objects: merchant accounts, profiles, connectors, customers, intents, refunds and disputes.
 //!
 //! An object is a document with a version; whoever changes it has read the version before. An intent that
 //! is confirmed makes a payment of the engine, in one commit with it, and from then on its status is derived
@@ -13,6 +13,7 @@ mod bins;
 mod chores;
 mod connector;
 mod customer;
+mod dispute;
 mod document;
 mod expiry;
 mod fault;
@@ -47,6 +48,7 @@ pub use authenticated::Authenticated;
 pub use bins::{BinFacts, BinTable, BinTableError, CardType};
 pub use connector::{ConnectorAccount, MethodFilter, NewConnector, Wanted};
 pub use customer::{Customer, Deleted};
+pub use dispute::{Answering, Dispute, DisputeHeard, DisputeSeen};
 pub use document::{Document, Stored};
 pub use fault::Fault;
 pub use follow::follow;

@@ -26,7 +26,7 @@ impl Payments {
         Self::all_of(merchant, Refund::KIND)
     }
 
-    fn all_of(merchant: &Merchant, kind: &str) -> ListQuery {
+    pub(crate) fn all_of(merchant: &Merchant, kind: &str) -> ListQuery {
         let profile = merchant.profile.map(|own| own.to_string());
         ListQuery { profile, ..ListQuery::of(merchant.caller.merchant, kind) }
     }
@@ -97,7 +97,11 @@ impl Payments {
         Ok(tries)
     }
 
-    fn payment_of(&self, merchant: &Merchant, row: &PaymentRow) -> Result<Arc<Payment>, Fault> {
+    pub(crate) fn payment_of(
+        &self,
+        merchant: &Merchant,
+        row: &PaymentRow,
+    ) -> Result<Arc<Payment>, Fault> {
         let payment = snapshot::decode(row.schema, &row.snapshot).map_err(|error| {
             tracing::error!(payment = %row.id, %error, "a stored payment cannot be read");
             EngineError::Internal

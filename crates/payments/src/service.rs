@@ -239,6 +239,7 @@ impl Payments {
             description: None,
             details: serde_json::Map::new(),
             tries: Vec::new(),
+            disputes: Vec::new(),
             saved_method: None,
             mandate: None,
             recurring: None,

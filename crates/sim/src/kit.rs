@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use baton_connect::{
-    Balance, Call, Connector, CredentialsCheck, Cx, Decoded, EncodeError, HttpCall, HttpReply,
-    Incoming, LookUp, Looked, Manifest, Operation, Question, Retrieved, Returned, Signed,
-    WebhookError,
+    Balance, Call, Connector, CredentialsCheck, Cx, Decoded, DisputeAnswer, DisputeCall,
+    EncodeError, HttpCall, HttpReply, Incoming, LookUp, Looked, Manifest, Operation, Question,
+    Retrieved, Returned, Signed, WebhookError,
 };
 use baton_store::{MemoryVault, OutboxRow};
 use baton_types::outcome::Finding;
@@ -133,6 +133,14 @@ impl Connector for Variant {
 
     fn read_retrieved(&self, id: &str, cx: &Cx, reply: &HttpReply) -> Retrieved {
         self.inner.read_retrieved(id, cx, reply)
+    }
+
+    fn dispute(&self, call: &DisputeCall, cx: &Cx) -> Option<HttpCall> {
+        self.inner.dispute(call, cx)
+    }
+
+    fn read_dispute(&self, call: &DisputeCall, cx: &Cx, reply: &HttpReply) -> DisputeAnswer {
+        self.inner.read_dispute(call, cx, reply)
     }
 
     fn check_credentials(&self, cx: &Cx) -> Option<HttpCall> {

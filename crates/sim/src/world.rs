@@ -391,9 +391,9 @@ impl World {
         let headers = message.headers(self.time.now_ms());
         let freshness = Freshness { now: node.clock.now(), tolerance_ms: 300_000 };
         let incoming = Incoming { headers: &headers, body: &message.body };
-        let Ok(events) = account.webhook(&incoming, freshness) else { return Ok(None) };
+        let Ok(told) = account.webhook(&incoming, freshness) else { return Ok(None) };
         let mut last = Some(Heard::Known);
-        for event in events {
+        for event in told.events {
             let heard = node.engine.hear(&account, &event, &message.body).await?;
             self.note(&node.name, None, || format!("hears {} of {name}: {heard:?}", message.what));
             if heard == Heard::Early {

@@ -30,6 +30,8 @@ pub(crate) enum Tag {
     Payments,
     /// What is given back.
     Refunds,
+    /// What payers want back through their banks.
+    Disputes,
     /// Who pays.
     Customers,
     /// What they pay with.
@@ -60,9 +62,10 @@ impl Tag {
     ];
 
     /// Those of the Payments API.
-    pub(crate) const OF_PAYMENTS: [Self; 9] = [
+    pub(crate) const OF_PAYMENTS: [Self; 10] = [
         Self::Payments,
         Self::Refunds,
+        Self::Disputes,
         Self::Customers,
         Self::PaymentMethods,
         Self::Mandates,
@@ -84,6 +87,7 @@ impl Tag {
             Self::Server => "Server",
             Self::Payments => "Payments",
             Self::Refunds => "Refunds",
+            Self::Disputes => "Disputes",
             Self::Customers => "Customers",
             Self::PaymentMethods => "PaymentMethods",
             Self::Mandates => "Mandates",
@@ -106,6 +110,9 @@ impl Tag {
             Self::Server => "For load balancers, monitoring and clients' tools; no key is needed.",
             Self::Payments => "Make, confirm, capture, cancel: an amount, and how it is paid.",
             Self::Refunds => "Give back what was taken, whole or in parts.",
+            Self::Disputes => {
+                "What payers want back through their banks: look, give in, or show why not."
+            }
             Self::Customers => "Who pays, as far as you want it kept.",
             Self::PaymentMethods => "Saved cards, and what can be offered to a payer.",
             Self::Mandates => "A payer's consents to be charged later.",

@@ -71,7 +71,7 @@ fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Refusal> {
 }
 
 /// A message that repeats nothing that could be a card number.
-fn without_digits(message: &str) -> String {
+pub(super) fn without_digits(message: &str) -> String {
     let mut told = String::with_capacity(message.len());
     let mut run = String::new();
     for letter in message.chars().chain(['\n']) {

@@ -135,6 +135,14 @@ impl axum::response::IntoResponse for Refusal {
 
 /// Of the vault that keeps a saved card: each time before anything was sent to a provider.
 impl Refusal {
+    fn nothing_sent(connector: &str, why: &str) -> Self {
+        let message = format!(
+            "The connector {connector} cannot be called now ({why}); nothing was sent, and the request can be repeated"
+        );
+        let status = StatusCode::SERVICE_UNAVAILABLE;
+        Self { retry_after: Some(2), ..Self::new(status, "api", ErrorCode::He00, message) }
+    }
+
     fn vault_unavailable(vault: &str) -> Self {
         let message = format!(
             "The vault {vault}, which keeps the card, gave no answer; nothing was sent to a provider, and the \
@@ -245,6 +253,14 @@ impl From<Fault> for Refusal {
             Fault::VaultUnavailable { vault, .. } => Self::vault_unavailable(&vault),
             Fault::VaultDenied { vault, why } => Self::vault_denied(&vault, &why),
             Fault::VaultCardGone { vault } => Self::vault_card_gone(&vault),
+            Fault::FlowNotSupported { flow, connector } => Self::invalid(
+                ErrorCode::Ir20,
+                format!("{flow} flow not supported by the {connector} connector"),
+            ),
+            Fault::NothingSent { connector, why } => Self::nothing_sent(&connector, why),
+            Fault::ProviderRefused { connector, message } => {
+                Self::connector(&format!("{connector} has refused it: {message}"))
+            }
             Fault::Engine(error) => error.into(),
         }
     }

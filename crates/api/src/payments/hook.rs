@@ -7,8 +7,8 @@ use axum::{Extension, Json};
 use baton_hooks::{HEADERS_MAX, HookUrl, LOGIN_MAX, check_header, is_password, is_username};
 use baton_payments::status::IntentStatus;
 use baton_payments::{
-    AttemptSeen, EventFilter, EventKind, Fault, Frame, GivenPassword, GivenSecret, Mandate,
-    Payments, RefundSeen, SavedMethod, Seen, Shows,
+    AttemptSeen, DisputeSeen, EventFilter, EventKind, Fault, Frame, GivenPassword, GivenSecret,
+    Mandate, Payments, RefundSeen, SavedMethod, Seen, Shows,
 };
 use baton_store::{HookEventRow, HookState};
 use baton_types::{Secret, Timestamp};
@@ -20,7 +20,7 @@ use super::auth::{Asker, Who};
 use super::body::{MaybeBody, Params};
 use super::error::Refusal;
 use super::shape::{STARS, check_kept};
-use super::{PaymentsRoute, method, view};
+use super::{PaymentsRoute, dispute, method, view};
 use crate::App;
 use crate::openapi::types::Time;
 
@@ -459,6 +459,10 @@ impl Shows for ContractForm {
 
     fn mandate(&self, mandate: &Mandate, saved: &SavedMethod, frame: Frame<'_>) -> Value {
         method::of_mandate(mandate, saved, frame.bins)
+    }
+
+    fn dispute(&self, seen: &DisputeSeen) -> Value {
+        dispute::shown(seen)
     }
 }
 

@@ -11,6 +11,7 @@ use serde_json::Value;
 
 use super::auth::{AccountId, Asker, Who};
 use super::body::{Body, ClientKey, Hidden, MaybeBody, Params};
+use super::dispute::with_disputes;
 use super::error::Refusal;
 use super::shape::{PaymentsRequest, check_id, check_text, currency, payable, positive};
 use super::vault::with_status;
@@ -169,7 +170,8 @@ async fn show(
     let merchant = admit(&app, &asker, &id, look.client_secret.as_deref()).await?;
     let frame = Frame::of(&app, &asker)?;
     let seen = app.payments.retrieve(&merchant, &id, look.force_sync).await?;
-    let mut shown = with_status(&app, &merchant, &seen, frame.payment(&seen)).await;
+    let shown = with_status(&app, &merchant, &seen, frame.payment(&seen)).await;
+    let mut shown = with_disputes(&app, &merchant, &seen, shown).await?;
     if let Value::Object(map) = &mut shown {
         if look.expand_attempts {
             let tries = app.payments.tries(&merchant, &seen).await?;

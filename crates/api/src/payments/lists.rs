@@ -7,7 +7,7 @@ use axum::extract::State;
 use axum::{Extension, Json};
 use baton_connect::RedirectMethod;
 use baton_payments::status::IntentStatus;
-use baton_payments::{Fault, Payments, RefundStatus, VAULT_PROCESSOR};
+use baton_payments::{Fault, Merchant, Payments, RefundStatus, Seen, VAULT_PROCESSOR};
 use baton_store::{ListOrder, ListQuery};
 use baton_types::card::Brand;
 use baton_types::{Currency, Timestamp};
@@ -17,6 +17,7 @@ use serde_json::{Value, json};
 
 use super::auth::{Asker, Who};
 use super::body::{MaybeBody, Params};
+use super::dispute::with_disputes;
 use super::error::Refusal;
 use super::intent::Frame;
 use super::shape::currency;
@@ -47,14 +48,14 @@ pub(crate) fn routes() -> Vec<PaymentsRoute> {
 type Answer = Result<Json<Value>, Refusal>;
 
 /// A time in the contract's form, which may leave the zone out.
-fn time(field: &str, text: Option<&str>) -> Result<Option<Timestamp>, Refusal> {
+pub(super) fn time(field: &str, text: Option<&str>) -> Result<Option<Timestamp>, Refusal> {
     let Some(text) = text else { return Ok(None) };
     let zoned = format!("{text}Z");
     let parsed = Timestamp::parse_rfc3339(text).or_else(|_| Timestamp::parse_rfc3339(&zoned));
     parsed.map(Some).map_err(|_| Refusal::value(field, "must be a time like 2027-01-31T00:00:00Z"))
 }
 
-fn page_size(limit: Option<i64>) -> Result<u32, Refusal> {
+pub(super) fn page_size(limit: Option<i64>) -> Result<u32, Refusal> {
     let limit = limit.unwrap_or(i64::from(PAGE));
     let fits = u32::try_from(limit).ok().filter(|limit| (1..=PAGE_MAX).contains(limit));
     fits.ok_or_else(|| Refusal::value("limit", format!("must be 1 to {PAGE_MAX}")))
@@ -66,7 +67,7 @@ fn skipped(offset: Option<i64>) -> Result<u32, Refusal> {
 }
 
 /// Words as they come into a query: none that could be read as two.
-fn words(field: &str, list: Option<Vec<String>>) -> Result<Vec<String>, Refusal> {
+pub(super) fn words(field: &str, list: Option<Vec<String>>) -> Result<Vec<String>, Refusal> {
     let list = list.unwrap_or_default();
     let is_word = |word: &String| {
         let fits = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
@@ -79,7 +80,11 @@ fn words(field: &str, list: Option<Vec<String>>) -> Result<Vec<String>, Refusal>
 }
 
 /// The same, where the contract knows all words.
-fn known(field: &str, list: Option<Vec<String>>, all: &[&str]) -> Result<Vec<String>, Refusal> {
+pub(super) fn known(
+    field: &str,
+    list: Option<Vec<String>>,
+    all: &[&str],
+) -> Result<Vec<String>, Refusal> {
     let list = list.unwrap_or_default();
     match list.iter().find(|word| !all.contains(&word.as_str())) {
         None => Ok(list),
@@ -89,12 +94,12 @@ fn known(field: &str, list: Option<Vec<String>>, all: &[&str]) -> Result<Vec<Str
     }
 }
 
-fn currencies(list: Option<Vec<String>>) -> Result<Vec<String>, Refusal> {
+pub(super) fn currencies(list: Option<Vec<String>>) -> Result<Vec<String>, Refusal> {
     let codes = list.unwrap_or_default().into_iter();
     codes.map(|code| currency(&code).map(|known| known.code().to_owned())).collect()
 }
 
-fn lower(list: Vec<String>) -> Vec<String> {
+pub(super) fn lower(list: Vec<String>) -> Vec<String> {
     list.into_iter().map(|word| word.to_ascii_lowercase()).collect()
 }
 
@@ -127,7 +132,7 @@ impl AmountFilter {
 }
 
 /// The profile that is asked for: where the request acts in one, there is no other.
-fn profile(all: &ListQuery, asked: Option<String>) -> Result<Option<String>, Refusal> {
+pub(super) fn profile(all: &ListQuery, asked: Option<String>) -> Result<Option<String>, Refusal> {
     match (&all.profile, asked) {
         (Some(own), Some(asked)) if *own != asked => {
             Err(Fault::NotFound("business profile").into())
@@ -165,19 +170,37 @@ struct Page {
 
 impl Page {
     fn times(&self, query: &mut ListQuery) -> Result<(), Refusal> {
+        let between = Between {
+            name: "created",
+            at: self.created.as_deref(),
+            gte: self.gte.as_deref(),
+            gt: self.gt.as_deref(),
+            lte: self.lte.as_deref(),
+            lt: self.lt.as_deref(),
+        };
+        between.narrow(query)
+    }
+}
+
+/// Times between which objects were made, in the contract's form: a name, and bounds behind a dot.
+pub(super) struct Between<'a> {
+    pub(super) name: &'a str,
+    pub(super) at: Option<&'a str>,
+    pub(super) gte: Option<&'a str>,
+    pub(super) gt: Option<&'a str>,
+    pub(super) lte: Option<&'a str>,
+    pub(super) lt: Option<&'a str>,
+}
+
+impl Between<'_> {
+    pub(super) fn narrow(&self, query: &mut ListQuery) -> Result<(), Refusal> {
+        let Self { name, at, gte, gt, lte, lt } = *self;
+        let bound = |which: &str, text| time(&format!("{name}.{which}"), text);
         let later = |at: Timestamp| at.plus_millis(1);
         let earlier = |at: Timestamp| at.plus_millis(-1);
-        let bounds = [
-            time("created", self.created.as_deref())?,
-            time("created.gte", self.gte.as_deref())?,
-            time("created.gt", self.gt.as_deref())?.map(later),
-        ];
+        let bounds = [time(name, at)?, bound("gte", gte)?, bound("gt", gt)?.map(later)];
         query.from = bounds.into_iter().flatten().max().unwrap_or(query.from);
-        let bounds = [
-            time("created", self.created.as_deref())?,
-            time("created.lte", self.lte.as_deref())?,
-            time("created.lt", self.lt.as_deref())?.map(earlier),
-        ];
+        let bounds = [time(name, at)?, bound("lte", lte)?, bound("lt", lt)?.map(earlier)];
         query.to = bounds.into_iter().flatten().min().unwrap_or(query.to);
         Ok(())
     }
@@ -212,8 +235,22 @@ async fn by_cursor(
     if query.order == ListOrder::Oldest {
         seen.reverse();
     }
-    let data: Vec<Value> = seen.iter().map(|seen| frame.payment(seen)).collect();
+    let data = with_all(&app, &merchant, &frame, &seen).await?;
     Ok(Json(json!({ "size": data.len(), "data": data })))
+}
+
+/// A page of payments with their disputes: only of those that have some anything is read.
+async fn with_all(
+    app: &App,
+    merchant: &Merchant,
+    frame: &Frame,
+    page: &[Seen],
+) -> Result<Vec<Value>, Refusal> {
+    let mut data = Vec::with_capacity(page.len());
+    for seen in page {
+        data.push(with_disputes(app, merchant, seen, frame.payment(seen)).await?);
+    }
+    Ok(data)
 }
 
 /// By what a list is ordered.
@@ -326,7 +363,7 @@ async fn payments(
     let frame = Frame::of(&app, &asker)?;
     let seen = app.payments.list(&merchant, &query).await?;
     let total = app.payments.count(&query).await?;
-    let data: Vec<Value> = seen.iter().map(|seen| frame.payment(seen)).collect();
+    let data = with_all(&app, &merchant, &frame, &seen).await?;
     Ok(Json(json!({ "count": data.len(), "total_count": total, "data": data })))
 }
 

@@ -12,6 +12,7 @@ mod body;
 mod connector;
 mod customer;
 pub(crate) mod describe;
+mod dispute;
 mod error;
 mod hook;
 mod intent;
@@ -80,6 +81,7 @@ pub fn routes() -> Vec<PaymentsRoute> {
         lists::routes(),
         connector::routes(),
         customer::routes(),
+        dispute::routes(),
         hook::routes(),
         intent::routes(),
         metadata::routes(),

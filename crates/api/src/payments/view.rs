@@ -53,7 +53,6 @@ pub(crate) const SHOWN: &[&str] = &[
 pub(crate) const NULLS: &[&str] = &[
     "connector_customer_id",
     "refunds",
-    "disputes",
     "connector_label",
     "business_sub_label",
     "frm_message",
@@ -127,6 +126,7 @@ pub(crate) fn payment(seen: &Seen, merchant: &str, bins: &BinTable) -> Value {
         // As long as nobody asks for them.
         "attempts": null,
         "captures": null,
+        "disputes": null,
     });
     extend(&mut map, fields);
     extend(&mut map, means(intent, bins));

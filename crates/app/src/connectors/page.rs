@@ -150,6 +150,9 @@ fn claims(manifest: &Manifest) -> Vec<(String, String)> {
         let what = "payments made elsewhere, by their id: an account with `allowForeignReferences` takes them over";
         rows.push((what.to_owned(), claim.citation.clone()));
     }
+    for (action, claim) in &manifest.disputes {
+        rows.push((format!("disputes: {}", action.as_str()), claim.citation.clone()));
+    }
     if let Some(claim) = &manifest.cancel_by_reference {
         let fences = if claim.fences { "keeps" } else { "does not keep" };
         let what = format!("cancel by reference; {fences} a late payment out");

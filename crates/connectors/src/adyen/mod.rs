@@ -14,6 +14,7 @@ use baton_connect::{
 
 use baton_types::outcome::Finding;
 
+mod dispute;
 mod purchase;
 mod reply;
 mod request;

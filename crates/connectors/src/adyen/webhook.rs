@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 
 use baton_connect::{
-    Cx, EventSubject, Incoming, KeyForm, Manifest, Signature, Signed, WebhookError, WebhookEvent,
-    bytes_of_base64, identifier, message as words, network_id,
+    Cx, DisputeEvent, DisputeFacts, EventSubject, Incoming, KeyForm, Manifest, Signature, Signed,
+    WebhookError, WebhookEvent, bytes_of_base64, identifier, message as words, network_id,
 };
 use baton_types::outcome::{Answer, Finding, Outcome};
-use baton_types::{Currency, DeclineCode, DeclinedBy, Money};
+use baton_types::{Currency, DeclineCode, DeclinedBy, Money, Timestamp};
 use serde::Deserialize;
 
+use super::dispute;
 use super::reply::{Amount, declined, parse};
 
 #[derive(Deserialize)]
@@ -35,6 +36,7 @@ struct Item {
     amount: Option<Amount>,
     event_code: String,
     success: String,
+    event_date: Option<String>,
     reason: Option<String>,
     #[serde(default)]
     additional_data: BTreeMap<String, serde_json::Value>,
@@ -59,7 +61,8 @@ pub(super) fn read(
         // A notification of another account of the company is signed with the same key.
         let own = cx.settings.get("MerchantAccount") == Some(&item.merchant_account_code);
         let events = if own { item.events(manifest) } else { Vec::new() };
-        Ok(Signed::new(signature, events))
+        let disputes = if own { item.dispute(manifest) } else { None };
+        Ok(Signed::new(signature, events).with_disputes(disputes.into_iter().collect()))
     };
     all.notification_items.iter().map(|wrapped| sign(&wrapped.item)).collect()
 }
@@ -127,6 +130,30 @@ impl Item {
             }
             _ => Vec::new(),
         }
+    }
+
+    fn dispute(&self, manifest: &Manifest) -> Option<DisputeEvent> {
+        let word = self.text("disputeStatus");
+        let (stage, status) =
+            dispute::of(&self.event_code, word).filter(|_| self.success == "true")?;
+        let code =
+            ["chargebackReasonCode", "rfiReasonCode"].into_iter().find_map(|at| self.text(at));
+        let time = |text: &str| Timestamp::parse_rfc3339(text).ok();
+        let at = self.event_date.as_deref().and_then(time);
+        let facts = DisputeFacts {
+            reference: identifier(&self.psp_reference)?,
+            payment: self.original_reference.as_deref().and_then(identifier),
+            attempt: None,
+            amount: self.money(manifest)?,
+            stage,
+            status,
+            word: word.and_then(identifier).unwrap_or_else(|| self.event_code.clone()),
+            reason: self.reason.as_deref().and_then(words),
+            reason_code: code.and_then(identifier),
+            respond_by: self.text("defensePeriodEndsAt").and_then(time),
+            opened_at: None,
+        };
+        Some(DisputeEvent { name: self.event_code.clone(), at, facts })
     }
 
     fn answer(&self) -> Answer {

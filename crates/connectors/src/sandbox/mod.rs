@@ -1,13 +1,14 @@
 //! `Sandbox`: the simulated provider of this software, in its own dialect (docs/sandbox.md).
 
 use baton_connect::{
-    Balance, Body, Call, CardFacts, Connector, CredentialsCheck, Cx, Decoded, EncodeError, Hole,
-    HttpCall, HttpReply, Incoming, Json, LookUp, Looked, Manifest, ManifestError, Method,
-    Operation, Parent, Payer, Purchase, Question, Retrieved, Signed, Source, Subject, ThreeDs,
-    Usage, WebhookError,
+    Balance, Body, Call, CardFacts, Connector, CredentialsCheck, Cx, Decoded, DisputeAnswer,
+    DisputeCall, EncodeError, Hole, HttpCall, HttpReply, Incoming, Json, LookUp, Looked, Manifest,
+    ManifestError, Method, Operation, Parent, Payer, Purchase, Question, Retrieved, Signed, Source,
+    Subject, ThreeDs, Usage, WebhookError,
 };
 use baton_types::outcome::Finding;
 
+mod dispute;
 mod reply;
 mod retrieve;
 mod webhook;
@@ -159,6 +160,14 @@ impl Connector for Sandbox {
 
     fn read_retrieved(&self, id: &str, _cx: &Cx, reply: &HttpReply) -> Retrieved {
         retrieve::read(&self.manifest, id, reply)
+    }
+
+    fn dispute(&self, call: &DisputeCall, _cx: &Cx) -> Option<HttpCall> {
+        dispute::call(call)
+    }
+
+    fn read_dispute(&self, call: &DisputeCall, _cx: &Cx, reply: &HttpReply) -> DisputeAnswer {
+        dispute::read(&self.manifest, call, reply)
     }
 
     fn check_credentials(&self, cx: &Cx) -> Option<HttpCall> {

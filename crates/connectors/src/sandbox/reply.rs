@@ -91,7 +91,7 @@ pub(super) struct Failure {
 #[derive(Deserialize)]
 pub(super) struct FailureBody {
     pub(super) code: String,
-    message: Option<String>,
+    pub(super) message: Option<String>,
 }
 
 /// What an answer has to repeat to be about what was asked.

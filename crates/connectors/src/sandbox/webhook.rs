@@ -8,6 +8,7 @@ use baton_types::outcome::Finding;
 use baton_types::{Currency, Timestamp};
 use serde::Deserialize;
 
+use super::dispute::Dispute;
 use super::reply::{Amount, Asked, Modification, Payment};
 
 #[derive(Deserialize)]
@@ -15,8 +16,11 @@ struct Event {
     id: String,
     #[serde(rename = "type")]
     kind: String,
+    created: String,
     payment: Payment,
     operation: Option<Operation>,
+    #[serde(default)]
+    dispute: Option<Dispute>,
 }
 
 /// A capture, void or refund, with what it is.
@@ -47,6 +51,11 @@ pub(super) fn read(
         candidates: bytes_of_hex(tag).into_iter().collect(),
         signed_at: Some(signed_at),
     };
+    if let Some(dispute) = &event.dispute {
+        let told = dispute.event(manifest, &event.kind, &event.created);
+        let told = told.ok_or(WebhookError::Malformed("no dispute of the sandbox"))?;
+        return Ok(vec![Signed::new(signature, Vec::new()).with_disputes(vec![told])]);
+    }
     Ok(vec![Signed::new(signature, events(manifest, &event).into_iter().collect())])
 }
 

@@ -12,11 +12,12 @@
 //! Stripe's own client library can show.
 
 use baton_connect::{
-    Balance, Call, Connector, CredentialsCheck, Cx, Decoded, EncodeError, HttpCall, HttpReply,
-    Incoming, LookUp, Looked, Manifest, ManifestError, Method, Operation, Question, Retrieved,
-    Signed, WebhookError,
+    Balance, Call, Connector, CredentialsCheck, Cx, Decoded, DisputeAnswer, DisputeCall,
+    EncodeError, HttpCall, HttpReply, Incoming, LookUp, Looked, Manifest, ManifestError, Method,
+    Operation, Question, Retrieved, Signed, WebhookError,
 };
 
+mod dispute;
 mod look_up;
 mod objects;
 mod redirect;
@@ -79,6 +80,14 @@ impl Connector for Stripe {
 
     fn read_retrieved(&self, id: &str, _cx: &Cx, reply: &HttpReply) -> Retrieved {
         retrieve::read(&self.manifest, id, reply)
+    }
+
+    fn dispute(&self, call: &DisputeCall, _cx: &Cx) -> Option<HttpCall> {
+        dispute::call(call)
+    }
+
+    fn read_dispute(&self, call: &DisputeCall, _cx: &Cx, reply: &HttpReply) -> DisputeAnswer {
+        dispute::read(&self.manifest, call, reply)
     }
 
     fn check_credentials(&self, _cx: &Cx) -> Option<HttpCall> {

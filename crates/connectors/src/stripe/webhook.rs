@@ -1,14 +1,15 @@
 //! Stripe's events. The signature is over time and body, in the header `Stripe-Signature`.
 
 use baton_connect::{
-    EventSubject, Incoming, KeyForm, Manifest, Signature, Signed, WebhookError, WebhookEvent,
-    bytes_of_hex, identifier,
+    DisputeEvent, EventSubject, Incoming, KeyForm, Manifest, Signature, Signed, WebhookError,
+    WebhookEvent, bytes_of_hex, identifier,
 };
 use baton_types::Timestamp;
 use baton_types::outcome::{Finding, Outcome};
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::dispute;
 use super::objects::{Intent, Refund, parse};
 use super::setup::Setup;
 
@@ -18,6 +19,8 @@ struct Event {
     object: String,
     #[serde(rename = "type")]
     kind: String,
+    /// In seconds.
+    created: Option<i64>,
     data: Data,
 }
 
@@ -57,7 +60,8 @@ pub(super) fn read(
         candidates,
         signed_at: Some(signed_at),
     };
-    Ok(vec![Signed::new(signature, events(manifest, &event))])
+    let disputes = of_dispute(manifest, &event).into_iter().collect();
+    Ok(vec![Signed::new(signature, events(manifest, &event)).with_disputes(disputes)])
 }
 
 fn events(manifest: &Manifest, event: &Event) -> Vec<WebhookEvent> {
@@ -134,6 +138,20 @@ fn of_intent(manifest: &Manifest, event: &Event, intent: &Intent) -> Vec<Webhook
     purchase.into_iter().chain(capture).collect()
 }
 
+/// Each of these carries the dispute as it was then. One in a state that Stripe does not document says nothing.
+fn of_dispute(manifest: &Manifest, event: &Event) -> Option<DisputeEvent> {
+    match event.kind.as_str() {
+        "charge.dispute.created"
+        | "charge.dispute.updated"
+        | "charge.dispute.closed"
+        | "charge.dispute.funds_withdrawn"
+        | "charge.dispute.funds_reinstated" => {
+            dispute::event(manifest, &event.kind, event.created, &event.data.object)
+        }
+        _ => None,
+    }
+}
+
 fn of_refund(manifest: &Manifest, event: &Event, refund: &Refund) -> Option<WebhookEvent> {
     let outcome = refund.outcome(manifest)?;
     Some(WebhookEvent {
@@ -175,7 +193,7 @@ mod tests {
         let secrets = std::collections::HashMap::from([("WebhookSecret".to_owned(), secret)]);
         let freshness = Freshness { now: Timestamp::from_millis(1_000), tolerance_ms: 1 };
         let signed = read.into_iter().next().unwrap();
-        signed.open(&secrets, &Anyone, freshness).unwrap()
+        signed.open(&secrets, &Anyone, freshness).unwrap().events
     }
 
     fn setup(status: &str, more: Value) -> Value {

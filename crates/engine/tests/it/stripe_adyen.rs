@@ -273,7 +273,7 @@ async fn hear_all(world: &World, hooks: &Received, account: &str, payment: &Paym
         let now = baton_engine::Clock::now(world.clock.as_ref());
         let fresh = Freshness { now, tolerance_ms: 300_000 };
         let message = Incoming { headers: &headers, body: &body };
-        for event in account.webhook(&message, fresh).unwrap() {
+        for event in account.webhook(&message, fresh).unwrap().events {
             heard.push(world.engine.hear(&account, &event, b"{}").await.unwrap());
             // It may come twice.
             let again = world.engine.hear(&account, &event, b"{}").await.unwrap();
@@ -523,7 +523,7 @@ async fn signed_webhooks_say_what_became_of_a_lost_charge() {
         loop {
             let (headers, body) = hooks.next().await;
             let message = Incoming { headers: &headers, body: &body };
-            let events = account.webhook(&message, fresh).unwrap();
+            let events = account.webhook(&message, fresh).unwrap().events;
             let paid = events.iter().find(|event| match &event.finding {
                 Finding::Found { outcome: Outcome::Approved { amount, .. } } => {
                     *amount == Some(usd(1_000))
@@ -620,7 +620,7 @@ async fn a_webhook_that_is_faster_than_the_answer_has_to_come_again() {
         let now = baton_engine::Clock::now(world.clock.as_ref());
         let fresh = Freshness { now, tolerance_ms: 300_000 };
         let message = Incoming { headers: &headers, body: &body };
-        let event = account.webhook(&message, fresh).unwrap().remove(0);
+        let event = account.webhook(&message, fresh).unwrap().events.remove(0);
         let early = world.engine.hear(&account, &event, b"{}").await.unwrap();
         (event, early)
     };

@@ -1,5 +1,6 @@
 //! Which event a transition is, and whether a merchant wants to be told. Pure.
 
+use baton_connect::DisputeStatus;
 use baton_types::{EventId, Timestamp};
 
 use super::endpoint::Details;
@@ -67,6 +68,20 @@ kinds! {
     MandateActive = "mandate_active" of Mandates,
     /// A mandate was taken back.
     MandateRevoked = "mandate_revoked" of Mandates,
+    /// A payer asks for the money back: the merchant has to answer.
+    DisputeOpened = "dispute_opened" of Disputes,
+    /// Nobody answered in time.
+    DisputeExpired = "dispute_expired" of Disputes,
+    /// The merchant gave in.
+    DisputeAccepted = "dispute_accepted" of Disputes,
+    /// It was withdrawn.
+    DisputeCancelled = "dispute_cancelled" of Disputes,
+    /// The merchant has answered.
+    DisputeChallenged = "dispute_challenged" of Disputes,
+    /// The merchant won.
+    DisputeWon = "dispute_won" of Disputes,
+    /// The merchant lost.
+    DisputeLost = "dispute_lost" of Disputes,
 }
 
 /// What an event is about.
@@ -78,6 +93,8 @@ pub enum EventClass {
     Refunds,
     /// A mandate.
     Mandates,
+    /// A dispute.
+    Disputes,
 }
 
 impl EventClass {
@@ -88,6 +105,7 @@ impl EventClass {
             Self::Payments => "payments",
             Self::Refunds => "refunds",
             Self::Mandates => "mandates",
+            Self::Disputes => "disputes",
         }
     }
 
@@ -98,6 +116,7 @@ impl EventClass {
             Self::Payments => "payment_details",
             Self::Refunds => "refund_details",
             Self::Mandates => "mandate_details",
+            Self::Disputes => "dispute_details",
         }
     }
 }
@@ -132,6 +151,19 @@ pub(super) const fn of_refund(status: RefundStatus) -> Option<EventKind> {
     }
 }
 
+/// The event of a dispute that has come to a status.
+pub(super) const fn of_dispute(status: DisputeStatus) -> EventKind {
+    match status {
+        DisputeStatus::Opened => EventKind::DisputeOpened,
+        DisputeStatus::Challenged => EventKind::DisputeChallenged,
+        DisputeStatus::Accepted => EventKind::DisputeAccepted,
+        DisputeStatus::Won => EventKind::DisputeWon,
+        DisputeStatus::Lost => EventKind::DisputeLost,
+        DisputeStatus::Expired => EventKind::DisputeExpired,
+        DisputeStatus::Cancelled => EventKind::DisputeCancelled,
+    }
+}
+
 /// Whether a merchant wants to be told that an intent has come to a status.
 pub(super) fn wants_status(details: &Details, status: IntentStatus, kind: EventKind) -> bool {
     let switch = match kind {
@@ -148,7 +180,14 @@ pub(super) fn wants_status(details: &Details, status: IntentStatus, kind: EventK
         | EventKind::RefundSucceeded
         | EventKind::RefundFailed
         | EventKind::MandateActive
-        | EventKind::MandateRevoked => None,
+        | EventKind::MandateRevoked
+        | EventKind::DisputeOpened
+        | EventKind::DisputeExpired
+        | EventKind::DisputeAccepted
+        | EventKind::DisputeCancelled
+        | EventKind::DisputeChallenged
+        | EventKind::DisputeWon
+        | EventKind::DisputeLost => None,
     };
     switch.unwrap_or(true) && lists(&details.payment_statuses_enabled, &[status.as_str()])
 }
@@ -211,6 +250,15 @@ mod tests {
             assert_eq!(word, status.as_str());
             let got = of_status(*status).map_or("-", EventKind::as_str);
             assert_eq!(got, want.trim(), "{word}");
+        }
+    }
+
+    #[test]
+    fn every_status_of_a_dispute_has_its_event() {
+        for status in DisputeStatus::ALL {
+            let kind = of_dispute(*status);
+            assert_eq!(kind.as_str(), status.as_str());
+            assert_eq!(kind.class().content(), "dispute_details");
         }
     }
 

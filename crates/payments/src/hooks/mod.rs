@@ -31,6 +31,7 @@ use serde_json::Value;
 
 use crate::account::{MerchantAccount, Profile};
 use crate::bins::BinTable;
+use crate::dispute::DisputeSeen;
 use crate::document::{Stored, list};
 use crate::fault::Fault;
 use crate::intent::Seen;
@@ -71,6 +72,8 @@ pub trait Shows: Send + Sync {
     fn refund(&self, seen: &RefundSeen) -> Value;
     /// A mandate.
     fn mandate(&self, mandate: &Mandate, method: &SavedMethod, frame: Frame<'_>) -> Value;
+    /// A dispute.
+    fn dispute(&self, seen: &DisputeSeen) -> Value;
 }
 
 /// How webhooks are sent.

@@ -19,6 +19,7 @@ use serde_json::{Value, json};
 
 use super::event::{self, EventKind};
 use super::{Known, Told};
+use crate::dispute::{Dispute, DisputeSeen};
 use crate::document::{Document, Stored, list, load};
 use crate::fault::Fault;
 use crate::intent::{Intent, Seen};
@@ -105,9 +106,6 @@ async fn one(payments: &Payments, row: &OutboxRow, behind: Option<u64>) -> Resul
     if known.endpoints.values().all(|told| told.details.webhook_url.is_none()) {
         return Ok(Done::Nothing);
     }
-    if let Some(changed) = Changed::read(row) {
-        return of_document(payments, &known, row, &changed).await;
-    }
     let store = payments.engine().store();
     let before = row.version.saturating_sub(1);
     if before > 0
@@ -115,6 +113,9 @@ async fn one(payments: &Payments, row: &OutboxRow, behind: Option<u64>) -> Resul
         && store.webhooks().is_in_outbox(row.merchant, row.payment, before).await?
     {
         return Ok(Done::Later);
+    }
+    if let Some(changed) = Changed::read(row) {
+        return of_document(payments, &known, row, &changed).await;
     }
     let payment = match Message::payment(row) {
         Ok(Some(payment)) => payment,
@@ -387,6 +388,9 @@ struct Changed {
     version: u64,
     at: String,
     status: String,
+    /// Of a dispute: whether what was lost and what was refunded are more than what was captured.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    refunded_too: bool,
 }
 
 impl Changed {
@@ -398,6 +402,21 @@ impl Changed {
 impl Payments {
     /// The message that tells of a document's new version, in whose commit it belongs.
     pub(crate) fn tell<T: Document>(&self, stored: &Stored<T>, status: &str) -> Option<Write> {
+        // There is no payment: an id of its own, so that nothing waits for it.
+        let alone: EventId = baton_engine::new_id(self.engine().clock());
+        let place = (PaymentId::from_bytes(*alone.as_bytes()), 1);
+        self.tell_in_order(stored, status, place, false)
+    }
+
+    /// The same for a document that is told of more than once: messages at one place are taken in the order of their
+    /// numbers, which count from 1 without a gap.
+    pub(crate) fn tell_in_order<T: Document>(
+        &self,
+        stored: &Stored<T>,
+        status: &str,
+        (place, number): (PaymentId, u64),
+        refunded_too: bool,
+    ) -> Option<Write> {
         if !self.engine().publishes() {
             return None;
         }
@@ -410,15 +429,15 @@ impl Payments {
             version: stored.version,
             at: stored.updated_at.to_rfc3339(),
             status: status.to_owned(),
+            refunded_too,
         };
         let line = serde_json::to_string(&changed).unwrap_or_default();
         let body = serde_json::to_string(&stored.body).unwrap_or_default();
         Some(Write::Outbox(OutboxRow {
             id,
             merchant: stored.merchant,
-            // There is no payment: an id of its own, so that nothing waits for it.
-            payment: PaymentId::from_bytes(*id.as_bytes()),
-            version: 1,
+            payment: place,
+            version: number,
             due_at: stored.updated_at,
             attempts: 0,
             body: format!("{line}\n{body}"),
@@ -426,7 +445,7 @@ impl Payments {
     }
 }
 
-/// An intent that was given up before a payment was made, or a mandate that was taken back.
+/// An intent that was given up before a payment was made, a mandate that was taken back, or a dispute.
 async fn of_document(
     payments: &Payments,
     known: &Known,
@@ -485,5 +504,35 @@ async fn of_document(
         let rows = events.rows;
         return commit(&telling, id, profile, &Memory::default(), rows).await;
     }
+    if changed.document == Dispute::KIND {
+        return of_dispute(payments, known, row, changed, (body, at)).await;
+    }
     Ok(Done::Nothing)
+}
+
+/// A dispute that stands otherwise. Its events are a stream of their own, in order.
+async fn of_dispute(
+    payments: &Payments,
+    known: &Known,
+    row: &OutboxRow,
+    changed: &Changed,
+    (body, at): (&str, Timestamp),
+) -> Result<Done, Fault> {
+    let Ok(dispute) = serde_json::from_str::<Dispute>(body) else { return Ok(Done::Nothing) };
+    let Some(told) = known.told(&dispute.profile).cloned() else { return Ok(Done::Nothing) };
+    let (id, profile) = (dispute.id.clone(), dispute.profile.clone());
+    let kind = event::of_dispute(dispute.status);
+    let mut stored = Stored::new(row.merchant, dispute, at);
+    let store = payments.engine().store().as_ref();
+    if let Some(whole) = load::<Dispute>(store, row.merchant, &id).await? {
+        stored.created_at = whole.created_at;
+    }
+    let seen = DisputeSeen { dispute: stored, refunded_too: changed.refunded_too };
+    let object = payments.hook_settings()?.shows.dispute(&seen);
+    let telling = Telling { payments, known, told, row, at };
+    let mut events =
+        Events { telling: &telling, stream: &id, profile: &profile, place: 0, rows: Vec::new() };
+    events.add(kind, &id, &[&id, &row.version.to_string()], object)?;
+    let rows = events.rows;
+    commit(&telling, id, profile, &Memory::default(), rows).await
 }

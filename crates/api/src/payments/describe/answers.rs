@@ -8,6 +8,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 
 use super::super::view::{NULLS, SHOWN};
 use super::attempts::{Attempt, Capture};
+use super::disputes::PaymentDispute;
 use super::form::{
     Field, Kind, answer, anything, anything_listed, list, maybe, maybe_list, maybe_text,
     maybe_time, maybe_whole, maybe_yes, nothing, object, object_or_null, of, text, texts, time,
@@ -102,6 +103,7 @@ const PAYMENT: &[Field] = &[
     ("next_action", maybe::<NextAction>, "What the payer has to do."),
     ("attempts", maybe_list::<Attempt>, "Every attempt, with `expand_attempts`; null without."),
     ("captures", maybe_list::<Capture>, "Every capture, with `expand_captures`; null without."),
+    ("disputes", maybe_list::<PaymentDispute>, "Its disputes, where it is looked at or listed; null where it has none."),
 ];
 
 answer!(

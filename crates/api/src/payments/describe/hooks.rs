@@ -31,7 +31,7 @@ const EVENT: &[Field] = &[
     ("profile_id", text, "The profile whose endpoint is told."),
     ("object_id", text, "What it is about."),
     ("event_type", of::<EventKind>, "What happened."),
-    ("event_class", text, "`payments`, `refunds` or `mandates`."),
+    ("event_class", text, "`payments`, `refunds`, `mandates` or `disputes`."),
     ("is_delivery_successful", yes_or_no, "Whether an endpoint has taken it."),
     ("initial_attempt_id", text, "The event's id."),
     ("processor_merchant_id", text, "The merchant account."),

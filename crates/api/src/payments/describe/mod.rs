@@ -5,6 +5,7 @@
 
 pub(crate) mod answers;
 mod attempts;
+mod disputes;
 mod filters;
 mod form;
 mod hooks;
@@ -140,6 +141,7 @@ fn meaning(parameter: &str) -> &'static str {
         "merchant_id" => "The merchant account.",
         "payment_id" => "The payment.",
         "refund_id" => "The refund.",
+        "dispute_id" => "The dispute.",
         "customer_id" => "The customer.",
         "payment_method_id" => "The saved method.",
         "mandate_id" => "The mandate.",

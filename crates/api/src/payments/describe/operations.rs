@@ -37,6 +37,7 @@ pub(super) fn doc(method: &str, path: &str) -> Option<Doc> {
         .or_else(|| steps(method, path))
         .or_else(|| with_payer(method, path))
         .or_else(|| refunds(method, path))
+        .or_else(|| super::disputes::doc(method, path))
         .or_else(|| customers(method, path))
         .or_else(|| methods(method, path))
         .or_else(|| accounts(method, path))

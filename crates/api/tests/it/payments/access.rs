@@ -17,6 +17,7 @@ fn path(shop: &Shop, route: &str, payment: &str, refund: &str) -> String {
         .replace("{profile_id}", "pro_unknown")
         .replace("{payment_method_id}", "pm_unknown")
         .replace("{mandate_id}", "man_unknown")
+        .replace("{dispute_id}", "dp_unknown")
         .replace("{key_id}", "key_01m8c5ad58f6st6s7r4emrh0dn")
 }
 

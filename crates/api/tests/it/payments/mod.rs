@@ -5,6 +5,7 @@ mod acs;
 mod back;
 mod crowd;
 mod default;
+mod disputes;
 mod expiry;
 mod faults;
 mod guards;

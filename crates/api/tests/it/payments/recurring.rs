@@ -25,7 +25,7 @@ pub(crate) async fn open_with_all() -> (Shop, Vec<(&'static str, String)>) {
     with_all(Shop::open().await).await
 }
 
-async fn with_all(shop: Shop) -> (Shop, Vec<(&'static str, String)>) {
+pub(crate) async fn with_all(shop: Shop) -> (Shop, Vec<(&'static str, String)>) {
     let mut connectors = vec![("sandbox", shop.connector.clone())];
     for kind in ["stripe", "adyen"] {
         let body = json!({

@@ -321,7 +321,7 @@ fn read(
     let freshness = Freshness { now, tolerance_ms: 300_000 };
     let mut events = Vec::new();
     for signed in stripe.webhook(&baton_connect::Cx::default(), &incoming)? {
-        events.extend(signed.open(&secrets, &baton_engine::Hmac, freshness)?);
+        events.extend(signed.open(&secrets, &baton_engine::Hmac, freshness)?.events);
     }
     Ok(events)
 }

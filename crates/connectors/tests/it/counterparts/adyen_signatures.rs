@@ -34,7 +34,7 @@ fn read(item: &Value) -> Result<Vec<WebhookEvent>, WebhookError> {
     let freshness = Freshness { now: Timestamp::from_millis(0), tolerance_ms: 0 };
     let mut events = Vec::new();
     for signed in adyen.webhook(&cx, &Incoming { headers: &[], body: body.as_bytes() })? {
-        events.extend(signed.open(&secrets, &Hmac, freshness)?);
+        events.extend(signed.open(&secrets, &Hmac, freshness)?.events);
     }
     Ok(events)
 }

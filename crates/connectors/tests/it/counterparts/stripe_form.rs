@@ -13,6 +13,14 @@ use super::{Node, Secrets, free_port, node_modules, send, skipped, specification
 
 const SPECIFICATION: &str = "stripe/prism-ready-payments.json";
 
+/// Operations whose only parameter that means something here is an id, which can be anything.
+const ONLY_IDS: [&str; 4] = [
+    "GET /v1/payment_intents/{intent}",
+    "GET /v1/setup_intents/{intent}",
+    "GET /v1/disputes/{dispute}",
+    "POST /v1/disputes/{dispute}/close",
+];
+
 /// Every call in the cases, those of later steps too.
 fn calls() -> Vec<HttpCall> {
     let files = [
@@ -20,6 +28,7 @@ fn calls() -> Vec<HttpCall> {
         include_str!("../../../src/stripe/cases/redirect.json"),
         include_str!("../../../src/stripe/cases/modify.json"),
         include_str!("../../../src/stripe/cases/look_up.json"),
+        include_str!("../../../src/stripe/cases/dispute.json"),
         include_str!("../../../src/stripe/cases/retrieve.json"),
     ];
     let mut found = Vec::new();
@@ -153,6 +162,7 @@ fn every_call_is_one_that_stripe_describes() {
         ("POST /v1/customers", "/v1/customers", "balance=some"),
         ("GET /v1/payment_intents", "/v1/payment_intents?limit=some", ""),
         ("GET /v1/refunds", "/v1/refunds?limit=some", ""),
+        ("POST /v1/disputes/{dispute}", "/v1/disputes/dp_1", "submit=perhaps"),
     ];
     for (_, path, form) in wrong {
         let method = if form.is_empty() { Method::Get } else { Method::Post };
@@ -164,9 +174,7 @@ fn every_call_is_one_that_stripe_describes() {
         let answer = send(port, &call.fill(&Secrets).ok().unwrap());
         assert_eq!(answer.status, 422, "{path} {form} is let through");
     }
-    // A path's only parameter is its id, which can be anything.
     let mut refused: BTreeSet<String> = wrong.iter().map(|row| row.0.to_owned()).collect();
-    refused.insert("GET /v1/payment_intents/{intent}".to_owned());
-    refused.insert("GET /v1/setup_intents/{intent}".to_owned());
+    refused.extend(ONLY_IDS.map(str::to_owned));
     assert_eq!(seen, refused, "every operation has a request that it refuses");
 }
