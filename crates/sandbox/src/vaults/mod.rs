@@ -82,7 +82,12 @@ enum What {
     Garbage,
     /// It is not done, and never answered.
     Hang,
+    /// Another card than the one that was stored is given.
+    Another,
 }
+
+/// The other card.
+const ANOTHER: &str = "5555555555554444";
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -182,13 +187,21 @@ impl Vaults {
             Some(What::Refuse) => return error(400, "Bad Request"),
             Some(What::Limit) => return error(429, "Too Many Requests"),
             Some(What::Hang) => return Fate::Hang,
-            Some(What::DropAnswer | What::Garbage) | None => {}
+            Some(What::DropAnswer | What::Garbage | What::Another) | None => {}
         }
-        let reply = shelf.carry_out::<W>(asked, &self.ids);
+        let other = fault == Some(What::Another);
+        let reply = shelf.carry_out::<W>(asked, &self.ids, other);
         match fault {
             Some(What::DropAnswer) => Fate::Close,
             Some(What::Garbage) => Fate::Answer(Reply::raw(200, "text/html", "<html>")),
-            Some(What::Unavailable | What::Deny | What::Refuse | What::Limit | What::Hang)
+            Some(
+                What::Unavailable
+                | What::Deny
+                | What::Refuse
+                | What::Limit
+                | What::Hang
+                | What::Another,
+            )
             | None => Fate::Answer(reply),
         }
     }
@@ -208,7 +221,7 @@ impl Shelf {
         Some(fault.what)
     }
 
-    fn carry_out<W: Words>(&mut self, asked: Asked, ids: &Ids) -> Reply {
+    fn carry_out<W: Words>(&mut self, asked: Asked, ids: &Ids, other: bool) -> Reply {
         let missing = || W::error(404, "Not Found", "there is no such token");
         match asked {
             Asked::Store { number, data, key } => {
@@ -230,6 +243,10 @@ impl Shelf {
                 Reply::json(201, &answer)
             }
             Asked::Retrieve(token) => match self.cards.get(&token) {
+                Some(kept) if other => {
+                    let other = Kept { number: ANOTHER.to_owned(), data: kept.data.clone() };
+                    Reply::json(200, &W::shown(&token, &other))
+                }
                 Some(kept) => Reply::json(200, &W::shown(&token, kept)),
                 None => missing(),
             },

@@ -349,7 +349,13 @@ async fn while_a_secret_is_replaced_both_sign() {
     let third = rotate(Some(0)).await;
     shop.post("/payments", payment(1000)).await;
     let got = receiver.wait(6).await;
-    assert_eq!(got[5].header("webhook-signature"), signed(&got[5], &[third]));
+    assert_eq!(got[5].header("webhook-signature"), signed(&got[5], std::slice::from_ref(&third)));
+    // The old one signs as long as was said, and no longer.
+    let fourth = rotate(Some(1)).await;
+    tokio::time::sleep(Duration::from_millis(1_100)).await;
+    shop.post("/payments", payment(1000)).await;
+    let got = receiver.wait(8).await;
+    assert_eq!(got[7].header("webhook-signature"), signed(&got[7], &[fourth]));
     let bad = shop.send("POST", &path, &json!({"overlap_seconds": 99_999_999})).await;
     assert_eq!(bad.status, 400, "{bad:?}");
 }

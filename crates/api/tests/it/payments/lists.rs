@@ -455,6 +455,11 @@ async fn attempts_and_captures_are_shown_one_by_one_where_asked_for() {
 /// Everything of a store but the rows by which it lists: what a build without lists has left.
 async fn without_lists(from: &dyn Store) -> MemoryStore {
     let to = MemoryStore::default();
+    copy_without_lists(from, &to).await;
+    to
+}
+
+async fn copy_without_lists(from: &dyn Store, to: &dyn Store) {
     let put = async |writes: Vec<Write>| to.commit(writes.into()).await.unwrap();
     for merchant in from.merchants().await.unwrap() {
         let id = merchant.id;
@@ -486,7 +491,6 @@ async fn without_lists(from: &dyn Store) -> MemoryStore {
             }
         }
     }
-    to
 }
 
 #[tokio::test]
@@ -518,4 +522,38 @@ async fn what_a_build_without_lists_has_stored_is_listed_once() {
     let filtered = shop.post("/payments/list", filter.clone()).await;
     assert_eq!(other.post("/payments/list", filter).await, filtered);
     assert_eq!(payments.list_what_is_there().await.unwrap(), 0, "it is noted that all is listed");
+}
+
+/// More than a page of them, and many change while they are being listed.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_changes_while_it_is_listed_is_listed_as_it_stands_in_the_end() {
+    const ALL: usize = 230;
+    let store = Arc::new(MemoryStore::default());
+    let shop = Shop::named(Server::on(Arc::clone(&store) as Arc<dyn Store>).await, "shop").await;
+    let mut made = Vec::new();
+    for amount in 1..=ALL {
+        let body = json!({"amount": amount, "currency": "USD"});
+        made.push(shop.post("/payments", body).await["payment_id"].as_str().unwrap().to_owned());
+    }
+    // On a disk, where a commit takes its time: what is listed last was read long before.
+    let folder = tempfile::tempdir().unwrap();
+    let url = format!("sqlite:{}", folder.path().join("old.db").display());
+    let old: Arc<dyn Store> = baton_store::open(&url, migrating()).await.unwrap();
+    copy_without_lists(store.as_ref(), old.as_ref()).await;
+    let other = Shop { server: Server::on(old).await, ..shop };
+    let payments = baton_payments::Payments::new(other.server.engine.clone(), true);
+    let given_up: Vec<&String> = made.iter().step_by(2).collect();
+    let changing = async {
+        for id in &given_up {
+            other.post(&format!("/payments/{id}/cancel"), json!({})).await;
+        }
+    };
+    let (listed, ()) = tokio::join!(payments.list_what_is_there(), changing);
+    assert_eq!(listed.unwrap(), u64::try_from(ALL).unwrap());
+    let count = async |filter: Value| {
+        other.post("/payments/list", filter).await["total_count"].as_u64().unwrap()
+    };
+    assert_eq!(count(json!({})).await, 230);
+    assert_eq!(count(json!({"status": ["cancelled"]})).await, 115);
+    assert_eq!(count(json!({"status": ["requires_payment_method"]})).await, 115);
 }

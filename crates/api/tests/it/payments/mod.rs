@@ -10,6 +10,7 @@ mod expiry;
 mod faults;
 mod guards;
 mod hook_login;
+mod hook_order;
 mod hooks;
 mod increments;
 mod left;

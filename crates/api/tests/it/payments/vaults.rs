@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use baton_store::{DocumentRow, Write, WriteSet};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
@@ -273,6 +274,34 @@ async fn what_waits_for_a_vault_can_be_seen_and_is_done_when_the_vault_is_back()
     assert_eq!(at.cards().await, 1);
 }
 
+/// A vault that never does its part: after the longest time that a card is kept here it is erased.
+#[tokio::test]
+async fn a_card_that_its_vault_does_not_take_is_erased_in_the_end() {
+    let at = Vaulted::open("vgs").await;
+    at.break_vault(json!({"faults": [{"operation": "store", "what": "unavailable"}]})).await;
+    let method = at.save("ada").await;
+    assert_eq!(at.sealed().await, 1);
+    let store = at.shop.server.engine.store();
+    let merchant = store.merchant_by_name("shop").await.unwrap().unwrap().id;
+    // As if it had been saved 72 hours ago.
+    let begun = Instant::now();
+    loop {
+        let row = store.document(merchant, "payment_method", &method).await.unwrap().unwrap();
+        let mut body: Value = serde_json::from_str(&row.body).unwrap();
+        assert!(body["vault"]["until"].is_i64(), "{body}");
+        body["vault"]["until"] = json!(1);
+        let row = DocumentRow { version: row.version + 1, body: body.to_string(), ..row };
+        if store.commit(WriteSet::from(vec![Write::Document(row)])).await.is_ok() {
+            break;
+        }
+        assert!(begun.elapsed() < Duration::from_secs(20), "somebody else always writes");
+    }
+    at.until(&method, "inactive").await;
+    at.nothing_waits().await;
+    assert_eq!((at.sealed().await, at.cards().await), (0, 0));
+    assert_eq!(at.repeat(&method).await.status, 400);
+}
+
 #[tokio::test]
 async fn a_payment_that_is_not_approved_saves_nothing_anywhere() {
     let at = Vaulted::open("basis_theory").await;
@@ -296,6 +325,8 @@ async fn a_vault_that_does_not_give_the_card_stops_the_payment_before_it_begins(
             ("drop_answer", 503, "HE_00", "vault_unavailable"),
             ("garbage", 503, "HE_00", "vault_unavailable"),
             ("deny", 400, "IR_16", "vault_denied"),
+            // Rather nobody is charged than somebody else.
+            ("another", 400, "IR_16", "vault_denied"),
         ];
         let unconfirmed = json!({"amount": 50, "currency": "USD", "customer_id": "ada",
             "payment_method": "card", "payment_method_id": method});
