@@ -189,6 +189,7 @@ impl Payments {
             planned_at: now,
             send_by: ready.send_by,
             in_flight_ms: ready.in_flight_ms,
+            keyed: key.is_some(),
             doubt: None,
         });
         next
@@ -255,9 +256,7 @@ impl Payments {
             DisputeReply::Lost(why) => doubt(&mut next.body, step, why),
         }
         if refused.is_some() && is_open {
-            // Under the same key the client is to be able to try again.
-            next.body.step = None;
-            next.body.keys.forget_last();
+            give_back(&mut next.body);
         }
         if news == News::Contradicts || next.body == known.body {
             return refused.map_or(Ok(known), Err);
@@ -339,8 +338,7 @@ impl Payments {
             tracing::info!(
                 dispute = %next.body.id, action = step.action.as_str(), "an answer has not reached its provider"
             );
-            next.body.step = None;
-            next.body.keys.forget_last();
+            give_back(&mut next.body);
         }
         if news == News::Contradicts || next.body == known.body {
             return Ok(known);
@@ -391,6 +389,13 @@ fn carried_out(step: &Answering, shown: &DisputeFacts) -> DisputeFacts {
         (_, status) => status,
     };
     DisputeFacts { status, ..shown.clone() }
+}
+
+/// Takes back a plan that has come to nothing. Under the same key the client is to be able to try again.
+fn give_back(dispute: &mut Dispute) {
+    if dispute.step.take().is_some_and(|step| step.keyed) {
+        dispute.keys.forget_last();
+    }
 }
 
 fn doubt(dispute: &mut Dispute, step: &Answering, why: &str) {

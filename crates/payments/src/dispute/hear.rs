@@ -192,6 +192,7 @@ mod tests {
             planned_at: Timestamp::from_millis(900),
             send_by: Timestamp::from_millis(950),
             in_flight_ms: 10,
+            keyed: false,
             doubt: None,
         }
     }

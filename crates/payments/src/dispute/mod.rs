@@ -103,6 +103,9 @@ pub struct Answering {
     pub send_by: Timestamp,
     /// How long after that it may still be carried out, in milliseconds.
     pub in_flight_ms: i64,
+    /// Whether it came with a client's key, which is the last that the dispute remembers.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub keyed: bool,
     /// Why its outcome is not known; absent while it is on its way.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub doubt: Option<String>,

@@ -149,6 +149,37 @@ async fn a_providers_refusal_and_a_provider_that_is_not_there_change_nothing() {
     assert_eq!(calls(&shop, "dispute_accept").await, 3);
 }
 
+/// What comes to nothing without a key does not use up the key of an earlier answer.
+#[tokio::test]
+async fn a_key_stands_for_its_answer_whatever_is_refused_later() {
+    let shop = Shop::open().await;
+    let connector = shop.connector.clone();
+    subscribe(&shop, &connector, "own", json!({})).await;
+    let id = super::pay(&shop, super::INQUIRED, 1_000).await;
+    let inquiry = dispute_of(&shop, &id, "dispute_opened").await;
+    let told = evidence(&inquiry, "it was her").to_string();
+    let send = async || {
+        let headers = [("api-key", shop.key.as_str()), ("idempotency-key", "k-0")];
+        let addr = shop.server.addr;
+        crate::client::send(addr, "POST", "/disputes/evidence", &headers, told.as_bytes()).await
+    };
+    assert_eq!(send().await.json()["dispute_status"], "dispute_challenged");
+    decide(&shop, &connector, &inquiry, json!({"status": "opened", "stage": "dispute"})).await;
+    dispute_of(&shop, &id, "dispute_opened").await;
+    let refuse = json!({"refuse": {"status": 403, "code": "forbidden"}});
+    let rule = json!({"match": {"operation": "dispute_accept"}, "action": refuse, "times": 1});
+    super::admin(&shop, "POST", "/admin/rules", rule).await;
+    let seen = shop.send("POST", &accept(&inquiry), &json!({})).await;
+    refused(&seen, 400, "CE_01", "sandbox has refused it");
+    let again = send().await;
+    assert_eq!(
+        (again.status, &again.json()["dispute_status"]),
+        (200, &json!("dispute_opened")),
+        "{again:?}"
+    );
+    assert_eq!(calls(&shop, "dispute_submit").await, 1, "a repeat sends nothing");
+}
+
 /// What a process leaves in the store that dies between the plan and the answer.
 async fn leave_behind(shop: &Shop, dispute: &Value, planned_ago_ms: i64) {
     let store: &dyn Store = shop.server.store.as_ref();
