@@ -312,6 +312,33 @@ async fn a_payment_that_is_not_approved_saves_nothing_anywhere() {
     assert_eq!((at.cards().await, at.asked("store").await), (0, 0));
 }
 
+/// A payment in doubt: whether its card is to be stored is not known yet.
+#[tokio::test]
+async fn a_card_is_not_stored_before_its_payment_is_known_to_be_approved() {
+    let at = Vaulted::on(Server::impatient(300).await, "vgs").await;
+    let silent = json!({"fault": {"commit": "never", "answer": {"status": {"status": 503}}}});
+    at.shop.server.script(json!({"operation": "lookup"}), silent).await;
+    let lost = json!({"fault": {"commit": "first", "answer": "close"}});
+    at.shop.server.script(json!({"operation": "sale"}), lost).await;
+    let made = at.shop.post("/payments", saving("ada")).await;
+    assert_eq!(made["status"], "processing", "{made}");
+    tokio::time::sleep(Duration::from_millis(1_500)).await;
+    assert_eq!((at.cards().await, at.asked("store").await, at.sealed().await), (0, 0, 1));
+}
+
+#[tokio::test]
+async fn nothing_is_had_back_through_a_connector_that_was_disabled() {
+    let at = Vaulted::open("vgs").await;
+    let method = at.save("ada").await;
+    at.until(&method, "active").await;
+    let path = format!("/account/{}/connectors/{}", at.shop.merchant, at.connector);
+    let off = json!({"connector_type": "vault_processor", "disabled": true});
+    at.shop.post(&path, off).await;
+    let seen = at.repeat(&method).await;
+    assert_eq!((seen.status, &seen.json()["error"]["reason"]), (400, &json!("vault_denied")));
+    assert_eq!(at.asked("retrieve").await, 0);
+}
+
 /// Before anything is sent to a provider, the card has to be there: else a clear error, and the payment as it was.
 #[tokio::test]
 async fn a_vault_that_does_not_give_the_card_stops_the_payment_before_it_begins() {
