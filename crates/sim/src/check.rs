@@ -369,6 +369,12 @@ impl Check<'_> {
             return;
         }
         let (captured, refunded) = (sums.captured.minor(), sums.refunded.minor());
+        let held = sums.authorized.minor();
+        if !payment.increments.is_empty() && held != at.paid.authorized {
+            let there = at.paid.authorized;
+            let what = format!("{}: {held} is held here, and {there} there", payment.id);
+            self.breaks(Rule::BooksAgree, order, what);
+        }
         if (captured, refunded) != (at.paid.taken(), at.paid.refunded) {
             let what = format!(
                 "{}: captured {captured} and refunded {refunded} here, {} and {} there",

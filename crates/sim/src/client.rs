@@ -1,7 +1,7 @@
 //! The merchant's side: orders, what is asked for them, and what was told.
 //!
 //! A client repeats a request under its idempotency key when it hears nothing, asks for the status of what
-//! is in doubt, and captures, voids or refunds what was approved: sometimes at two nodes at once.
+//! is in doubt, and captures, raises, voids or refunds what was approved: sometimes at two nodes at once.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -52,6 +52,16 @@ enum Wish {
     CaptureAndVoid,
     Refund,
     RefundTwice,
+    Raise,
+    RaiseAndCapture,
+    RaiseAndVoid,
+    RaiseTwice,
+}
+
+impl Wish {
+    fn raises(self) -> bool {
+        matches!(self, Self::Raise | Self::RaiseAndCapture | Self::RaiseAndVoid | Self::RaiseTwice)
+    }
 }
 
 struct Order {
@@ -89,6 +99,10 @@ impl Order {
             (true, 70..75) => Wish::CaptureAndVoid,
             (_, 75..85) => Wish::Refund,
             (_, 85..92) => Wish::RefundTwice,
+            (true, 92..94) => Wish::Raise,
+            (true, 94..96) => Wish::RaiseAndCapture,
+            (true, 96..97) => Wish::RaiseAndVoid,
+            (true, 97..99) => Wish::RaiseTwice,
             _ => Wish::Nothing,
         };
         Some(Self {
@@ -133,7 +147,7 @@ impl Order {
             digital: None,
             challenge: self.challenge(),
             stored: None,
-            may_grow: false,
+            may_grow: self.wish.raises(),
             doubt: doubt(world.mode),
             brought: Brought::default(),
             allow_duplicate: false,
@@ -315,6 +329,25 @@ impl Client {
                 Wish::CaptureAll | Wish::Refund | Wish::RefundTwice => {
                     self.changes(payment, Change::Capture(whole), "c1", 0).await;
                 }
+                Wish::Raise => self.changes(payment, Change::Raise(part(150)), "i1", 0).await,
+                Wish::RaiseTwice => {
+                    tokio::join!(
+                        self.changes(payment, Change::Raise(part(130)), "i1", 0),
+                        self.changes(payment, Change::Raise(part(150)), "i2", 1),
+                    );
+                }
+                Wish::RaiseAndCapture => {
+                    tokio::join!(
+                        self.changes(payment, Change::Raise(part(150)), "i1", 0),
+                        self.changes(payment, Change::Capture(whole), "c1", 1),
+                    );
+                }
+                Wish::RaiseAndVoid => {
+                    tokio::join!(
+                        self.changes(payment, Change::Raise(part(150)), "i1", 0),
+                        self.changes(payment, Change::Void, "v1", 1),
+                    );
+                }
             }
         }
         tokio::time::sleep(Duration::from_millis(dice.between(500, 60_000))).await;
@@ -327,11 +360,18 @@ impl Client {
                     self.changes(payment, Change::Refund(part(60)), "r2", 1),
                 );
             }
+            // What was raised is taken; where it was not, what was held before.
+            Wish::Raise | Wish::RaiseTwice => {
+                self.changes(payment, Change::Capture(part(150)), "c1", 0).await;
+                self.changes(payment, Change::Capture(whole), "c2", 0).await;
+            }
             Wish::Nothing
             | Wish::CaptureAll
             | Wish::CaptureHalves
             | Wish::Void
-            | Wish::CaptureAndVoid => {}
+            | Wish::CaptureAndVoid
+            | Wish::RaiseAndCapture
+            | Wish::RaiseAndVoid => {}
         }
     }
 
@@ -354,6 +394,12 @@ impl Client {
                 }
                 Change::Refund(amount) => {
                     patient(&node, node.engine.refund(caller, &target, amount, key)).await
+                }
+                // It takes no key: what is held is no more than what is asked for.
+                Change::Raise(amount) => {
+                    let change = baton_engine::Change::Increment(amount);
+                    patient(&node, node.engine.change_alongside(caller, payment, change, None))
+                        .await
                 }
             };
             match answered {
@@ -383,6 +429,7 @@ enum Change {
     Capture(Money),
     Void,
     Refund(Money),
+    Raise(Money),
 }
 
 /// What a node answers; nothing if it dies or takes longer than a client waits.

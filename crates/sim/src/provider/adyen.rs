@@ -58,6 +58,7 @@ fn change(books: &mut Books, at: &Context<'_>, id: &str, what: &str, body: &Valu
         "captures" => books.capture(place, amount, &reference, at.now_ms),
         "cancels" => books.void(place, &reference, at.now_ms),
         "refunds" => books.refund(place, amount, &reference, at.now_ms),
+        "amountUpdates" => books.raise(place, amount, &reference, at.now_ms),
         _ => return error(404, "000"),
     };
     let op = match made {

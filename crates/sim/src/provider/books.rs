@@ -53,6 +53,8 @@ pub(crate) struct Paid {
     pub(crate) verdict: Verdict,
     pub(crate) state: State,
     pub(crate) authorized: i64,
+    /// The reference of the raise that it holds its amount by.
+    pub(crate) raised_by: Option<String>,
     pub(crate) captured: i64,
     pub(crate) refunded: i64,
     pub(crate) voided: bool,
@@ -86,9 +88,11 @@ pub(crate) enum Kind {
     Capture,
     Void,
     Refund,
+    /// The amount is what is held from then on.
+    Raise,
 }
 
-/// A capture, void or refund that was made.
+/// A capture, void, refund or raise that was made.
 #[derive(Clone, Debug)]
 pub(crate) struct Made {
     pub(crate) id: String,
@@ -108,6 +112,7 @@ pub(crate) enum Refusal {
     TooMuch,
     NotVoidable,
     NotRefundable,
+    NotRaisable,
 }
 
 /// What happened in the books, for whoever is told.
@@ -229,6 +234,7 @@ impl Books {
             verdict,
             state: State::Unconfirmed,
             authorized: 0,
+            raised_by: None,
             captured: 0,
             refunded: 0,
             voided: false,
@@ -327,6 +333,23 @@ impl Books {
         Ok(self.note(Kind::Refund, place, amount, reference, now_ms))
     }
 
+    /// Holds this total from now on: asked twice it holds what it holds.
+    pub(crate) fn raise(
+        &mut self,
+        place: usize,
+        total: i64,
+        reference: &str,
+        now_ms: i64,
+    ) -> Result<usize, Refusal> {
+        let paid = self.payments.get_mut(place).ok_or(Refusal::NotRaisable)?;
+        if paid.sale || !paid.is_live() || paid.captured > 0 {
+            return Err(Refusal::NotRaisable);
+        }
+        (paid.amount, paid.authorized) = (total, total);
+        paid.raised_by = Some(reference.to_owned());
+        Ok(self.note(Kind::Raise, place, total, reference, now_ms))
+    }
+
     /// Notes that a change was asked for and not made, where a webhook tells it.
     pub(crate) fn refuse(
         &mut self,
@@ -339,6 +362,7 @@ impl Books {
         let kind = match what {
             "captures" => Kind::Capture,
             "refunds" => Kind::Refund,
+            "amountUpdates" => Kind::Raise,
             _ => Kind::Void,
         };
         let (reference, id) = (reference.to_owned(), id.to_owned());
@@ -426,7 +450,13 @@ mod tests {
         assert_eq!(books.payments[place].taken(), 5_000);
 
         let (mut books, place) = made(false, Verdict::Approve);
+        assert!(books.raise(place, 9_000, "i", 20).is_ok());
+        assert!(books.capture(place, 9_000, "c", 21).is_ok());
+        assert_eq!(books.raise(place, 10_000, "i", 22), Err(Refusal::NotRaisable));
+
+        let (mut books, place) = made(false, Verdict::Approve);
         assert!(books.void(place, "v", 20).is_ok());
+        assert_eq!(books.raise(place, 9_000, "i", 21), Err(Refusal::NotRaisable));
         assert_eq!(books.capture(place, 1, "c", 21), Err(Refusal::NotCapturable));
         assert!(!books.payments[place].is_live());
     }

@@ -102,6 +102,7 @@ impl Request {
             (_, "captures" | "capture") => "capture",
             (_, "voids" | "cancels" | "cancel") => "void",
             (_, "refunds") => "refund",
+            (_, "increments" | "increment_authorization" | "amountUpdates") => "raise",
             (_, "payment_intents") => "intent",
             (_, "payment_methods") => "method",
             _ => "purchase",

@@ -71,6 +71,7 @@ fn change(books: &mut Books, at: &Context<'_>, id: &str, what: &str, body: &Valu
         "captures" => books.capture(place, amount, reference, at.now_ms),
         "voids" => books.void(place, reference, at.now_ms),
         "refunds" => books.refund(place, amount, reference, at.now_ms),
+        "increments" => books.raise(place, amount, reference, at.now_ms),
         _ => return error(404, "not_found"),
     };
     match made {
@@ -116,6 +117,7 @@ const fn word(refusal: Refusal) -> &'static str {
         Refusal::TooMuch => "amount_exceeds_capturable",
         Refusal::NotVoidable => "not_voidable",
         Refusal::NotRefundable => "not_refundable",
+        Refusal::NotRaisable => "not_incrementable",
     }
 }
 
@@ -170,6 +172,7 @@ fn change_json(made: &Made, paid: &Paid) -> Value {
         Kind::Capture => "capture",
         Kind::Void => "void",
         Kind::Refund => "refund",
+        Kind::Raise => "increment",
     };
     json!({
         "id": made.id,

@@ -110,6 +110,11 @@ fn change(books: &mut Books, at: &Context<'_>, id: &str, what: &str, form: &Form
             }
         }
         "cancel" => books.void(place, "", at.now_ms),
+        "increment_authorization" => {
+            let reference = form.get("metadata[increment]").unwrap_or_default();
+            let total = form.get("amount").and_then(|amount| amount.parse().ok());
+            books.raise(place, total.unwrap_or_default(), reference, at.now_ms)
+        }
         _ => return error(404, Some("resource_missing"), None),
     };
     let shown = books.payment(place).map(|paid| intent(books, paid));
@@ -242,7 +247,7 @@ pub(super) fn intent(books: &Books, paid: &Paid) -> Value {
         "currency": paid.currency,
         "status": status,
         "capture_method": if paid.sale { "automatic" } else { "manual" },
-        "metadata": { "reference": paid.reference, "capture": capture },
+        "metadata": { "reference": paid.reference, "capture": capture, "increment": paid.raised_by },
         "amount_received": paid.taken(),
         "amount_capturable": if open { paid.authorized } else { 0 },
         "last_payment_error": failed,

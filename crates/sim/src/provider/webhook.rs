@@ -70,6 +70,9 @@ fn of_stripe(books: &Books, event: &Event) -> Option<Message> {
             match made.kind {
                 Kind::Capture => ("payment_intent.succeeded", stripe::intent(books, paid)),
                 Kind::Void => ("payment_intent.canceled", stripe::intent(books, paid)),
+                Kind::Raise => {
+                    ("payment_intent.amount_capturable_updated", stripe::intent(books, paid))
+                }
                 Kind::Refund => ("refund.created", stripe::refund_json(books, *place)?),
             }
         }
@@ -179,6 +182,7 @@ const fn code(kind: Kind) -> &'static str {
         Kind::Capture => "CAPTURE",
         Kind::Void => "CANCELLATION",
         Kind::Refund => "REFUND",
+        Kind::Raise => "AUTHORISATION_ADJUSTMENT",
     }
 }
 
