@@ -190,7 +190,10 @@ impl Check<'_> {
     fn money(&mut self, order: u64, ours: &[Payment], there: &[There]) {
         let taken: Vec<&There> = there.iter().filter(|there| there.paid.taken() > 0).collect();
         let sum: i64 = taken.iter().map(|there| there.paid.taken()).sum();
-        let amount = there.first().map_or(0, |there| there.paid.amount);
+        // What the order is about, or the most that its hold was to be raised to.
+        let raises = ours.iter().flat_map(|payment| &payment.increments);
+        let asked = crate::client::amount(self.world, order).into_iter();
+        let amount = asked.chain(raises.map(|raise| raise.amount.minor())).max().unwrap_or(0);
         if taken.len() > 1 || sum > amount {
             self.totals.double_charges = self.totals.double_charges.saturating_add(1);
             let names: Vec<_> = taken
