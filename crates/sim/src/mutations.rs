@@ -53,7 +53,7 @@ pub const MUTATIONS: [Mutation; 26] = [
     bug("fail_over_at_any_time", "the next account is tried however late it is", 20_000),
     bug("forget_the_void", "what must not keep its hold is not voided", 2_000),
     bug("capture_while_a_void_is_in_doubt", "a capture does not wait for a void in doubt", 20_000),
-    bug("raise_beside_what_is_open", "a hold is raised while another raise is on its way", 20_000),
+    bug("raise_beside_what_is_open", "a hold is raised beside a call that is on its way", 20_000),
     bug("one_reference_for_all_calls", "all calls of a payment share reference and key", 2_000),
     bug("no_timer_for_a_plan", "nobody is to look after a plan whose owner has gone", 2_000),
     bug(
